@@ -1,0 +1,22 @@
+"""Which device a run is on."""
+
+import torch
+
+from modernet.errors import UserError
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is the GPU if there is one. Raises UserError for a name that torch does not know or the machine lacks."""
+    if name == "auto":
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device={name} cannot be used ({reason}); allowed: auto, cpu, or an accelerator of this machine") from error
+    return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """What the record calls it: `cpu`, or the GPU's product name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -1,0 +1,101 @@
+"""One experiment: everything that decides its result, as typed values, and the name it is found by."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from modernet.errors import UserError
+from modernet.spec import DataSpec, ModelSpec, Recipe
+from modernet.steps import option, roadmap
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A network, a recipe, a data set and a seed. Where it runs and where its files lie is no part of it."""
+
+    step: str
+    variant: str  # the step, and what differs from it: convnext+act=relu
+    protocol: str
+    size: str
+    seed: int
+    model: ModelSpec
+    recipe: Recipe
+    data: DataSpec
+
+    @cached_property
+    def science(self) -> dict[str, Any]:
+        """What decides the result, as plain values."""
+        return {"protocol": self.protocol, "seed": self.seed, **_values(self.model, self.recipe, self.data)}
+
+    @property
+    def hash(self) -> str:
+        """Of the science: ten hexadecimal digits."""
+        return hashlib.sha256(json.dumps(self.science, sort_keys=True).encode()).hexdigest()[:10]
+
+    def folder(self, runs: Path) -> Path:
+        """Its own folder under `runs`: that of a run of the same science if there is one, by whatever name it went."""
+        parent = runs / self.protocol
+        name = f"{self.variant.replace('/', '-')}-s{self.seed}-{self.hash}"
+        return next(iter(sorted(parent.glob(f"*-s{self.seed}-{self.hash}"))), parent / name)
+
+
+def _values(model: ModelSpec, recipe: Recipe, data: DataSpec) -> dict[str, dict[str, Any]]:
+    """As JSON has them: tuples become lists, and the data set's folder is left out."""
+    parts = {"model": asdict(model), "recipe": asdict(recipe), "data": asdict(data)}
+    del parts["data"]["root"]
+    return json.loads(json.dumps(parts))
+
+
+Parts = tuple[ModelSpec, Recipe, DataSpec]
+
+
+def _typed(config: DictConfig) -> Parts:
+    model, recipe, data = (OmegaConf.to_container(config[part], resolve=True) for part in ("model", "recipe", "data"))
+    return ModelSpec(**model), Recipe(**recipe), DataSpec(**data)  # type: ignore[arg-type]
+
+
+@cache
+def _plain(step: str, protocol: str, size: str, recipe: str | None = None, data: str | None = None) -> Parts:
+    """What these groups say by themselves, with no field overridden."""
+    choices = {"+step": option(step, size), "protocol": protocol, "size": size, "recipe": recipe, "data": data}
+    return _typed(hydra.compose("config", [f"{group}={choice}" for group, choice in choices.items() if choice]))
+
+
+def _shown(value: Any) -> str:
+    return "[" + ",".join(map(_shown, value)) + "]" if isinstance(value, list) else str(value).lower()
+
+
+def _changes(step: str, protocol: str, size: str, parts: Parts) -> list[str]:
+    """What has to be said after `+step=... protocol=... size=...` to get these parts; model fields without `model.`"""
+    _, recipe, data = parts
+    plain = _plain(step, protocol, size)
+    changes = []
+    if (recipe.name, data.name) != (plain[1].name, plain[2].name):
+        changes += [f"recipe={recipe.name}"] if recipe.name != plain[1].name else []
+        changes += [f"data={data.name}"] if data.name != plain[2].name else []
+        plain = _plain(step, protocol, size, recipe.name, data.name)
+    before, after = _values(*plain), _values(*parts)
+    for part, prefix in (("model", ""), ("recipe", "recipe."), ("data", "data.")):
+        changes += [f"{prefix}{k}={_shown(v)}" for k, v in after[part].items() if v != before[part][k]]
+    return changes
+
+
+def from_config(config: DictConfig) -> Experiment:
+    """The experiment that a composed config describes. Call it while Hydra is running.
+
+    It goes by the step with the fewest changes: `+step=move_up_depthwise model.kernel_size=7` is `kernel_size`.
+    """
+    step, protocol, size, seed = config.step, config.protocol, config.size.name, config.seed
+    if not isinstance(seed, int) or seed < 0:
+        raise UserError(f"seed must be an integer, 0 or more, got {seed!r}")
+    parts = _typed(config)
+    same = [name for name, spec in roadmap(size).items() if replace(spec, stem_stride=parts[0].stem_stride) == parts[0]]
+    changes = {name: _changes(name, protocol, size, parts) for name in [step, *same]}
+    step = min(changes, key=lambda name: len(changes[name]))
+    return Experiment(step, "+".join([step, *changes[step]]), protocol, size, seed, *parts)

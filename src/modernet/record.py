@@ -1,0 +1,76 @@
+"""One run <-> one json file: the only bridge between training and reporting."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from modernet.spec import CHECKED
+
+NAME = "record.json"
+
+
+@dataclass(frozen=True, kw_only=True, config=CHECKED)
+class Record:
+    """What one run came to. Accuracies are those of the last epoch, never of the best."""
+
+    step: str
+    variant: str  # the step, and what differs from it: convnext+act=relu
+    protocol: str
+    size: str
+    seed: int
+    data: str
+    recipe: str
+    params: int
+    gmacs: float  # of one image of this data set; convolutions and linear layers
+    top1: float | None  # percent, of the split that is not trained on
+    top5: float | None  # percent
+    val_loss: float | None  # cross-entropy without label smoothing
+    epochs: int
+    train_seconds: float  # without evaluation
+    images_per_second: float  # trained
+    device: str
+    torch: str
+    commit: str | None  # of the code; `-dirty` where files differed from it
+    status: Literal["done", "failed"]
+    config: dict[str, Any]  # every field that decides the result
+
+
+def write_text(path: Path, text: str) -> None:
+    """All of it or nothing: a crash leaves the file as it was."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    os.replace(part, path)
+
+
+def write(folder: Path, record: Record) -> Path:
+    path = folder / NAME
+    write_text(path, json.dumps(asdict(record), indent=1) + "\n")
+    return path
+
+
+def read(path: Path) -> Record:
+    """Raises ValueError (pydantic's, with the fields at fault) for a file that holds no record."""
+    return TypeAdapter(Record).validate_json(path.read_bytes())
+
+
+def paths(folder: Path) -> Iterator[Path]:
+    """Every record below a folder, in order of path."""
+    return iter(sorted(folder.rglob(NAME)))
+
+
+def commit() -> str | None:
+    """The commit that the running code is at, or None where it is not in a git checkout."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
+    try:
+        return subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

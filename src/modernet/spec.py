@@ -1,0 +1,93 @@
+"""What a network, a recipe and a data set are: frozen dataclasses that check themselves when they are made."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
+
+CHECKED = ConfigDict(extra="forbid")  # a misspelt field is an error, never ignored
+
+Position = Literal[0, 1, 2]
+Stages = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
+Channels = tuple[float, float, float]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError(f"must be odd to keep the size, got {value}")
+    return value
+
+
+def _in_order(value: tuple[Position, ...]) -> tuple[Position, ...]:
+    if list(value) != sorted(set(value)):
+        raise ValueError(f"must name each position once, in order, e.g. [0, 2], got {list(value)}")
+    return value
+
+
+Positions = Annotated[tuple[Position, ...], AfterValidator(_in_order)]
+
+
+@dataclass(frozen=True, kw_only=True, config=CHECKED)
+class ModelSpec:
+    """One network of the roadmap. The defaults are ResNet-50; every combination of values is a valid network.
+
+    Positions count the three convolutions of a block, 0 to 2. Source: Liu et al. 2022, Sec. 2; He et al. 2015.
+    """
+
+    depths: Stages = (3, 4, 6, 3)  # blocks per stage
+    width: PositiveInt = 64  # channels of the stem; the stages' are multiples of it
+    stem: Literal["resnet", "patchify"] = "resnet"
+    stem_stride: Literal[4, 2, 1] = 4  # the image shrinks by this much before the first stage
+    depthwise: bool = False  # the kxk convolution sees one channel at a time
+    inverted: bool = False  # w -> 4w -> w rather than 4w -> w -> 4w
+    spatial_first: bool = False  # kxk, 1x1, 1x1 rather than 1x1, kxk, 1x1
+    kernel_size: Annotated[PositiveInt, AfterValidator(_odd)] = 3
+    act: Literal["relu", "gelu"] = "relu"
+    act_after: Positions = (0, 1, 2)  # 2 means after the sum with the shortcut
+    norm_after: Positions = (0, 1, 2)
+    norm: Literal["batch", "layer"] = "batch"
+    downsample: Literal["strided", "separate"] = "strided"  # by the first block of a stage, or by a layer before it
+    layer_scale: NonNegativeFloat = 0.0  # initial value; 0 leaves Layer Scale out
+
+
+@dataclass(frozen=True, kw_only=True, config=CHECKED)
+class Recipe:
+    """How a network is trained. configs/recipe/ has the values, with their sources."""
+
+    name: str
+    optimizer: Literal["sgd", "adamw"]
+    lr: PositiveFloat  # peak, for a batch of lr_batch images; scaled linearly with batch_size
+    lr_batch: PositiveInt
+    batch_size: Annotated[int, Field(ge=2)]  # images per optimizer step; a BatchNorm of one image would be all zero
+    epochs: PositiveInt
+    weight_decay: NonNegativeFloat
+    decay_1d: bool  # whether biases, norms and Layer Scale are decayed as well
+    betas: tuple[Fraction, Fraction]
+    schedule: Literal["cosine", "step"]
+    warmup_epochs: NonNegativeFloat
+    min_lr: NonNegativeFloat
+    label_smoothing: Fraction
+    stochastic_depth: Fraction  # drop rate of the last block; linear in depth
+    init: Literal["he_fan_out", "trunc_normal", "fan_in", "torch"]
+    init_std: PositiveFloat  # of trunc_normal
+
+    @property
+    def peak_lr(self) -> float:
+        return self.lr * self.batch_size / self.lr_batch
+
+
+@dataclass(frozen=True, kw_only=True, config=CHECKED)
+class DataSpec:
+    """A data set and what is done to its images. configs/data/ has the values."""
+
+    name: Literal["digits", "cifar10"]
+    root: str | None  # the folder of its files; None for a data set that has none
+    split: Literal["train/test", "train/val"]  # train/val holds a tenth of train out to tune on
+    classes: PositiveInt
+    image_size: PositiveInt  # pixels, square
+    mean: Channels  # of the training images, in [0, 1]
+    std: Channels
+    crop_padding: NonNegativeInt  # pixels added on each side before the random crop
+    flip: bool  # mirror half of the training images
+
