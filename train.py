@@ -27,8 +27,8 @@ def train(run: Experiment, folder: Path, on: str) -> Path:
 
     from modernet import data
     from modernet.costs import cost
-    from modernet.fit import check, fit
     from modernet.device import device_name, pick_device
+    from modernet.fit import check, fit
     from modernet.log import logging_to
     from modernet.model import build, initialize
     from modernet.rng import Purpose, derive
@@ -41,12 +41,14 @@ def train(run: Experiment, folder: Path, on: str) -> Path:
     torch.manual_seed(derive(run.seed, Purpose.INIT))
     model = build(run.model, run.data.classes, run.recipe.stochastic_depth)
     initialize(model, run.recipe.init, run.recipe.init_std)
-    model = model.to(device, memory_format=torch.channels_last)
+    model = model.to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     folder.mkdir(parents=True, exist_ok=True)
     record.write_text(folder / "config.yaml", OmegaConf.to_yaml(run.science))
     with logging_to(folder / "train.log") as log, (folder / "metrics.jsonl").open("w") as metrics:
-        log.info(f"{run.variant}, seed {run.seed}, {run.protocol}: {price.params:,} parameters, {price.gmacs:.4f} GMACs")
+        log.info(
+            f"{run.variant}, seed {run.seed}, {run.protocol}: {price.params:,} parameters, {price.gmacs:.4f} GMACs"
+        )
         epochs = []
         for epoch in fit(model, train_set, test_set, run.recipe, run.data, run.seed):
             epochs.append(epoch)

@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 
 from modernet.model import build
 from modernet.spec import ModelSpec
+from modernet.steps import roadmap
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # fvcore 0.1.5 still imports torch.jit.script
@@ -26,20 +27,27 @@ class Cost:
     activations: int  # numbers that convolutions and the classifier give out (Radosavovic et al. 2020)
 
 
+def _shape(value: Any) -> list[int]:
+    shape = get_shape(value)
+    assert shape is not None, "every tensor of these networks has a fixed shape"
+    return shape
+
+
 # fvcore's own counts are per batch; ours are per image, so that the traced batch can be empty.
 def _convolution(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
-    x, weight, y = (get_shape(value) for value in (*inputs[:2], outputs[0]))
-    return Counter(macs=conv_flop_count([1, *x[1:]], weight, [1, *y[1:]]), activations=prod(y[1:]))
+    x, weight, y = (_shape(value) for value in (*inputs[:2], outputs[0]))
+    macs: Any = conv_flop_count([1, *x[1:]], weight, [1, *y[1:]])
+    return Counter(macs=macs, activations=prod(y[1:]))
 
 
 def _linear(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
-    return Counter(macs=prod(get_shape(inputs[1])), activations=prod(get_shape(outputs[0])[1:]))
+    return Counter(macs=prod(_shape(inputs[1])), activations=prod(_shape(outputs[0])[1:]))
 
 
 def cost(spec: ModelSpec, image_size: int = 224, classes: int = 1000) -> Cost:
     """Count `spec` on square images of `image_size` pixels.
 
-    fvcore traces it on an empty batch, which has every shape and nothing to compute, over weights that are never touched.
+    fvcore traces it on an empty batch, which has every shape and nothing to compute, over weights that stay untouched.
     """
     with torch.device("meta"):
         model = build(spec, classes).eval()
@@ -49,3 +57,18 @@ def cost(spec: ModelSpec, image_size: int = 224, classes: int = 1000) -> Cost:
     total = count.unsupported_ops_warnings(False).tracer_warnings("none").by_operator()
     params = sum(parameter.numel() for parameter in model.parameters())
     return Cost(params, total["macs"] / 1e9, int(total["activations"]))
+
+
+# The kernel sweep leaves the roadmap at move_up_depthwise and is printed where its size belongs.
+SIDE_ROWS = {"move_up_depthwise": (5,), "kernel_size": (9, 11)}
+
+
+def networks(size: str) -> dict[str, ModelSpec]:
+    """Every network in the paper's tables, in their order: the roadmap and the side rows of the kernel sweep."""
+    steps = roadmap(size)
+    result = {}
+    for name, spec in steps.items():
+        result[name] = spec
+        for kernel in SIDE_ROWS.get(name, ()):
+            result[f"move_up_depthwise+kernel_size={kernel}"] = replace(steps["move_up_depthwise"], kernel_size=kernel)
+    return result

@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,8 @@ class Images:
 
 def digits(spec: DataSpec) -> tuple[Split, Split]:
     """scikit-learn's 1,797 digits; it has no test split, so a fifth of each class is set aside, always the same."""
-    grey, labels = load_digits(return_X_y=True)
+    bunch: Any = load_digits()
+    grey, labels = bunch.data, bunch.target
     images = np.repeat(np.round(grey * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1), 3, axis=3)
     chosen, test = train_test_split(np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=0)
     return (images[chosen], labels[chosen]), (images[test], labels[test])
@@ -47,7 +49,9 @@ def cifar10(spec: DataSpec) -> tuple[Split, Split]:
     """The four arrays of ROOT/cifar10.npz. Raises UserError where they are missing or not what they should be."""
     hint = f"`python scripts/get_data.py {spec.name} DIR` makes DIR/{spec.name}.npz"
     if spec.root is None:
-        raise UserError(f"data={spec.name} needs to know where its file lies: data.root=DIR or MODERNET_DATA=DIR; {hint}")
+        raise UserError(
+            f"data={spec.name} needs to know where its file lies: data.root=DIR or MODERNET_DATA=DIR; {hint}"
+        )
     path = Path(spec.root) / f"{spec.name}.npz"
     if not path.is_file():
         raise UserError(f"there is no file {path}; data.root or MODERNET_DATA names its folder, and {hint}")
@@ -83,8 +87,10 @@ SETS = {"digits": digits, "cifar10": cifar10}
 def _hold_out(train: Split) -> tuple[Split, Split]:
     images, labels = train
     if min(np.unique(labels, return_counts=True)[1]) < 2 or len(labels) * HELD_OUT < len(np.unique(labels)):
-        raise UserError(f"data.split=train/val holds {HELD_OUT:.0%} of train out and needs an image of each class there; "
-                        f"{len(labels)} images are too few")
+        raise UserError(
+            f"data.split=train/val holds {HELD_OUT:.0%} of train out and needs an image of each class there; "
+            f"{len(labels)} images are too few"
+        )
     kept, held = train_test_split(np.arange(len(labels)), test_size=HELD_OUT, stratify=labels, random_state=0)
     return (images[kept], labels[kept]), (images[held], labels[held])
 
@@ -97,7 +103,10 @@ def load(spec: DataSpec) -> tuple[Images, Images]:
 
     def tensors(split: Split) -> Images:
         images, labels = split
-        return Images(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels.astype(np.int64)))
+        return Images(
+            torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
+            torch.from_numpy(labels.astype(np.int64)),
+        )
 
     return tensors(train), tensors(test)
 

@@ -13,7 +13,9 @@ def pick_device(name: str) -> torch.device:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"device={name} cannot be used ({reason}); allowed: auto, cpu, or an accelerator of this machine") from error
+        raise UserError(
+            f"device={name} cannot be used ({reason}); allowed: auto, cpu, or an accelerator of this machine"
+        ) from error
     return torch.device(name)
 
 

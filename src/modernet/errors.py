@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from pydantic import ValidationError
 
 from modernet.steps import help_text, steps
@@ -57,18 +57,16 @@ def explain(error: Exception) -> str | None:
         return f"there is no {group} '{name}'; allowed: {', '.join(options)}"
     if isinstance(error, HydraException | OmegaConfBaseException):
         cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
-        parent = getattr(cause, "parent_node", None)
-        if isinstance(parent, DictConfig) and "not in struct" in str(cause):
-            place = parent._get_full_key(None)
-            allowed = ", ".join(str(key) for key in parent)
-            return f"there is no field '{cause.full_key}'; allowed{' in ' + place if place else ''}: {allowed}"
+        if isinstance(cause, ConfigKeyError | ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):
+            allowed = ", ".join(str(key) for key in cause.parent_node)
+            return f"there is no field '{cause.full_key}'; allowed: {allowed}"
         return _squeeze(error)
     return None
 
 
 @contextmanager
 def one_line() -> Iterator[None]:
-    """Turn the user's mistakes into one line on stderr and exit status 2; with HYDRA_FULL_ERROR=1 the traceback as well."""
+    """Turn the user's mistakes into one line on stderr and exit status 2; HYDRA_FULL_ERROR=1 adds the traceback."""
     wanted = os.environ.get(TRACEBACK) == "1"
     os.environ[TRACEBACK] = "1"  # makes Hydra raise its errors instead of printing them and exiting with 1
     try:

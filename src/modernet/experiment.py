@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from modernet.errors import UserError
 from modernet.spec import DataSpec, ModelSpec, Recipe
-from modernet.steps import option, roadmap
+from modernet.steps import option, roadmap, to_kwargs
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,23 @@ Parts = tuple[ModelSpec, Recipe, DataSpec]
 
 
 def _typed(config: DictConfig) -> Parts:
-    model, recipe, data = (OmegaConf.to_container(config[part], resolve=True) for part in ("model", "recipe", "data"))
-    return ModelSpec(**model), Recipe(**recipe), DataSpec(**data)  # type: ignore[arg-type]
+    return (
+        ModelSpec(**to_kwargs(config.model)),
+        Recipe(**to_kwargs(config.recipe)),
+        DataSpec(**to_kwargs(config.data)),
+    )
 
 
 @cache
 def _plain(step: str, protocol: str, size: str, recipe: str | None = None, data: str | None = None) -> Parts:
     """What these groups say by themselves, with no field overridden."""
-    choices = {"+step": option(step, size), "protocol": protocol, "size": size, "recipe": recipe, "data": data}
+    choices = {
+        "+step": option(step, size),
+        "protocol": protocol,
+        "size": size,
+        "recipe": recipe,
+        "data": data,
+    }
     return _typed(hydra.compose("config", [f"{group}={choice}" for group, choice in choices.items() if choice]))
 
 

@@ -36,7 +36,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Scores:
-    """Over all images of a split: mean cross-entropy, and how often the label was the first, or among the first five."""
+    """Over all images of a split: mean cross-entropy, and how often the label came first, or among the first five."""
 
     loss: float
     top1: float  # percent
@@ -62,7 +62,7 @@ class Meter:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to. train_* are of the images as trained on, augmentation and all; the scores are of the other split."""
+    """What one epoch came to: train_* of the augmented images as trained on, the other scores of the other split."""
 
     epoch: int  # from 1
     lr: float  # of the last step
@@ -124,7 +124,7 @@ def check(model: ModelSpec, recipe: Recipe, data: DataSpec, images: int) -> None
     if data.image_size < smallest:
         raise UserError(
             f"model.stem_stride={model.stem_stride} with model.downsample={model.downsample} needs images of at least "
-            f"{smallest} pixels, {data.name} has {data.image_size}; a smaller stem_stride (4, 2 or 1) allows smaller images"
+            f"{smallest} pixels, {data.name} has {data.image_size}; a smaller model.stem_stride (4, 2, 1) allows them"
         )
     if recipe.batch_size > images:
         raise UserError(f"recipe.batch_size must be at most {images}, the images to train on, got {recipe.batch_size}")

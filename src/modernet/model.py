@@ -1,8 +1,5 @@
 """A ModelSpec becomes a network: stem, four stages, head, and the initial weights."""
 
-from functools import partial
-from itertools import pairwise
-
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +12,7 @@ def build_stem(spec: ModelSpec) -> nn.Sequential:
     stride, width = spec.stem_stride, spec.width
     separate = spec.downsample == "separate"
     if spec.stem == "patchify":
-        layers = [nn.Conv2d(3, width, stride, stride, bias=has_bias(spec, normed=separate))]
+        layers: list[nn.Module] = [nn.Conv2d(3, width, stride, stride, bias=has_bias(spec, normed=separate))]
     else:
         # 7x7/2 and max-pool/2; on small images 3x3/1 and max-pool/2, on the smallest 3x3/1 alone.
         size = 7 if stride == 4 else 3
@@ -39,10 +36,11 @@ def build_stages(spec: ModelSpec, stochastic_depth: float) -> tuple[nn.Sequentia
         stride = 2 if i > 0 else 1
         stage = nn.Sequential()
         if stride > 1 and spec.downsample == "separate":
-            stage.append(nn.Sequential(NORMS[spec.norm](channels), nn.Conv2d(channels, out, stride, stride)))
+            downsample = nn.Sequential(NORMS[spec.norm](channels), nn.Conv2d(channels, out, stride, stride))
+            stage.add_module("downsample", downsample)
             channels, stride = out, 1
         for j in range(depth):
-            stage.append(Block(spec, channels, narrow, stride if j == 0 else 1, next(drops)))
+            stage.add_module(str(j), Block(spec, channels, narrow, stride if j == 0 else 1, next(drops)))
             channels = out
         stages.append(stage)
     return stages, channels
@@ -67,7 +65,7 @@ class Network(nn.Module):
 
 
 def build(spec: ModelSpec, classes: int = 1000, stochastic_depth: float = 0.0) -> Network:
-    """The network of a spec, with torch's own initial weights. `stochastic_depth` is the drop rate of the last block."""
+    """The network of a spec, with torch's own initial weights; `stochastic_depth` is the last block's drop rate."""
     return Network(spec, classes, stochastic_depth)
 
 

@@ -1,7 +1,6 @@
 """One run <-> one json file: the only bridge between training and reporting."""
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -46,7 +45,7 @@ def write_text(path: Path, text: str) -> None:
     """All of it or nothing: a crash leaves the file as it was."""
     part = path.with_name(path.name + ".part")
     part.write_text(text)
-    os.replace(part, path)
+    part.replace(path)
 
 
 def write(folder: Path, record: Record) -> Path:

@@ -2,7 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 from pydantic.dataclasses import dataclass
 
 CHECKED = ConfigDict(extra="forbid")  # a misspelt field is an error, never ignored
@@ -90,4 +98,3 @@ class DataSpec:
     std: Channels
     crop_padding: NonNegativeInt  # pixels added on each side before the random crop
     flip: bool  # mirror half of the training images
-

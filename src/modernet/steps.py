@@ -41,6 +41,11 @@ def steps() -> list[Step]:
     return [step for root in found if root.parent is None for step in walk(root)]
 
 
+def to_kwargs(node: Any) -> dict[str, Any]:
+    """A config node as plain values, with what it refers to filled in."""
+    return {str(key): value for key, value in OmegaConf.to_container(node, resolve=True).items()}  # pyright: ignore
+
+
 def sizes() -> list[str]:
     return sorted(path.stem for path in (CONFIGS / "size").glob("*.yaml"))
 
@@ -49,13 +54,14 @@ def sizes() -> list[str]:
 def _walked(size: str) -> dict[str, tuple[Step, ModelSpec]]:
     if size not in sizes():
         raise ValueError(f"there is no size {size!r}; allowed: {', '.join(sizes())}")
-    composed = {None: OmegaConf.create({key: OmegaConf.load(CONFIGS / key / f"{option}.yaml")
-                                        for key, option in (("size", size), ("model", "resnet"))})}
+    files = {"size": CONFIGS / "size" / f"{size}.yaml", "model": CONFIGS / "model" / "resnet.yaml"}
+    composed: dict[str | None, Any] = {
+        None: OmegaConf.create({key: OmegaConf.load(path) for key, path in files.items()})
+    }
     result = {}
     for step in steps():
-        config = OmegaConf.merge(composed[step.parent], step.change)
-        composed[step.name] = config
-        result[config.step] = step, ModelSpec(**OmegaConf.to_container(config.model, resolve=True))
+        config = composed[step.name] = OmegaConf.merge(composed[step.parent], step.change)
+        result[config.step] = step, ModelSpec(**to_kwargs(config.model))
     return result
 
 
