@@ -56,7 +56,7 @@ def cifar10(spec: DataSpec) -> tuple[Split, Split]:
     if not path.is_file():
         raise UserError(f"there is no file {path}; data.root or MODERNET_DATA names its folder, and {hint}")
     try:
-        with np.load(path) as file:
+        with path.open("rb") as raw, np.load(raw) as file:
             arrays = {name: file[name] for name in ("x_train", "y_train", "x_test", "y_test") if name in file}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is not a readable .npz file ({error}); {hint}") from error

@@ -5,16 +5,27 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from yaml import YAMLError
 
+from modernet.spec import DataSpec, ModelSpec, Recipe, Size
 from modernet.steps import help_text, steps
 
 TRACEBACK = "HYDRA_FULL_ERROR"
+TRACEBACK_WANTED = os.environ.get(TRACEBACK) == "1"
+
+# The part of the config that a dataclass is made of.
+PARTS = {
+    cls.__name__: (part, cls)
+    for part, cls in (("model", ModelSpec), ("recipe", Recipe), ("data", DataSpec), ("size", Size))
+}
 
 
 class UserError(Exception):
@@ -25,23 +36,17 @@ def _squeeze(message: object) -> str:
     return "; ".join(line.strip() for line in str(message).splitlines() if line.strip())
 
 
-def invalid_fields(error: ValidationError) -> str:
-    """Pydantic's findings in a line: field, what is allowed, what came."""
-    found = []
-    for item in error.errors():
-        field = ".".join(str(part) for part in item["loc"])
-        reason = item["msg"].removeprefix("Value error, ")
-        found.append(reason_line(field, reason, item["type"], item["input"]))
-    return f"{error.title}: " + "; ".join(found)
-
-
-def reason_line(field: str, reason: str, kind: str, value: object) -> str:
-    if kind == "value_error":  # our own checks say what came
-        return f"{field} {reason}"
-    if kind == "missing":
-        return f"{field} is missing"
-    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
-        return f"there is no field {field}"
+def _invalid(part: str, cls: type, finding: ErrorDetails) -> str:
+    """One finding of pydantic's in our words: field, what is allowed, what came."""
+    field = ".".join([part, *map(str, finding["loc"])])
+    reason, value = finding["msg"].removeprefix("Value error, "), finding["input"]
+    match finding["type"]:
+        case "value_error":  # our own checks say what came
+            return f"{field} {reason}"
+        case "missing":
+            return f"there is no {field}, which is needed"
+        case "unexpected_keyword_argument":
+            return f"there is no field '{field}'; allowed: {', '.join(f.name for f in fields(cls))}"
     return f"{field}: {reason[:1].lower()}{reason[1:]}, got {value!r}"
 
 
@@ -49,13 +54,14 @@ def explain(error: Exception) -> str | None:
     """One line for a mistake of the user's; None for anything else."""
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, ValidationError):
-        return invalid_fields(error)
+    if isinstance(error, ValidationError) and error.title in PARTS:
+        part, cls = PARTS[error.title]
+        return "; ".join(_invalid(part, cls, finding) for finding in error.errors())
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         options = [step.name for step in steps()] if group == "step" else sorted(error.options)
         return f"there is no {group} '{name}'; allowed: {', '.join(options)}"
-    if isinstance(error, HydraException | OmegaConfBaseException):
+    if isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
         cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
         if isinstance(cause, ConfigKeyError | ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):
             allowed = ", ".join(str(key) for key in cause.parent_node)
@@ -67,7 +73,6 @@ def explain(error: Exception) -> str | None:
 @contextmanager
 def one_line() -> Iterator[None]:
     """Turn the user's mistakes into one line on stderr and exit status 2; HYDRA_FULL_ERROR=1 adds the traceback."""
-    wanted = os.environ.get(TRACEBACK) == "1"
     os.environ[TRACEBACK] = "1"  # makes Hydra raise its errors instead of printing them and exiting with 1
     try:
         yield
@@ -75,12 +80,9 @@ def one_line() -> Iterator[None]:
         line = explain(error)
         if line is None:
             raise
-        if wanted:
+        if TRACEBACK_WANTED:
             traceback.print_exc()
         print(f"{Path(sys.argv[0]).name}: error: {line}", file=sys.stderr)
         if isinstance(error, MissingConfigException) and str(error.missing_cfg_file).startswith("step/"):
             print(help_text())
         sys.exit(2)
-    finally:
-        if not wanted:
-            del os.environ[TRACEBACK]

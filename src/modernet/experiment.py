@@ -11,7 +11,7 @@ import hydra
 from omegaconf import DictConfig
 
 from modernet.errors import UserError
-from modernet.spec import DataSpec, ModelSpec, Recipe
+from modernet.spec import DataSpec, ModelSpec, Recipe, Size
 from modernet.steps import option, roadmap, to_kwargs
 
 
@@ -52,6 +52,7 @@ def _values(model: ModelSpec, recipe: Recipe, data: DataSpec) -> dict[str, dict[
     return json.loads(json.dumps(parts))
 
 
+FIELDS = {"step", "protocol", "size", "model", "recipe", "data", "seed", "device", "runs"}  # of a composed config
 Parts = tuple[ModelSpec, Recipe, DataSpec]
 
 
@@ -100,7 +101,10 @@ def from_config(config: DictConfig) -> Experiment:
 
     It goes by the step with the fewest changes: `+step=move_up_depthwise model.kernel_size=7` is `kernel_size`.
     """
-    step, protocol, size, seed = config.step, config.protocol, config.size.name, config.seed
+    if unknown := sorted(set(map(str, config)) - FIELDS):
+        raise UserError(f"there is no field '{unknown[0]}'; allowed: {', '.join(sorted(FIELDS))}")
+    size = Size(**to_kwargs(config.size)).name
+    step, protocol, seed = config.step, config.protocol, config.seed
     if not isinstance(seed, int) or seed < 0:
         raise UserError(f"seed must be an integer, 0 or more, got {seed!r}")
     parts = _typed(config)

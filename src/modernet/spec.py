@@ -16,8 +16,8 @@ from pydantic.dataclasses import dataclass
 CHECKED = ConfigDict(extra="forbid")  # a misspelt field is an error, never ignored
 
 Position = Literal[0, 1, 2]
-Stages = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
-Channels = tuple[float, float, float]
+Stages = Annotated[tuple[PositiveInt, ...], Field(min_length=4, max_length=4)]
+Channels = Annotated[tuple[float, ...], Field(min_length=3, max_length=3)]  # red, green, blue
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -57,6 +57,19 @@ class ModelSpec:
     norm: Literal["batch", "layer"] = "batch"
     downsample: Literal["strided", "separate"] = "strided"  # by the first block of a stage, or by a layer before it
     layer_scale: NonNegativeFloat = 0.0  # initial value; 0 leaves Layer Scale out
+
+
+@dataclass(frozen=True, kw_only=True, config=CHECKED)
+class Size:
+    """The five numbers that the steps refer to. configs/size/ has the values."""
+
+    name: str
+    start: str  # what the first step is called in this size
+    depths_before: Stages  # of the start
+    depths_after: Stages  # from stage_ratio on
+    width_before: PositiveInt
+    width_between: PositiveInt  # from stage_ratio on
+    width_after: PositiveInt  # from increase_width on
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)

@@ -29,10 +29,14 @@ def _read(path: Path) -> Step:
     return Step(path.stem, parents[0] if parents else None, title, {str(key): value for key, value in change.items()})
 
 
+def _all() -> list[Step]:
+    return [_read(path) for path in sorted((CONFIGS / "step").glob("*.yaml"))]
+
+
 @cache
 def steps() -> list[Step]:
     """Every step, in roadmap order: parents first, a side branch right behind the step it leaves from."""
-    found = sorted((_read(path) for path in (CONFIGS / "step").glob("*.yaml")), key=lambda step: step.name)
+    found = _all()
 
     def walk(step: Step) -> list[Step]:
         branches = sorted((walk(child) for child in found if child.parent == step.name), key=len)
