@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,14 @@ os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
 
-def run(*command: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *command: object, cwd: Path = ROOT, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a Python script of the project, as a user would from the repository's root."""
     words = [sys.executable, *map(str, command)]
-    return subprocess.run(words, cwd=cwd, env=os.environ | environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        words, cwd=cwd, env=os.environ | dict(environment or {}), capture_output=True, text=True, check=False
+    )
 
 
 @pytest.fixture
@@ -26,7 +31,7 @@ def train(tmp_path):
     """train.py with these arguments, its runs in a temporary folder."""
 
     def call(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        return run("train.py", *arguments, f"runs={tmp_path / 'runs'}", **environment)
+        return run("train.py", *arguments, f"runs={tmp_path / 'runs'}", environment=environment)
 
     return call
 

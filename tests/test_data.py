@@ -1,6 +1,6 @@
 """Data sets are checked when they are read, and batches are a function of (seed, epoch, step)."""
 
-import importlib.util
+from runpy import run_path
 from types import SimpleNamespace
 
 import numpy as np
@@ -160,14 +160,12 @@ def test_half_of_the_images_are_mirrored():
 
 
 def test_get_data_writes_what_the_loader_reads(tmp_path):
-    module_spec = importlib.util.spec_from_file_location("get_data", ROOT / "scripts/get_data.py")
-    get_data = importlib.util.module_from_spec(module_spec)
-    module_spec.loader.exec_module(get_data)
+    write_npz = run_path(str(ROOT / "scripts/get_data.py"))["write_npz"]
 
     def part(n: int) -> SimpleNamespace:  # as torchvision's CIFAR10 holds it
         return SimpleNamespace(data=np.full((n, 32, 32, 3), n, np.uint8), targets=[1] * n, classes=["a", "b"])
 
-    get_data.write_npz(tmp_path / "cifar10.npz", part(50), part(10))
+    write_npz(tmp_path / "cifar10.npz", part(50), part(10))
     assert [path.name for path in tmp_path.iterdir()] == ["cifar10.npz"]
     train, test = data.load(spec("cifar10", root=str(tmp_path)))
     assert (len(train), len(test)) == (50, 10)

@@ -17,9 +17,9 @@ from modernet.model import initialize
 SMALL = {"epochs": 2, "batch_size": 64, "warmup_epochs": 1, "lr": 4e-3, "lr_batch": 64, "init": "torch"}
 
 
-def train(seed: int = 0, **changes):
+def train(seed: int = 0, changes: dict | None = None):
     """Two epochs of ConvNeXt on digits; every change of Recipe's fields can be asked for."""
-    how, like = recipe("modern", **{**SMALL, **changes}), spec("digits")
+    how, like = recipe("modern", **{**SMALL, **(changes or {})}), spec("digits")
     torch.manual_seed(0)
     model = build(replace(roadmap("micro")["convnext"], stem_stride=1), 10, how.stochastic_depth)
     initialize(model, how.init, how.init_std)
@@ -59,12 +59,12 @@ def test_the_same_seed_is_the_same_run_whatever_was_drawn_before():
 
 
 def test_label_smoothing_and_stochastic_depth_take_part():
-    _, plain = train(label_smoothing=0.0, stochastic_depth=0.0)
+    _, plain = train(changes={"label_smoothing": 0.0, "stochastic_depth": 0.0})
     for change in (
         {"label_smoothing": 0.3, "stochastic_depth": 0.0},
         {"label_smoothing": 0.0, "stochastic_depth": 0.5},
     ):
-        assert train(**change)[1][0].train_loss != plain[0].train_loss
+        assert train(changes=change)[1][0].train_loss != plain[0].train_loss
 
 
 def test_the_plan_follows_the_recipe():
@@ -75,7 +75,7 @@ def test_the_plan_follows_the_recipe():
 
 def test_a_loss_that_is_no_number_stops_the_run():
     with pytest.raises(Diverged, match="loss of epoch 1 is nan"):
-        train(lr=1e30)
+        train(changes={"lr": 1e30})
 
 
 def test_values_that_do_not_go_together_are_refused():

@@ -33,7 +33,7 @@ def imports(path: Path) -> set[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module == "modernet":
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("modernet."):
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("modernet."):
             found.add(node.module.split(".")[1])
     return found
 

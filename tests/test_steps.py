@@ -47,7 +47,7 @@ def test_each_step_is_the_one_before_plus_its_one_change():
     for size in steps.sizes():
         specs = roadmap(size)
         for step in steps.steps()[2:]:
-            before, after = asdict(specs[steps.parent(step.name, size)]), asdict(specs[step.name])
+            before, after = asdict(specs[str(steps.parent(step.name, size))]), asdict(specs[step.name])
             changed = {name for name in after if after[name] != before[name]}
             declared = set(step.change["model"])
             # width changes nothing in stage_ratio where width_between is width_before

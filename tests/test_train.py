@@ -16,7 +16,7 @@ from test_steps import PAPERS_ORDER
 
 from modernet import cost, roadmap
 
-FIELDS = [  # fmt: skip
+FIELDS = [
     "step",
     "variant",
     "protocol",
@@ -132,8 +132,8 @@ def test_the_kernel_sweep_shares_its_seven_with_the_roadmap(train, tmp_path):
 @pytest.mark.parametrize("size", ["t", "b"])
 def test_every_step_trains_in_the_papers_sizes(train, tmp_path, size):
     rng = np.random.default_rng(0)
-    arrays = {f"x_{split}": rng.integers(0, 256, (8, 32, 32, 3), np.uint8) for split in ("train", "test")}
-    np.savez(tmp_path / "cifar10.npz", **arrays, y_train=np.arange(8), y_test=np.arange(8))
+    images = rng.integers(0, 256, (8, 32, 32, 3), np.uint8)
+    np.savez(tmp_path / "cifar10.npz", x_train=images, y_train=np.arange(8), x_test=images, y_test=np.arange(8))
     how = ("recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.batch_size=4")
     result = train("-m", "+step=glob(*)", f"size={size}", "protocol=cifar10_micro", f"data.root={tmp_path}", *how)
     assert result.returncode == 0, result.stderr
@@ -227,7 +227,7 @@ def test_a_wrong_yaml_file_is_refused(tmp_path, yaml, message):
         copy.write_bytes(path.read_bytes())
     text = f"# @package _global_\n# A mistake.\ndefaults: [gelu, _self_]\nstep: mistake\n{yaml}\n"
     (package / "configs/step/mistake.yaml").write_text(text)
-    result = run("train.py", "+step=mistake", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    result = run("train.py", "+step=mistake", cwd=tmp_path, environment={"PYTHONPATH": str(tmp_path)})
     assert result.returncode == 2
     assert len(result.stderr.splitlines()) == 1, result.stderr
     assert message in result.stderr

@@ -25,10 +25,10 @@ def test_the_wheel_carries_the_configs(tmp_path):
 import modernet, torch
 from modernet import roadmap, build
 print(modernet.__file__)
-print(len(roadmap()), build(roadmap("micro")["gelu"], 10)(torch.zeros(1, 3, 32, 32)).shape)
+print(len(roadmap()), build(roadmap("micro")["gelu"], 10)(torch.zeros(2, 3, 32, 32)).shape)
 """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     result = subprocess.run(
         [python, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
-    assert result.stdout.splitlines() == [str(site / "modernet/__init__.py"), "15 torch.Size([1, 10])"]
+    assert result.stdout.splitlines() == [str(site / "modernet/__init__.py"), "15 torch.Size([2, 10])"]

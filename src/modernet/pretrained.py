@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -100,14 +101,14 @@ def _bare(shape: torch.Size) -> list[int]:
 
 
 @torch.no_grad()
-def load(model: Network, state_dict: Mapping[str, Tensor], source: str) -> None:
+def load(model: Network, state_dict: Mapping[str, Any], source: str) -> None:
     """Copy a checkpoint of ResNet or ConvNeXt into `model`, from `torchvision` or the paper's `official` repository.
 
     Where it does not fit, raises ValueError with the first keys that are missing, unknown or of another shape, and
     copies nothing.
     """
     if set(state_dict) == {"model"}:  # as the official files are wrapped
-        state_dict = state_dict["model"]  # type: ignore[assignment]
+        state_dict = state_dict["model"]
     ours, names = model.state_dict(), _names(model, source)
     optional = {name for name in names if name.endswith("num_batches_tracked")}  # older files lack them
     missing = [theirs for name, theirs in names.items() if theirs not in state_dict and name not in optional]
