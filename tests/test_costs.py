@@ -1,12 +1,13 @@
 """What every network costs, to the last parameter, as the paper's tables have it."""
 
 import json
+import re
 import resource
 from dataclasses import replace
 
 import pytest
 import torch
-from conftest import run
+from conftest import ROOT, run
 from torch.utils.flop_counter import FlopCounterMode
 
 from modernet import build, cost, paper, roadmap
@@ -84,3 +85,14 @@ def test_another_size_is_refused_with_what_is_allowed():
     assert result.returncode == 2
     assert "xl" in result.stderr
     assert all(size in result.stderr for size in ("t", "b", "micro"))
+
+
+def test_the_readme_says_what_is_counted():
+    table = {
+        line.split("`")[1]: [cell.strip() for cell in line.split("|")[4:6]]
+        for line in (ROOT / "README.md").read_text().splitlines()
+        if re.match(r"\| `\w+` \|", line)
+    }
+    counted = {name: cost(spec) for name, spec in roadmap("t").items()}
+    assert table == {name: [f"{one.gmacs:.3f}", f"{one.params:,}"] for name, one in counted.items()}
+    assert list(table) == list(counted)
