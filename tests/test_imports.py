@@ -15,9 +15,13 @@ ORDER = """
 spec paper stats
 steps
 errors
-blocks rng log record optim
-model device data experiment table
-costs pretrained fit
+blocks rng log record optim place stop
+model device augment experiment table checkpoint progress together
+costs pretrained arrays training
+files track
+data
+fit
+run
 """.strip().splitlines()
 
 

@@ -4,17 +4,11 @@ from math import cos, pi
 
 import pytest
 import torch
-from conftest import ROOT
-from omegaconf import OmegaConf
+from conftest import recipe
 from torch import nn
 
-from modernet import Recipe, build, roadmap
+from modernet import build, roadmap
 from modernet.optim import lr_at, make_optimizer, parameter_groups
-from modernet.steps import to_kwargs
-
-
-def recipe(name: str, **changes) -> Recipe:
-    return Recipe(**{**to_kwargs(OmegaConf.load(ROOT / f"configs/recipe/{name}.yaml")), **changes})
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,9 @@ FIELDS = [
     "commit",
     "status",
     "config",
+    "top1_ema",
+    "reason",
+    "machine",
 ]
 QUICK = ("recipe.epochs=2", "recipe.warmup_epochs=1", "recipe.batch_size=256")
 
@@ -52,7 +55,7 @@ def leavings(folder: Path) -> list[str]:
 
 
 def test_a_run_leaves_its_record_metrics_config_and_log(train, tmp_path):
-    result = train("+step=invert_bottleneck", "seed=3", *QUICK)
+    result = train("+step=invert_bottleneck", "seed=3", "wandb=offline", *QUICK)
     record = record_of(result)
     assert list(record) == FIELDS
     expected = {"step": "invert_bottleneck", "protocol": "digits", "size": "micro", "seed": 3, "data": "digits"}
@@ -66,8 +69,10 @@ def test_a_run_leaves_its_record_metrics_config_and_log(train, tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == [
         "config.yaml",
         "metrics.jsonl",
+        "model.pt",
         "record.json",
         "train.log",
+        "wandb",
     ]
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [epoch["epoch"] for epoch in metrics] == [1, 2]
@@ -162,12 +167,15 @@ def test_an_epoch_on_the_real_cifar10_learns(train, cifar10_root):
         (["model.act=swish"], "model.act: input should be 'relu' or 'gelu', got 'swish'"),
         (["model.kernal_size=3"], "there is no field 'model.kernal_size'; allowed: depths, width, stem"),
         (["+model.kernal_size=3"], "there is no field 'model.kernal_size'; allowed: depths, width, stem"),
-        (["+colour=red"], "there is no field 'colour'; allowed: data, device, model"),
+        (["+colour=red"], "there is no field 'colour'; allowed: amp, channels_last, checkpoint_minutes"),
         (["recipe.optimizer=lion"], "recipe.optimizer: input should be 'sgd' or 'adamw', got 'lion'"),
         (["recipe.batch_size=5000"], "recipe.batch_size must be at most 1437"),
         (["data.split=test"], "data.split: input should be 'train/test' or 'train/val', got 'test'"),
         (["seed=-1"], "seed must be an integer, 0 or more, got -1"),
-        (["protocol=cifar"], "there is no protocol 'cifar'; allowed: cifar10_micro, digits"),
+        (
+            ["protocol=cifar"],
+            "there is no protocol 'cifar'; allowed: cifar10, cifar10_micro, digits, imagenet, imagenette",
+        ),
         (["size=xl"], "there is no size 'xl'; allowed: b, micro, t"),
         (["device=abacus"], "device=abacus cannot be used"),
         (["+step=convnext", "model.stem_stride=4"], "needs images of at least 32 pixels, digits has 8"),

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 import torch.nn.functional as F
-from torch import Tensor, nn, ones
+from torch import Tensor, channels_last, nn, ones
 from torchvision.ops import StochasticDepth
 
 from modernet.spec import ModelSpec
@@ -22,6 +22,15 @@ class LayerNorm2d(nn.LayerNorm):
         x = x.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C); free of a copy in channels_last
         x = F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
         return x.permute(0, 3, 1, 2)
+
+
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution with stride 1, which is a linear layer at every pixel: one matrix product in channels_last."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not x.is_contiguous(memory_format=channels_last):
+            return super().forward(x)
+        return F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
 
 
 class LayerScale(nn.Module):
@@ -59,7 +68,7 @@ class Block(nn.Module):
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         for i in range(3):
             size = spec.kernel_size if i == spatial else 1
-            layers[f"conv{i}"] = nn.Conv2d(
+            layers[f"conv{i}"] = (nn.Conv2d if i == spatial else Pointwise)(
                 ends[i],
                 ends[i + 1],
                 kernel_size=size,

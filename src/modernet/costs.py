@@ -41,7 +41,8 @@ def _convolution(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
 
 
 def _linear(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
-    return Counter(macs=prod(_shape(inputs[1])), activations=prod(_shape(outputs[0])[1:]))
+    y = _shape(outputs[0])  # (N, out) of the classifier, (N, H, W, out) of a pointwise convolution
+    return Counter(macs=prod(y[1:-1]) * prod(_shape(inputs[1])), activations=prod(y[1:]))
 
 
 def cost(spec: ModelSpec, image_size: int = 224, classes: int = 1000) -> Cost:

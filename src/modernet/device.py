@@ -5,10 +5,15 @@ import torch
 from modernet.errors import UserError
 
 
-def pick_device(name: str) -> torch.device:
-    """`auto` is the GPU if there is one. Raises UserError for a name that torch does not know or the machine lacks."""
+def pick_device(name: str, local: int = 0) -> torch.device:
+    """`auto` is the GPU if there is one, of several the one with number `local`.
+
+    Raises UserError for a name that torch does not know or the machine lacks.
+    """
     if name == "auto":
-        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+        name = str(torch.accelerator.current_accelerator(check_available=True) or "cpu")
+    if name == "cuda":
+        name = f"cuda:{local}"
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
-from modernet.spec import DataSpec, ModelSpec, Recipe, Size
+from modernet.spec import DataSpec, Machine, ModelSpec, Recipe, Size
 from modernet.steps import help_text, steps
 
 TRACEBACK = "HYDRA_FULL_ERROR"
@@ -24,12 +24,34 @@ TRACEBACK_WANTED = os.environ.get(TRACEBACK) == "1"
 # The part of the config that a dataclass is made of.
 PARTS = {
     cls.__name__: (part, cls)
-    for part, cls in (("model", ModelSpec), ("recipe", Recipe), ("data", DataSpec), ("size", Size))
+    for part, cls in (("model", ModelSpec), ("recipe", Recipe), ("data", DataSpec), ("size", Size), ("", Machine))
 }
 
 
-class UserError(Exception):
-    """A mistake in what the user asked; the message is one line for the user."""
+class Ending(Exception):
+    """Ends the command with a status; the message is one line for the user."""
+
+    status = 1
+
+
+class UserError(Ending):
+    """A mistake in what the user asked."""
+
+    status = 2
+
+
+class Failed(Ending):
+    """The run failed, and its record says so."""
+
+
+class DiskFull(Ending):
+    """The disk took no more."""
+
+
+class Stopped(Ending):
+    """The run was asked to stop, and is saved."""
+
+    status = 143  # what a shell says of a process that SIGTERM ended
 
 
 def _squeeze(message: object) -> str:
@@ -38,7 +60,7 @@ def _squeeze(message: object) -> str:
 
 def _invalid(part: str, cls: type, finding: ErrorDetails) -> str:
     """One finding of pydantic's in our words: field, what is allowed, what came."""
-    field = ".".join([part, *map(str, finding["loc"])])
+    field = ".".join(filter(None, [part, *map(str, finding["loc"])]))
     reason, value = finding["msg"].removeprefix("Value error, "), finding["input"]
     match finding["type"]:
         case "value_error":  # our own checks say what came
@@ -51,8 +73,8 @@ def _invalid(part: str, cls: type, finding: ErrorDetails) -> str:
 
 
 def explain(error: Exception) -> str | None:
-    """One line for a mistake of the user's; None for anything else."""
-    if isinstance(error, UserError):
+    """One line for an ending, or a mistake of the user's; None for anything else."""
+    if isinstance(error, Ending):
         return str(error)
     if isinstance(error, ValidationError) and error.title in PARTS:
         part, cls = PARTS[error.title]
@@ -72,7 +94,10 @@ def explain(error: Exception) -> str | None:
 
 @contextmanager
 def one_line() -> Iterator[None]:
-    """Turn the user's mistakes into one line on stderr and exit status 2; HYDRA_FULL_ERROR=1 adds the traceback."""
+    """Turn endings and the user's mistakes into one line on stderr and an exit status: 2 for a mistake.
+
+    HYDRA_FULL_ERROR=1 adds the traceback.
+    """
     os.environ[TRACEBACK] = "1"  # makes Hydra raise its errors instead of printing them and exiting with 1
     try:
         yield
@@ -85,4 +110,4 @@ def one_line() -> Iterator[None]:
         print(f"{Path(sys.argv[0]).name}: error: {line}", file=sys.stderr)
         if isinstance(error, MissingConfigException) and str(error.missing_cfg_file).startswith("step/"):
             print(help_text())
-        sys.exit(2)
+        sys.exit(error.status if isinstance(error, Ending) else 2)

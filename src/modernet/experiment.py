@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import hydra
 from omegaconf import DictConfig
 
 from modernet.errors import UserError
-from modernet.spec import DataSpec, ModelSpec, Recipe, Size
+from modernet.spec import DataSpec, Machine, ModelSpec, Recipe, Size
 from modernet.steps import option, roadmap, to_kwargs
 
 
@@ -52,7 +52,9 @@ def _values(model: ModelSpec, recipe: Recipe, data: DataSpec) -> dict[str, dict[
     return json.loads(json.dumps(parts))
 
 
-FIELDS = {"step", "protocol", "size", "model", "recipe", "data", "seed", "device", "runs"}  # of a composed config
+MACHINE = [field.name for field in fields(Machine)]
+FIELDS = {"step", "protocol", "size", "model", "recipe", "data", "seed", "runs", "retry_failed", "wandb", *MACHINE}
+WANDB = ("offline", "online", "disabled")
 Parts = tuple[ModelSpec, Recipe, DataSpec]
 
 
@@ -112,3 +114,12 @@ def from_config(config: DictConfig) -> Experiment:
     changes = {name: _changes(name, protocol, size, parts) for name in [step, *same]}
     step = min(changes, key=lambda name: len(changes[name]))
     return Experiment(step, "+".join([step, *changes[step]]), protocol, size, seed, *parts)
+
+
+def machine(config: DictConfig) -> Machine:
+    """How a composed config wants the work done."""
+    if not isinstance(config.retry_failed, bool):
+        raise UserError(f"retry_failed must be true or false, got {config.retry_failed!r}")
+    if config.wandb not in WANDB:
+        raise UserError(f"wandb must be one of {', '.join(WANDB)}, got {config.wandb!r}")
+    return Machine(**{name: value for name, value in to_kwargs(config).items() if name in MACHINE})

@@ -1,121 +1,130 @@
 """Training: fit is epochs of train_epoch, each followed by evaluate."""
 
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from math import isfinite
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn, optim
-from tqdm import tqdm
+from torch import Tensor, nn
 
-from modernet.data import Batch, Images, evaluation_batches, training_batches
-from modernet.errors import UserError
+from modernet import checkpoint
+from modernet.data import Loader
+from modernet.errors import Stopped, UserError
 from modernet.model import smallest_image
-from modernet.optim import lr_at, make_optimizer
-from modernet.rng import Purpose, derive
+from modernet.place import Place
+from modernet.progress import Progress, Watch
+from modernet.rng import Purpose, seed_all
 from modernet.spec import DataSpec, ModelSpec, Recipe
+from modernet.stop import Stop
+from modernet.together import agree, share_buffers
+from modernet.training import Epoch, Meter, Plan, Scores, Training
 
-EVALUATION_BATCH = 500  # images; does not change the scores
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What every step of a run can be told from its number."""
-
-    recipe: Recipe
-    steps: int  # per epoch
-    seed: int
-
-    def lr(self, step: int) -> float:
-        recipe = self.recipe
-        warmup = round(recipe.warmup_epochs * self.steps)
-        return lr_at(step, recipe.epochs * self.steps, warmup, recipe.peak_lr, recipe.min_lr, recipe.schedule)
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Over all images of a split: mean cross-entropy, and how often the label came first, or among the first five."""
-
-    loss: float
-    top1: float  # percent
-    top5: float  # percent
-
-
-class Meter:
-    """Sums over batches that stay on the device until they are read."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.sums = torch.zeros(4, device=device, dtype=torch.float64)  # images, loss, top-1 hits, top-5 hits
-
-    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """`loss` is the batch's mean; `logits` (N, classes), `labels` (N,)."""
-        ranked = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]  # (N, 5)
-        images = torch.full((), float(len(labels)), device=labels.device)
-        self.sums += torch.stack([images, loss * images, ranked[:, 0].sum(), ranked.sum()])
-
-    def read(self) -> Scores:
-        images, loss, top1, top5 = self.sums.tolist()
-        return Scores(loss / images, 100 * top1 / images, 100 * top5 / images)
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch came to: train_* of the augmented images as trained on, the other scores of the other split."""
-
-    epoch: int  # from 1
-    lr: float  # of the last step
-    train_loss: float
-    train_top1: float
-    val_loss: float
-    top1: float
-    top5: float
-    train_seconds: float
-    images_per_second: float  # trained, without evaluation
-
-    def __str__(self) -> str:
-        return (
-            f"epoch {self.epoch}: train loss {self.train_loss:.4f}, train top-1 {self.train_top1:.2f} %, "
-            f"top-1 {self.top1:.2f} %, top-5 {self.top5:.2f} %, {self.images_per_second:.0f} images/s"
-        )
+T = TypeVar("T")
+NOTHING, SAVE, STOP, FAIL = range(4)  # what a process wishes after a step; the largest wish of all is done
 
 
 class Diverged(Exception):
     """The loss is no longer a finite number."""
 
 
+class Keeper:
+    """Saves a training every few minutes, and when it is asked to stop; ends it when its loss is no number."""
+
+    def __init__(self, folder: Path, minutes: float, place: Place, stop: Stop, more: dict[str, Any]) -> None:
+        self.folder, self.seconds, self.place, self.stop, self.more = folder, 60 * minutes, place, stop, more
+        self.saved = time.monotonic()
+
+    def after_step(self, training: Training, watch: Watch) -> bool:
+        """Whether it was saved. Raises Stopped where it was asked to stop, Diverged for a loss that is no number."""
+        due = self.place.first and time.monotonic() - self.saved >= self.seconds
+        wish = agree(self.place, FAIL if watch.bad else STOP if self.stop.asked else SAVE if due else NOTHING)
+        if wish == NOTHING:
+            return False
+        watch.take(wait=True)
+        if agree(self.place, int(watch.bad is not None)):
+            raise Diverged(f"{self._what(watch)}; the last good checkpoint: {checkpoint.last(self.folder) or 'none'}")
+        training.meter.gather(self.place)
+        self._save(training)
+        if wish == STOP:
+            raise Stopped(self._how())
+        return True
+
+    def guarded(self, batches: Iterable[T], training: Training) -> Iterator[T]:
+        """The batches of an evaluation, until somebody asks to stop."""
+        for batch in batches:
+            if self.stop.asked:
+                self._save(training)
+                raise Stopped(self._how())
+            yield batch
+
+    def _save(self, training: Training) -> None:
+        if self.place.first:
+            checkpoint.save(self.folder, training.step, training.state() | self.more)
+        self.saved = time.monotonic()
+
+    def _how(self) -> str:
+        saved = checkpoint.last(self.folder)
+        return f"stopped by {self.stop.asked or 'another process'}; the same command goes on from {saved}"
+
+    @staticmethod
+    def _what(watch: Watch) -> str:
+        if watch.bad is None:
+            return "the loss of another process is not finite"
+        return f"the loss of step {watch.bad.step} is not finite, at learning rate {watch.bad.lr:.3g}"
+
+
 @torch.no_grad()
-def evaluate(model: nn.Module, batches: Iterable[Batch]) -> Scores:
-    """Score every image of the batches; cross-entropy without label smoothing."""
+def evaluate(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], place: Place, autocast: Callable = nullcontext
+) -> Scores:
+    """Score every image of all processes' batches; cross-entropy without label smoothing."""
     model.eval()
     meter = Meter(next(model.parameters()).device)
     for images, labels in batches:
-        logits = model(images)
-        meter.add(F.cross_entropy(logits, labels), logits, labels)
-    return meter.read()
+        with autocast():
+            logits = model(images)
+        meter.add(F.cross_entropy(logits.float(), labels), logits, labels)
+    return meter.read(place)
 
 
-def train_epoch(
-    model: nn.Module, optimizer: optim.Optimizer, batches: Iterable[Batch], plan: Plan, epoch: int, bar: tqdm
-) -> Scores:
-    """One pass over the batches, stepping `optimizer` by the plan."""
-    model.train()
-    meter = Meter(next(model.parameters()).device)
-    for step, (images, labels) in enumerate(batches, epoch * plan.steps):
-        torch.manual_seed(derive(plan.seed, Purpose.NETWORK, step))
-        for group in optimizer.param_groups:
-            group["lr"] = plan.lr(step)
-        logits = model(images)
-        loss = F.cross_entropy(logits, labels, label_smoothing=plan.recipe.label_smoothing)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        meter.add(loss.detach(), logits.detach(), labels)
-        if bar.update(len(labels)):  # the bar redraws now: only then is the device waited for
-            scores = meter.read()
-            bar.set_postfix(loss=f"{scores.loss:.3f}", top1=f"{scores.top1:.1f}%", refresh=False)
-    return meter.read()
+def train_epoch(training: Training, loader: Loader, plan: Plan, keeper: Keeper, progress: Progress) -> Scores:
+    """What is left of an epoch, stepping by the plan."""
+    share, recipe, watch = plan.share, plan.recipe, Watch()
+    epoch = len(training.epochs)
+    end = (epoch + 1) * plan.steps
+    batches = loader.training(epoch, training.step - epoch * plan.steps)
+    training.model.train()
+    began = time.perf_counter()
+    while training.step < end:
+        lr = plan.lr(training.step)
+        for group in training.optimizer.param_groups:
+            group["lr"] = lr
+        for number in range(share.passes):
+            images, labels = next(batches)
+            seed_all(plan.seed, Purpose.NETWORK, training.step, share.place.rank, number)
+            with nullcontext() if number == share.passes - 1 else training.apart():
+                with training.autocast():
+                    logits = training.forward(images)
+                loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+                (loss / share.passes).backward()
+            training.meter.add(loss.detach(), logits.detach(), labels)
+        training.optimizer.step()
+        training.optimizer.zero_grad()
+        if training.average:
+            training.average.update_parameters(training.model)
+        training.step += 1
+
+        watch.put(training.step, lr, training.meter.sums)
+        watch.take(wait=training.step == end)
+        progress.step(training.step, watch.loss, watch.top1)
+        now = time.perf_counter()
+        training.seconds += now - began
+        saved = keeper.after_step(training, watch)
+        began = time.perf_counter() if saved else now  # saving is not training
+    return training.meter.read(share.place)
 
 
 def check(model: ModelSpec, recipe: Recipe, data: DataSpec, images: int) -> None:
@@ -130,29 +139,39 @@ def check(model: ModelSpec, recipe: Recipe, data: DataSpec, images: int) -> None
         raise UserError(f"recipe.batch_size must be at most {images}, the images to train on, got {recipe.batch_size}")
 
 
-def fit(model: nn.Module, train: Images, test: Images, recipe: Recipe, data: DataSpec, seed: int) -> Iterator[Epoch]:
-    """Train in place and yield every epoch when it is over. The same seed gives the same run, whatever ran before."""
-    plan = Plan(recipe, steps=len(train) // recipe.batch_size, seed=seed)
-    optimizer = make_optimizer(model, recipe)
-    images = plan.steps * recipe.batch_size  # that one epoch trains on
-    with tqdm(total=recipe.epochs * images, unit="img", unit_scale=True, disable=None, dynamic_ncols=True) as bar:
-        for epoch in range(recipe.epochs):
-            bar.set_description(f"epoch {epoch + 1}/{recipe.epochs}")
-            began = time.perf_counter()
-            batches = training_batches(train, data, recipe.batch_size, seed, epoch)
-            trained = train_epoch(model, optimizer, batches, plan, epoch, bar)
-            seconds = time.perf_counter() - began
-            if not isfinite(trained.loss):
-                raise Diverged(f"the loss of epoch {epoch + 1} is {trained.loss}; a smaller recipe.lr may help")
-            scores = evaluate(model, evaluation_batches(test, data, EVALUATION_BATCH))
-            yield Epoch(
-                epoch=epoch + 1,
-                lr=plan.lr((epoch + 1) * plan.steps - 1),
-                train_loss=trained.loss,
-                train_top1=trained.top1,
-                val_loss=scores.loss,
-                top1=scores.top1,
-                top5=scores.top5,
-                train_seconds=seconds,
-                images_per_second=images / seconds,
+def fit(training: Training, loader: Loader, plan: Plan, keeper: Keeper) -> Iterator[Epoch]:
+    """Train in place from where `training` is, and yield every epoch when it is over.
+
+    The same seed gives the same run, whatever ran before and however often it was stopped.
+    """
+    place, recipe = plan.share.place, plan.recipe
+    progress = Progress(recipe.epochs, plan.steps, recipe.batch_size, training.step, shown=place.first)
+    try:
+        while len(training.epochs) < recipe.epochs:
+            trained = train_epoch(training, loader, plan, keeper, progress)
+            training.meter.gather(place)  # a signal during the evaluation finds it as rank 0 has to save it
+
+            def scores(model: nn.Module) -> Scores:
+                share_buffers(place, model)
+                return evaluate(model, keeper.guarded(loader.evaluation(), training), place, training.autocast)
+
+            plain = scores(training.model)
+            averaged = scores(training.average) if training.average else None
+            training.epochs.append(
+                Epoch(
+                    epoch=len(training.epochs) + 1,
+                    lr=plan.lr(training.step - 1),
+                    train_loss=trained.loss,
+                    train_top1=trained.top1,
+                    val_loss=plain.loss,
+                    top1=plain.top1,
+                    top5=plain.top5,
+                    top1_ema=averaged.top1 if averaged else None,
+                    train_seconds=training.seconds,
+                    images_per_second=plan.steps * recipe.batch_size / training.seconds,
+                )
             )
+            training.meter, training.seconds = Meter(training.device), 0.0
+            yield training.epochs[-1]
+    finally:
+        progress.close()

@@ -12,11 +12,19 @@ logger = logging.getLogger("modernet")
 
 
 @contextmanager
-def logging_to(path: Path) -> Iterator[logging.Logger]:
-    """A logger that writes to stderr, around a progress bar if there is one, and to a new file at `path`."""
-    handlers = [logging.StreamHandler(sys.stderr), logging.FileHandler(path, mode="w")]
-    handlers[1].setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+def logging_to(path: Path | None, append: bool = False) -> Iterator[logging.Logger]:
+    """A logger that writes to stderr, around a progress bar if there is one, and to the file at `path`.
+
+    Without a path it says only what is wrong: the processes that do not write are not to repeat each other.
+    """
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     logger.setLevel(logging.INFO)
+    if path is None:
+        logger.setLevel(logging.WARNING)
+    else:
+        handlers.append(logging.FileHandler(path, mode="a" if append else "w"))
+        handlers[1].setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        handlers[1].handleError = lambda record: None  # a full disk is told by what cannot do without it
     logger.propagate = False
     logger.handlers = handlers
     try:
@@ -24,4 +32,5 @@ def logging_to(path: Path) -> Iterator[logging.Logger]:
             yield logger
     finally:
         logger.handlers = []
-        handlers[1].close()
+        for handler in handlers:
+            handler.close()

@@ -19,10 +19,11 @@ def parameter_groups(model: nn.Module, weight_decay: float, decay_1d: bool) -> l
     ]
 
 
-OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], Recipe], optim.Optimizer]] = {
-    "sgd": lambda groups, recipe: optim.SGD(groups, lr=recipe.peak_lr, momentum=recipe.betas[0]),
-    "adamw": lambda groups, recipe: optim.AdamW(groups, lr=recipe.peak_lr, betas=recipe.betas),
+OPTIMIZERS: dict[str, Callable[[list[dict[str, Any]], Recipe, bool], optim.Optimizer]] = {
+    "sgd": lambda groups, recipe, fused: optim.SGD(groups, recipe.peak_lr, momentum=recipe.betas[0], fused=fused),
+    "adamw": lambda groups, recipe, fused: optim.AdamW(groups, recipe.peak_lr, recipe.betas, fused=fused),
 }
+FUSED = ("cpu", "cuda")  # devices for which torch has its optimizers in one kernel
 
 # What is left of the peak after a part `t` of the steps behind warm-up, 0 <= t < 1.
 SCHEDULES: dict[str, Callable[[float], float]] = {
@@ -32,7 +33,8 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> optim.Optimizer:
-    return OPTIMIZERS[recipe.optimizer](parameter_groups(model, recipe.weight_decay, recipe.decay_1d), recipe)
+    groups = parameter_groups(model, recipe.weight_decay, recipe.decay_1d)
+    return OPTIMIZERS[recipe.optimizer](groups, recipe, next(model.parameters()).device.type in FUSED)
 
 
 def lr_at(step: int, total: int, warmup: int, peak: float, floor: float = 0.0, schedule: str = "cosine") -> float:

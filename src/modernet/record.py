@@ -3,7 +3,7 @@
 import json
 import subprocess
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,6 +39,9 @@ class Record:
     commit: str | None  # of the code; `-dirty` where files differed from it
     status: Literal["done", "failed"]
     config: dict[str, Any]  # every field that decides the result
+    top1_ema: float | None = None  # percent, of the averaged weights, where the recipe has them
+    reason: str | None = None  # why it failed
+    machine: dict[str, Any] = field(default_factory=dict)  # how it was done: devices, precision, ...
 
 
 def write_text(path: Path, text: str) -> None:

@@ -61,7 +61,7 @@ class ModelSpec:
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
 class Size:
-    """The five numbers that the steps refer to. configs/size/ has the values."""
+    """The numbers that the steps and the modern recipe refer to. configs/size/ has the values."""
 
     name: str
     start: str  # what the first step is called in this size
@@ -70,6 +70,7 @@ class Size:
     width_before: PositiveInt
     width_between: PositiveInt  # from stage_ratio on
     width_after: PositiveInt  # from increase_width on
+    stochastic_depth: Fraction  # of the modern recipe: larger networks need more
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
@@ -90,6 +91,14 @@ class Recipe:
     min_lr: NonNegativeFloat
     label_smoothing: Fraction
     stochastic_depth: Fraction  # drop rate of the last block; linear in depth
+    randaugment: Annotated[float, Field(ge=0, le=10)]  # magnitude, of 10; 0 is off
+    randaugment_std: NonNegativeFloat  # of the magnitude, from image to image
+    mixup: NonNegativeFloat  # alpha of the Beta distribution; 0 is off
+    cutmix: NonNegativeFloat
+    mixup_switch: Annotated[float, Field(ge=0, le=1)]  # how often a batch gets cutmix, where both are on
+    random_erasing: Annotated[float, Field(ge=0, le=1)]  # probability for an image
+    ema: Fraction  # decay a step of an average of the weights, scored as top1_ema; 0 is off
+    sync_batchnorm: bool  # BatchNorm statistics over all devices rather than each by itself
     init: Literal["he_fan_out", "trunc_normal", "fan_in", "torch"]
     init_std: PositiveFloat  # of trunc_normal
 
@@ -100,14 +109,31 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
 class DataSpec:
-    """A data set and what is done to its images. configs/data/ has the values."""
+    """A data set and how its images are cut. configs/data/ has the values."""
 
-    name: Literal["digits", "cifar10"]
+    name: str
+    kind: Literal["digits", "npz", "fake", "folder", "shards"]  # digits, npz and fake are held in memory
     root: str | None  # the folder of its files; None for a data set that has none
     split: Literal["train/test", "train/val"]  # train/val holds a tenth of train out to tune on
     classes: PositiveInt
     image_size: PositiveInt  # pixels, square
     mean: Channels  # of the training images, in [0, 1]
     std: Channels
-    crop_padding: NonNegativeInt  # pixels added on each side before the random crop
     flip: bool  # mirror half of the training images
+    crop_padding: NonNegativeInt  # in memory: pixels added on each side before the random crop
+    test_crop: Annotated[float, Field(gt=0, le=1)]  # files: the part of a side that is evaluated; all else is cut off
+    train_images: PositiveInt | None  # fake, shards: how many there are, which no file says
+    test_images: PositiveInt | None
+
+
+@dataclass(frozen=True, kw_only=True, config=CHECKED)
+class Machine:
+    """How the work is done. None of it changes a result by more than rounding; configs/config.yaml has the values."""
+
+    device: str  # auto is the GPU if there is one. Or any name torch knows: cpu, cuda, cuda:1, mps
+    amp: Literal["auto", "bf16", "off"]  # auto is bf16 on a GPU that has it
+    compile: Literal["auto", "on", "off"]  # torch.compile; auto is on on a GPU, for runs that are worth the wait
+    channels_last: bool
+    device_batch: PositiveInt | None  # images a device takes at once; the rest of a batch is accumulated. None: all
+    workers: NonNegativeInt  # processes a device that read image files
+    checkpoint_minutes: NonNegativeFloat  # between checkpoints; a signal to stop writes one at once

@@ -1,26 +1,23 @@
-"""Data sets are checked when they are read, and batches are a function of (seed, epoch, step)."""
+"""Data sets in memory are checked when they are read, and batches are a function of (seed, epoch, step)."""
 
+from dataclasses import replace
 from runpy import run_path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
-from omegaconf import OmegaConf
+from conftest import PLAIN, ROOT, data_spec, recipe
 
-from modernet import data
+from modernet import arrays
 from modernet.errors import UserError
+from modernet.place import Place, share_of
 from modernet.spec import DataSpec
-from modernet.steps import to_kwargs
-
-
-def spec(name: str, **changes) -> DataSpec:
-    return DataSpec(**{**to_kwargs(OmegaConf.load(ROOT / f"configs/data/{name}.yaml")), **changes})
 
 
 @pytest.fixture
-def arrays() -> dict[str, np.ndarray]:
+def contents() -> dict[str, np.ndarray]:
     """A CIFAR-10 of 60 + 20 images."""
     rng = np.random.default_rng(0)
     sizes = {"train": 60, "test": 20}
@@ -29,49 +26,49 @@ def arrays() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def saved(tmp_path, arrays):
+def saved(tmp_path, contents):
     """Save the arrays with these changes (None: without it), and give the spec that reads them."""
 
     def save(**changes) -> DataSpec:
-        kept = {name: array for name, array in {**arrays, **changes}.items() if array is not None}
+        kept = {name: array for name, array in {**contents, **changes}.items() if array is not None}
         np.savez(tmp_path / "cifar10.npz", **kept)
-        return spec("cifar10", root=str(tmp_path))
+        return data_spec("cifar10", root=str(tmp_path))
 
     return save
 
 
 def test_digits_are_split_once_and_for_all():
-    train, test = data.load(spec("digits"))
+    train, test = arrays.read(data_spec("digits"))
     assert (len(train), len(test)) == (1437, 360)
     assert train.images.shape[1:] == (3, 8, 8)
     assert train.images.dtype == torch.uint8
     assert train.images.max() == 255
     assert train.labels.bincount().min() > 130
-    again, _ = data.load(spec("digits"))
+    again, _ = arrays.read(data_spec("digits"))
     assert torch.equal(train.images, again.images)
 
 
 @pytest.mark.parametrize("name", ["digits", "cifar10"])
 def test_mean_and_std_are_those_of_the_training_images(name, request):
     root = str(request.getfixturevalue("cifar10_root")) if name == "cifar10" else None
-    declared = spec(name, root=root)
-    pixels = data.load(declared)[0].images.double().div(255).transpose(0, 1).flatten(1)
+    declared = data_spec(name, root=root)
+    pixels = arrays.read(declared)[0].images.double().div(255).transpose(0, 1).flatten(1)
     assert pixels.mean(1).tolist() == pytest.approx(declared.mean, abs=1e-3)
     assert pixels.std(1).tolist() == pytest.approx(declared.std, abs=1e-3)
 
 
 def test_cifar10_is_whole(cifar10_root):
-    train, test = data.load(spec("cifar10", root=str(cifar10_root)))
+    train, test = arrays.read(data_spec("cifar10", root=str(cifar10_root)))
     assert train.labels.bincount().tolist() == [5000] * 10
     assert test.labels.bincount().tolist() == [1000] * 10
 
 
 def test_held_out_images_come_from_train_and_never_from_test():
-    train, test = data.load(spec("digits"))
-    kept, held = data.load(spec("digits", split="train/val"))
+    train, test = arrays.read(data_spec("digits"))
+    kept, held = arrays.read(data_spec("digits", split="train/val"))
     assert (len(kept), len(held)) == (1293, 144)
 
-    def bag(*parts: data.Images) -> list[bytes]:
+    def bag(*parts: arrays.Images) -> list[bytes]:
         return sorted(image.numpy().tobytes() for part in parts for image in part.images)
 
     assert bag(kept, held) == bag(train)
@@ -93,70 +90,77 @@ def test_held_out_images_come_from_train_and_never_from_test():
 )
 def test_wrong_arrays_are_refused_with_what_is_allowed(saved, changes, message):
     with pytest.raises(UserError, match=message):
-        data.load(saved(**changes))
+        arrays.read(saved(**changes))
 
 
 def test_missing_and_broken_files_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"data\.root=DIR or MODERNET_DATA=DIR"):
-        data.load(spec("cifar10", root=None))
+        arrays.read(data_spec("cifar10", root=None))
     with pytest.raises(UserError, match=r"there is no file .*cifar10\.npz"):
-        data.load(spec("cifar10", root=str(tmp_path)))
+        arrays.read(data_spec("cifar10", root=str(tmp_path)))
     (tmp_path / "cifar10.npz").write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(UserError, match=r"not a readable \.npz file"):
-        data.load(spec("cifar10", root=str(tmp_path)))
+        arrays.read(data_spec("cifar10", root=str(tmp_path)))
 
 
 def test_too_few_images_to_hold_some_out_are_refused(saved):
     few = {"x_train": np.zeros((12, 32, 32, 3), np.uint8), "y_train": np.arange(12, dtype=np.uint8) % 10}
     with pytest.raises(UserError, match=r"train/val.* 12 images are too few"):
-        data.load(spec("cifar10", root=saved(**few).root, split="train/val"))
+        arrays.read(data_spec("cifar10", root=saved(**few).root, split="train/val"))
 
 
-def images(n: int = 8) -> data.Images:
-    return data.Images(torch.randint(256, (n, 3, 8, 8), dtype=torch.uint8), torch.arange(n))
+def images(n: int = 8) -> arrays.Images:
+    return arrays.Images(torch.randint(256, (n, 3, 8, 8), dtype=torch.uint8), torch.arange(n))
+
+
+def loader(n: int, batch: int, place: Place | None = None, device_batch: int | None = None, **changes: Any):
+    """A loader of `n` random images, not augmented unless told."""
+    like, how = (
+        data_spec("digits", crop_padding=0, classes=n),
+        recipe("modern", **{**PLAIN, "batch_size": batch, **changes}),
+    )
+    share = share_of(place or Place(), batch, device_batch)
+    return arrays.ArrayLoader(images(n), images(n), like, how, 0, share)
 
 
 def test_batches_are_a_function_of_seed_and_epoch():
-    some, like = images(20), spec("digits")
+    torch.manual_seed(0)
+    hard: dict[str, Any] = {"randaugment": 9.0, "mixup": 0.8, "cutmix": 1.0, "random_erasing": 0.25}
+    some = loader(20, 8, **hard)
 
-    def epoch(seed: int, number: int) -> list[data.Batch]:
-        return list(data.training_batches(some, like, 8, seed, number))
+    def same(one, other) -> bool:
+        return all(torch.equal(a, b) and torch.equal(x, y) for (a, x), (b, y) in zip(one, other, strict=True))
 
-    first = epoch(0, 3)
+    first = list(some.training(3))
     assert [len(labels) for _, labels in first] == [8, 8]
-    assert torch.cat([labels for _, labels in first]).unique().numel() == 16
     torch.rand(7)  # whatever was drawn in between
-    for (a, x), (b, y) in zip(first, epoch(0, 3), strict=True):
-        assert torch.equal(a, b)
-        assert torch.equal(x, y)
-    assert not torch.equal(first[0][1], epoch(0, 4)[0][1])
-    assert not torch.equal(first[0][1], epoch(1, 3)[0][1])
+    assert same(first, some.training(3))
+    assert same(first[1:], some.training(3, start=1))
+    assert not same(first, some.training(4))
+    assert not same(first, replace(some, seed=1).training(3))
 
 
-def test_evaluation_sees_every_image_once_in_order():
-    batches = list(data.evaluation_batches(images(20), spec("digits"), 8))
-    assert torch.cat([labels for _, labels in batches]).tolist() == list(range(20))
+def test_an_epoch_has_every_image_once():
+    seen = torch.cat([labels for _, labels in loader(24, 8).training(0)])
+    assert sorted(seen.tolist()) == list(range(24))
 
 
-def test_a_random_crop_is_a_shift_by_at_most_the_padding():
-    some = images(64).images
-    cropped = data.random_crop(some, 2, torch.Generator().manual_seed(0))
-    padded = torch.nn.functional.pad(some, [2] * 4)
-    places = set()
-    for before, after in zip(padded, cropped, strict=True):
-        found = [(y, x) for y in range(5) for x in range(5) if torch.equal(before[:, y : y + 8, x : x + 8], after)]
-        assert len(found) == 1
-        places.add(found[0])
-    assert len(places) > 15  # of 25
+def test_processes_and_passes_divide_every_batch_and_the_evaluation():
+    whole = [labels for _, labels in loader(40, 16).training(5)]
+    parts = [
+        [labels for _, labels in loader(40, 16, place=Place(rank, 2), device_batch=4).training(5)] for rank in (0, 1)
+    ]
+    assert [len(part) for part in parts[0]] == [4, 4, 4, 4]  # two steps of two passes
+    for step, batch in enumerate(whole):
+        assert torch.equal(torch.cat([*parts[0][2 * step : 2 * step + 2], *parts[1][2 * step : 2 * step + 2]]), batch)
+    scored = [labels for rank in (0, 1, 2) for _, labels in loader(40, 3, place=Place(rank, 3)).evaluation()]
+    assert sorted(torch.cat(scored).tolist()) == list(range(40))
 
 
-def test_half_of_the_images_are_mirrored():
-    some = images(1000).images
-    flipped = data.random_flip(some, torch.Generator().manual_seed(0))
-    mirrored = (flipped == some.flip(-1)).flatten(1).all(1)
-    same = (flipped == some).flatten(1).all(1)
-    assert (mirrored ^ same).all()
-    assert 450 < mirrored.sum() < 550
+def test_a_batch_that_cannot_be_divided_is_refused():
+    with pytest.raises(UserError, match=r"batch_size=64 must be a multiple of 3 devices x device_batch=21"):
+        share_of(Place(0, 3), 64, None)
+    assert str(share_of(Place(0, 8), 4096, 128)) == "4096 images a step = devices 8 x per device 128 x passes 4"
 
 
 def test_get_data_writes_what_the_loader_reads(tmp_path):
@@ -167,6 +171,6 @@ def test_get_data_writes_what_the_loader_reads(tmp_path):
 
     write_npz(tmp_path / "cifar10.npz", part(50), part(10))
     assert [path.name for path in tmp_path.iterdir()] == ["cifar10.npz"]
-    train, test = data.load(spec("cifar10", root=str(tmp_path)))
+    train, test = arrays.read(data_spec("cifar10", root=str(tmp_path)))
     assert (len(train), len(test)) == (50, 10)
     assert train.images.unique().tolist() == [50]
