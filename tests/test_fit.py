@@ -9,10 +9,12 @@ from conftest import data_spec, machine, recipe, trained
 from sklearn.metrics import accuracy_score, log_loss, top_k_accuracy_score
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from modernet import build, roadmap
+from modernet import build, checkpoint, roadmap
 from modernet.errors import UserError
-from modernet.fit import Diverged, check, evaluate
+from modernet.fit import Diverged, Keeper, check, evaluate
 from modernet.place import Place, share_of
+from modernet.progress import Watch
+from modernet.stop import Stop
 from modernet.training import Plan
 
 
@@ -69,6 +71,19 @@ def test_the_plan_follows_the_recipe():
 def test_a_loss_that_is_no_number_stops_the_run_at_once(tmp_path):
     with pytest.raises(Diverged, match=r"step 2 is not finite, at learning rate 9\.09e\+28; .* checkpoint: none"):
         trained(tmp_path, lr=1e30)
+
+
+def test_broken_weights_are_never_saved(tmp_path):
+    """Though the loss of their step was a number still."""
+    training, _ = trained(tmp_path, epochs=1)
+    keeper = Keeper(tmp_path, 0, Place(), Stop(), {})
+    assert keeper.after_step(training, Watch())
+    good = checkpoint.last(tmp_path)
+    with torch.no_grad():
+        training.model.classifier.weight[0, 0] = float("inf")
+    with pytest.raises(Diverged, match=rf"the weights after step 22.* checkpoint: {good}"):
+        keeper.after_step(training, Watch())
+    assert checkpoint.last(tmp_path) == good
 
 
 def test_accumulated_passes_are_one_step(tmp_path):

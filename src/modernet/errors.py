@@ -107,7 +107,8 @@ def one_line() -> Iterator[None]:
             raise
         if TRACEBACK_WANTED:
             traceback.print_exc()
-        print(f"{Path(sys.argv[0]).name}: error: {line}", file=sys.stderr)
+        if not isinstance(error, Stopped):  # which the run's log has said
+            print(f"{Path(sys.argv[0]).name}: error: {line}", file=sys.stderr)
         if isinstance(error, MissingConfigException) and str(error.missing_cfg_file).startswith("step/"):
             print(help_text())
         sys.exit(error.status if isinstance(error, Ending) else 2)

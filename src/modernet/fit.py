@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,7 +46,11 @@ class Keeper:
             return False
         watch.take(wait=True)
         if agree(self.place, int(watch.bad is not None)):
-            raise Diverged(f"{self._what(watch)}; the last good checkpoint: {checkpoint.last(self.folder) or 'none'}")
+            bad = watch.bad
+            where = (
+                f"of step {bad.step} is not finite, at learning rate {bad.lr:.3g}" if bad else "elsewhere is not finite"
+            )
+            raise self._diverged(f"the loss {where}")
         training.meter.gather(self.place)
         self._save(training)
         if wish == STOP:
@@ -61,19 +66,25 @@ class Keeper:
             yield batch
 
     def _save(self, training: Training) -> None:
+        # A gradient that overflows breaks the weights of every process a step before a loss tells.
+        if not all(bool(value.isfinite().all()) for value in training.model.state_dict().values()):
+            raise self._diverged(f"the weights after step {training.step} are not finite")
         if self.place.first:
             checkpoint.save(self.folder, training.step, training.state() | self.more)
         self.saved = time.monotonic()
 
+    def checked(self, scores: Scores) -> Scores:
+        """Scores that are numbers: those after the last step are all that tells of its weights."""
+        if not isfinite(scores.loss):
+            raise self._diverged("the loss of the evaluation is not finite")
+        return scores
+
+    def _diverged(self, what: str) -> Diverged:
+        return Diverged(f"{what}; the last good checkpoint: {checkpoint.last(self.folder) or 'none'}")
+
     def _how(self) -> str:
         saved = checkpoint.last(self.folder)
         return f"stopped by {self.stop.asked or 'another process'}; the same command goes on from {saved}"
-
-    @staticmethod
-    def _what(watch: Watch) -> str:
-        if watch.bad is None:
-            return "the loss of another process is not finite"
-        return f"the loss of step {watch.bad.step} is not finite, at learning rate {watch.bad.lr:.3g}"
 
 
 @torch.no_grad()
@@ -155,7 +166,7 @@ def fit(training: Training, loader: Loader, plan: Plan, keeper: Keeper) -> Itera
                 share_buffers(place, model)
                 return evaluate(model, keeper.guarded(loader.evaluation(), training), place, training.autocast)
 
-            plain = scores(training.model)
+            plain = keeper.checked(scores(training.model))
             averaged = scores(training.average) if training.average else None
             training.epochs.append(
                 Epoch(

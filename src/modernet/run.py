@@ -71,7 +71,8 @@ def train(run: Experiment, folder: Path, how: Machine, wandb: track.Mode) -> Rec
                     reason = str(error)
                     log.error(reason)
                 except Stopped as error:
-                    log.warning(error)
+                    if place.first:
+                        log.warning(error)
                     raise
                 finished = _record(run, price, training, used, device, reason)
                 tracker.result(finished)
