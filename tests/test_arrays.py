@@ -140,9 +140,11 @@ def test_batches_are_a_function_of_seed_and_epoch():
     assert not same(first, replace(some, seed=1).training(3))
 
 
-def test_an_epoch_has_every_image_once():
-    seen = torch.cat([labels for _, labels in loader(24, 8).training(0)])
-    assert sorted(seen.tolist()) == list(range(24))
+def test_an_epoch_has_every_image_once_in_an_order_of_its_own():
+    some = loader(24, 8)
+    first, second = (torch.cat([labels for _, labels in some.training(epoch)]).tolist() for epoch in (0, 1))
+    assert sorted(first) == sorted(second) == list(range(24))
+    assert first != second
 
 
 def test_processes_and_passes_divide_every_batch_and_the_evaluation():
