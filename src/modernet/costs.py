@@ -13,7 +13,7 @@ from modernet.spec import ModelSpec
 from modernet.steps import roadmap
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", FutureWarning)  # fvcore 0.1.5 still imports torch.jit.script
+    warnings.simplefilter("ignore")  # fvcore 0.1.5 still imports torch.jit.script
     from fvcore.nn.jit_analysis import JitModelAnalysis
     from fvcore.nn.jit_handles import conv_flop_count, get_shape
 
