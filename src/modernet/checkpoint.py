@@ -20,11 +20,11 @@ def _found(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("checkpoint-*.pt") if PATTERN.fullmatch(path.name))
 
 
-def _checksum(content: bytes | memoryview) -> str:
+def _checksum(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def write_bytes(path: Path, content: bytes | memoryview) -> None:
+def write_bytes(path: Path, content: bytes) -> None:
     """All of it, on the disk, or nothing. Raises OSError where the disk does not take it."""
     part = path.with_name(path.name + ".part")
     try:
@@ -38,11 +38,11 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
         raise
 
 
-def packed(state: Any) -> memoryview:
+def packed(state: Any) -> bytes:
     """What torch.save writes, in memory."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    return buffer.getbuffer()
+    return buffer.getvalue()
 
 
 def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
