@@ -19,6 +19,7 @@ blocks rng log record optim place stop
 model device augment experiment table checkpoint progress together
 costs pretrained arrays training
 files track
+shards
 data
 fit
 run

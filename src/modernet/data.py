@@ -34,8 +34,8 @@ def load(spec: DataSpec, recipe: Recipe, seed: int, share: Share, device: torch.
     if spec.kind in arrays.SETS:
         train, test = (images.to(device) for images in arrays.read(spec))
         return arrays.ArrayLoader(train, test, spec, recipe, seed, share)
-    from modernet import files  # only here: decoders and workers are of no use to the others
+    from modernet import files, shards  # only here: decoders and workers are of no use to the others
 
     if spec.kind == "folder":
         return files.FileLoader(*files.read_tree(spec), spec, recipe, seed, share, device, workers)
-    return files.ShardLoader(*files.read_shards(spec), spec, recipe, seed, share, device, workers)
+    return shards.ShardLoader(*shards.read_shards(spec), spec, recipe, seed, share, device, workers)
