@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -145,8 +146,7 @@ def networks(name: str, device: torch.device, batch: int, size: int, steps: int,
     def contestant(make: Callable[[], nn.Module]) -> Timed:
         model = make().to(device).to(memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
         optimizer = optim.AdamW(model.parameters(), fused=True)
-        gpu = device.type == "cuda"
-        autocast = lambda: torch.autocast(device.type, torch.bfloat16, enabled=gpu)  # noqa: E731
+        autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=device.type == "cuda")
         return loop(model, optimizer, autocast, steps, (images, labels))
 
     rates = in_turn({library: contestant(make) for library, make in NETWORKS[name].items()}, rounds)

@@ -174,6 +174,12 @@ def test_another_number_of_classes_is_refused(tree):
         read_tree(spec("folder", tree, classes=3))
 
 
+def test_a_single_shard_cannot_be_held_out(tmp_path):
+    (tmp_path / "train-0.tar").touch()
+    with pytest.raises(UserError, match="needs at least 2, got 1"):
+        loader(spec("shards", tmp_path, split="train/val"))
+
+
 def test_no_shards_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"there is no train-\*\.tar in"):
         loader(spec("shards", tmp_path))

@@ -42,6 +42,8 @@ def read_shards(spec: DataSpec) -> tuple[list[str], list[str]]:
 
     train = listed("train")
     if spec.split == "train/val":
+        if len(train) < 2:
+            raise UserError(f"data.split=train/val holds shards out and needs at least 2, got {len(train)}")
         return [url for i, url in enumerate(train) if i % 10], train[::10]
     return train, listed("val")
 
@@ -64,10 +66,8 @@ class Stream(IterableDataset[Sample]):
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         # DataLoader takes a pass of each worker in turn, from worker 0 on; after `skip` passes it is another's turn.
-        worker, rounds = (
-            (worker + self.skip) % workers,
-            (self.skip + workers - 1 - (worker + self.skip) % workers) // workers,
-        )
+        worker = (worker + self.skip) % workers
+        rounds = (self.skip + workers - 1 - worker) // workers  # passes it gave before
         lane, lanes = self.share.place.rank * workers + worker, self.share.place.world * workers
         if self.epoch < 0:
             for sample in self._read(self.urls[lane::lanes]):
