@@ -9,6 +9,7 @@ from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
 from modernet import ModelSpec, paper, roadmap, steps
+from modernet.errors import UserError
 from modernet.experiment import from_config
 
 PAPERS_ORDER = [
@@ -77,6 +78,13 @@ def test_hydra_composes_the_same_network_by_the_same_name(compose, size, option)
         (["model.act=gelu"], "resnet50+act=gelu"),
         (["+step=convnext", "model.act=relu"], "convnext+act=relu"),
         (["+step=convnext", "model.layer_scale=0"], "separate_downsampling"),
+        (["+step=convnext", "model.layer_scale=0", "model.act=relu"], "separate_downsampling+act=relu"),
+        (["+step=convnext", "without=gelu"], "convnext+act=relu"),
+        (["+step=gelu", "without=[gelu]"], "kernel_size"),
+        (["+step=gelu", "without=[stage_ratio]"], "gelu+depths=[1,1,2,1]"),
+        (["+step=gelu", "without=kernel_size", "model.kernel_size=9"], "gelu+kernel_size=9"),
+        (["+step=gelu", "size=b", "without=increase_width"], "gelu+width=84"),
+        (["+step=depthwise_conv", "without=[stage_ratio,depthwise_conv]"], "modern_recipe+stem=patchify"),
         (["+step=move_up_depthwise", "model.kernel_size=3"], "move_up_depthwise"),
         (["+step=move_up_depthwise", "model.kernel_size=5"], "move_up_depthwise+kernel_size=5"),
         (["+step=move_up_depthwise", "model.kernel_size=7"], "kernel_size"),
@@ -89,6 +97,19 @@ def test_hydra_composes_the_same_network_by_the_same_name(compose, size, option)
 )
 def test_a_variant_is_named_by_the_nearest_step_and_what_differs(compose, overrides, variant):
     assert from_config(compose(*overrides)).variant == variant
+
+
+def test_the_steps_of_a_network_add_up_to_it():
+    for size in steps.sizes():
+        for name, spec in roadmap(size).items():
+            assert steps.combined(steps.changing(name, size), size) == spec
+    assert steps.changing("patchify_stem", "b") == ["stage_ratio", "patchify_stem"]
+
+
+def test_without_names_steps_that_the_network_is_made_of(compose):
+    for name in ("kernel_size", "modern_recipe", "inverted"):
+        with pytest.raises(UserError, match=f"without names '{name}'.*allowed: stage_ratio, patchify_stem$"):
+            from_config(compose("+step=patchify_stem", f"without=[{name}]"))
 
 
 def test_the_hash_is_that_of_the_science_alone(compose):

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from modernet.errors import UserError
 from modernet.spec import DataSpec, Machine, ModelSpec, Recipe, Size
-from modernet.steps import option, roadmap, to_kwargs
+from modernet.steps import changing, combined, option, roadmap, to_kwargs
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ def _values(model: ModelSpec, recipe: Recipe, data: DataSpec) -> dict[str, dict[
 
 
 MACHINE = [field.name for field in fields(Machine)]
-FIELDS = {"step", "protocol", "size", "model", "recipe", "data", "seed", "runs", "retry_failed", "wandb", *MACHINE}
+FIELDS = {"step", "without", "protocol", "size", "model", "recipe", "data", "seed", "runs", "retry_failed", "wandb"}
+FIELDS |= set(MACHINE)
 WANDB = ("offline", "online", "disabled")
 Parts = tuple[ModelSpec, Recipe, DataSpec]
 
@@ -98,10 +99,32 @@ def _changes(step: str, protocol: str, size: str, parts: Parts) -> list[str]:
     return changes
 
 
+def _undone(model: ModelSpec, step: str, size: str, without: Any) -> ModelSpec:
+    """The network without the changes of these steps; what the user or a later step says of a field stays."""
+    names = without if isinstance(without, list) else [without]
+    known = changing(step, size)
+    if unknown := [name for name in names if name not in known]:
+        allowed = ", ".join(known) or "none"
+        raise UserError(f"without names '{unknown[0]}', which {step} is not made of; allowed: {allowed}")
+    full, less = (asdict(combined(kept, size)) for kept in (known, [name for name in known if name not in names]))
+    return replace(model, **{k: less[k] for k in full if less[k] != full[k] == getattr(model, k)})
+
+
+def _nearest(model: ModelSpec, step: str, size: str) -> list[str]:
+    """The steps from which the fewest fields lead to this network, this step before others."""
+    distances = {
+        name: sum(value != asdict(model)[key] for key, value in asdict(spec).items() if key != "stem_stride")
+        for name, spec in roadmap(size).items()
+    }
+    near = [name for name, distance in distances.items() if distance == min(distances.values())]
+    return sorted(near, key=lambda name: name != step)
+
+
 def from_config(config: DictConfig) -> Experiment:
     """The experiment that a composed config describes. Call it while Hydra is running.
 
-    It goes by the step with the fewest changes: `+step=move_up_depthwise model.kernel_size=7` is `kernel_size`.
+    It goes by the step with the fewest changes: `+step=move_up_depthwise model.kernel_size=7` is `kernel_size`, and so
+    is `+step=gelu without=gelu`.
     """
     if unknown := sorted(set(map(str, config)) - FIELDS):
         raise UserError(f"there is no field '{unknown[0]}'; allowed: {', '.join(sorted(FIELDS))}")
@@ -109,9 +132,9 @@ def from_config(config: DictConfig) -> Experiment:
     step, protocol, seed = config.step, config.protocol, config.seed
     if not isinstance(seed, int) or seed < 0:
         raise UserError(f"seed must be an integer, 0 or more, got {seed!r}")
-    parts = _typed(config)
-    same = [name for name, spec in roadmap(size).items() if replace(spec, stem_stride=parts[0].stem_stride) == parts[0]]
-    changes = {name: _changes(name, protocol, size, parts) for name in [step, *same]}
+    model, recipe, data = _typed(config)
+    parts = _undone(model, step, size, to_kwargs(config)["without"]), recipe, data
+    changes = {name: _changes(name, protocol, size, parts) for name in _nearest(parts[0], step, size)}
     step = min(changes, key=lambda name: len(changes[name]))
     return Experiment(step, "+".join([step, *changes[step]]), protocol, size, seed, *parts)
 

@@ -1,5 +1,6 @@
 """The roadmap as configs/step holds it: a step a file, each naming its parent and its one change."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -54,14 +55,17 @@ def sizes() -> list[str]:
     return sorted(path.stem for path in (CONFIGS / "size").glob("*.yaml"))
 
 
-@cache
-def _walked(size: str) -> dict[str, tuple[Step, ModelSpec]]:
+def _before(size: str) -> Any:
+    """The config that the first step changes."""
     if size not in sizes():
         raise ValueError(f"there is no size {size!r}; allowed: {', '.join(sizes())}")
     files = {"size": CONFIGS / "size" / f"{size}.yaml", "model": CONFIGS / "model" / "resnet.yaml"}
-    composed: dict[str | None, Any] = {
-        None: OmegaConf.create({key: OmegaConf.load(path) for key, path in files.items()})
-    }
+    return OmegaConf.create({key: OmegaConf.load(path) for key, path in files.items()})
+
+
+@cache
+def _walked(size: str) -> dict[str, tuple[Step, ModelSpec]]:
+    composed: dict[str | None, Any] = {None: _before(size)}
     result = {}
     for step in steps():
         config = composed[step.name] = OmegaConf.merge(composed[step.parent], step.change)
@@ -92,6 +96,26 @@ def parent(name: str, size: str) -> str | None:
         return None
     before = walked[name][0].parent
     return next((key for key, (step, _) in walked.items() if step.name == before), None)
+
+
+def changing(name: str, size: str) -> list[str]:
+    """The steps that change the network on the way to this one, itself included: a recipe is none of them."""
+    way: list[str] = []
+    step: str | None = name
+    while step is not None:
+        way += [step] if "model" in _walked(size)[step][0].change else []
+        step = parent(step, size)
+    return way[::-1]
+
+
+def combined(names: Iterable[str], size: str) -> ModelSpec:
+    """The start with the changes of these steps alone, made in roadmap order.
+
+    Any subset is a valid network: a kernel size without depthwise convolutions is that of dense ones.
+    """
+    chosen = set(names)
+    changes = [step.change for name, (step, _) in _walked(size).items() if name in chosen]
+    return ModelSpec(**to_kwargs(OmegaConf.merge(_before(size), *changes)["model"]))
 
 
 def help_text() -> str:
