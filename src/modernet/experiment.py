@@ -38,6 +38,11 @@ class Experiment:
         """Of the science: ten hexadecimal digits."""
         return hashlib.sha256(json.dumps(self.science, sort_keys=True).encode()).hexdigest()[:10]
 
+    @property
+    def title(self) -> str:
+        """As logs and lists name it."""
+        return f"{self.variant}, seed {self.seed}, {self.protocol}"
+
     def folder(self, runs: Path) -> Path:
         """Its own folder under `runs`: that of a run of the same science if there is one, by whatever name it went."""
         parent = runs / self.protocol
