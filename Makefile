@@ -1,12 +1,14 @@
 # Every command of the project. `make` lists them; `make roadmap` and `make test` set up what they need by themselves.
 PYTHON ?= python3
 BIN := .venv/bin
+PROTOCOL ?= digits
 SEEDS ?= 0
+LAUNCHER ?= joblib
 STUDY ?= my_study
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help install roadmap table test test-fast lint lock freeze wheel clean
+.PHONY: help install roadmap kernels leave-one-out table test test-fast lint lock freeze wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -20,9 +22,25 @@ install: .venv/installed  ## build .venv with the locked versions (the other tar
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-roadmap: install  ## train every step once on the embedded digits, then print the table (SEEDS=0,1,2 for more seeds)
-	$(BIN)/python train.py --multirun '+step=glob(*)' seed=$(SEEDS)
-	@$(BIN)/python scripts/table.py --protocol digits
+# The three studies take PROTOCOL=, SEEDS=0,1,2 and LAUNCHER=basic, joblib or slurm. What is done already is found.
+SWEEP = $(BIN)/python train.py --multirun protocol=$(PROTOCOL) seed=$(SEEDS) hydra/launcher=$(LAUNCHER)
+TABLE = $(BIN)/python scripts/table.py --protocol $(PROTOCOL)
+comma := ,
+empty :=
+STEPS := $(basename $(notdir $(wildcard configs/step/*.yaml)))
+LEFT_OUT := $(subst $(empty) $(empty),$(comma),$(filter-out resnet50 modern_recipe,$(STEPS)))
+
+roadmap: install  ## train every step on the embedded digits, then print the table (PROTOCOL=cifar10 SEEDS=0,1,2 LAUNCHER=slurm)
+	$(SWEEP) '+step=glob(*)'
+	@$(TABLE)
+
+kernels: install  ## the same for kernel sizes 3 to 11
+	$(SWEEP) +step=move_up_depthwise model.kernel_size=3,5,7,9,11
+	@$(TABLE)
+
+leave-one-out: install  ## the same for the last step without each of the changes that led to it
+	$(SWEEP) +step=convnext 'without=[],$(LEFT_OUT)'
+	@$(TABLE)
 
 table: install  ## print the results table of everything trained so far
 	@$(BIN)/python scripts/table.py

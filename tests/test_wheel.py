@@ -23,6 +23,7 @@ def test_the_wheel_carries_the_configs(tmp_path):
     (site / "dependencies.pth").write_text(f"{packages}\n")
     code = """
 import modernet, torch
+from hydra_plugins.modernet.sweeper import StudySweeper
 from modernet import roadmap, build
 print(modernet.__file__)
 print(len(roadmap()), build(roadmap("micro")["gelu"], 10)(torch.zeros(2, 3, 32, 32)).shape)

@@ -72,6 +72,12 @@ def last(folder: Path) -> Path | None:
     return next(reversed(_found(folder)), None)
 
 
+def steps_done(folder: Path) -> int:
+    """Optimizer steps up to the newest one; 0 where there is none."""
+    match = PATTERN.fullmatch(path.name) if (path := last(folder)) else None
+    return int(match[1]) if match else 0
+
+
 def remove(folder: Path) -> None:
     """Of a finished run."""
     for path in _found(folder):

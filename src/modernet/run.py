@@ -116,6 +116,7 @@ def _used(how: Machine, plan: Plan, device: torch.device) -> dict[str, Any]:
     """What the record says of the machine."""
     return {
         "devices": plan.share.place.world,
+        "threads": torch.get_num_threads(),
         "device_batch": plan.share.device_batch,
         "accumulated": plan.share.passes,
         "amp": "bf16" if uses_bf16(how, device) else "off",

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,6 +19,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
+from omegaconf import DictConfig
 
 from modernet import experiment, lock, record, slurm
 from modernet.errors import Failed, one_line_of
@@ -55,8 +56,16 @@ def expand(arguments: list[str]) -> list[Job]:
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     (combinations,) = BasicSweeper.split_arguments(parser.parse_overrides(arguments), max_batch_size=None)
     jobs = {}
+
+    @cache
+    def composed(*overrides: str) -> DictConfig:
+        return hydra.compose("config", [*overrides])
+
     for overrides in combinations:
-        config = hydra.compose("config", overrides)
+        seeds = [word for word in overrides if word.startswith("seed=")]
+        config = composed(*(word for word in overrides if word not in seeds)).copy()
+        for seed in seeds:  # all that differs between most runs: composing is what takes the time
+            config.seed = parser.parse_override(seed).value()
         run = experiment.from_config(config)
         experiment.machine(config)
         folder = run.folder(Path(config.runs))
@@ -85,22 +94,34 @@ def run(jobs: list[Job], launch: Launch, launcher: Any) -> None:
 
 
 def _launched(todo: list[Job], launch: Launch, wait: Callable[[], None]) -> dict[str, str]:
-    """By hash, why runs have no record. A process that dies takes the others down with it: those go on without it."""
+    """By hash, why runs have no record.
+
+    A process that dies takes the launcher's others with it. Those that had not begun are launched again, and then one
+    by one those that had, so that whichever it was takes no other with it.
+    """
     reasons: dict[str, str] = {}
-    while todo:
+
+    def launched(jobs: list[Job]) -> bool:
         try:
-            for job, returned in zip(todo, launch([job.overrides for job in todo]), strict=True):
-                if isinstance(returned._return_value, Exception):  # the property would print it before it raises
-                    reasons[job.run.hash] = str(returned._return_value)
-            break
+            returns = launch([job.overrides for job in jobs])
         except Exception as error:
             print(f"a run's process died ({one_line_of(error)})", file=sys.stderr)
             wait()
-            left = [job for job in todo if not job.over]
-            reasons |= {job.run.hash: "its process died" for job in left}
-            if len(left) == len(todo):
-                break
-            todo = left
+            return False
+        for job, returned in zip(jobs, returns, strict=True):
+            if isinstance(returned._return_value, Exception):  # the property would print it before it raises
+                reasons[job.run.hash] = str(returned._return_value)
+        return True
+
+    alone: list[Job] = []
+    while todo and not launched(todo):
+        left = [job for job in todo if not job.over]
+        begun = [job for job in left if job.folder.exists()] or left
+        alone += begun
+        todo = [job for job in left if job not in begun]
+    for job in alone:
+        if not launched([job]):
+            reasons[job.run.hash] = "its process died"
     return reasons
 
 
