@@ -26,7 +26,7 @@ COMMANDS = (
 
 def write(folder: Path, count: int) -> None:
     """The first protocol, and as many side studies of it as give `count` records, of five seeds each."""
-    real = [found for found in table.collect(ROOT / "results/studies/first_light", "digits").records.values()]
+    real = list(table.collect(ROOT / "results/studies/first_light", "digits").records.values())
     for number in range(count):
         round_, place = divmod(number, len(real))
         study, seed = divmod(round_, SEEDS)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from modernet import figures, table
-from modernet.errors import one_line
+from modernet.errors import UserError, one_line
 
 
 def main() -> None:
@@ -20,10 +20,13 @@ def main() -> None:
     parser.add_argument("--curves", nargs="+", default=[], metavar="VARIANT", help="whose learning curves to draw")
     arguments = parser.parse_args()
 
-    found = table.collect(arguments.folder, arguments.protocol)
+    found = table.load(arguments.folder, arguments.protocol)
+    if unknown := set(arguments.curves) - {run.variant for run in found.records.values()}:
+        known = ", ".join(row.variant for row in table.rows(found.records.values()) if row.n)
+        raise UserError(f"there is no record of '{sorted(unknown)[0]}'; allowed: {known}")
     written, skipped = figures.write(found, arguments.out or arguments.folder / "figures", arguments.curves)
-    for line in [*(f"left out: {line}" for line in found.left_out), *(f"skipped: {line}" for line in skipped)]:
-        print(line, file=sys.stderr)
+    for line in skipped:
+        print(f"skipped: {line}", file=sys.stderr)
     print(*written, sep="\n")
 
 

@@ -26,11 +26,7 @@ def main() -> None:
     if not re.fullmatch(r"[\w.-]*\w", arguments.study):
         raise UserError(f"STUDY must be a name of letters, digits, '_', '-' and '.', got {arguments.study!r}")
 
-    found = table.collect(arguments.runs, arguments.protocol)
-    if not found.records:
-        raise UserError(
-            f"there is no finished record below {arguments.runs}; `python train.py --help` says how to make some"
-        )
+    found = table.load(arguments.runs, arguments.protocol)
     study = STUDIES / arguments.study
     for path in found.records:
         copy = study / path.parent.relative_to(arguments.runs)
@@ -38,11 +34,10 @@ def main() -> None:
         for name in EVIDENCE:
             shutil.copy2(path.with_name(name), copy / name)
 
-    frozen = table.collect(study)
+    frozen = table.load(study)
     _, skipped = figures.write(frozen, study / "figures")
-    left_out = [f"left out: {line}" for line in (*found.left_out, *frozen.left_out)]
-    for line in [*left_out, *(f"skipped: {line}" for line in skipped)]:
-        print(line, file=sys.stderr)
+    for line in skipped:
+        print(f"skipped: {line}", file=sys.stderr)
     rows = table.rows(frozen.records.values())
     made = f"<!-- Made by `make freeze STUDY={study.name}`; `python scripts/table.py {study}` prints it again. -->\n\n"
     record.write_text(study / "table.md", made + formats.markdown(rows) + "\n")

@@ -4,11 +4,10 @@ python scripts/table.py [FOLDER] [--protocol P] [--csv | --json | --latex]      
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from modernet import formats, table
-from modernet.errors import UserError, one_line
+from modernet.errors import one_line
 
 FORMATS = {"csv": formats.to_csv, "json": formats.to_json, "latex": formats.to_latex}
 
@@ -22,14 +21,7 @@ def main() -> None:
         choice.add_argument(f"--{name}", dest="format", action="store_const", const=name)
     arguments = parser.parse_args()
 
-    found = table.collect(arguments.folder, arguments.protocol)
-    for line in found.left_out:
-        print(f"left out: {line}", file=sys.stderr)
-    if not found.records:
-        of = f" of protocol {arguments.protocol}" if arguments.protocol else ""
-        raise UserError(
-            f"there is no finished record{of} below {arguments.folder}; `python train.py --help` says how to make some"
-        )
+    found = table.load(arguments.folder, arguments.protocol)
     print(FORMATS.get(arguments.format, formats.markdown)(table.rows(found.records.values())))
 
 

@@ -145,7 +145,7 @@ def frame(table: list[Row]) -> "pd.DataFrame":
 
 def to_csv(table: list[Row]) -> str:
     """A line per row; what is not known is empty."""
-    return frame(table).to_csv(index=False)
+    return frame(table).to_csv(index=False, float_format="%.10g")
 
 
 def to_json(table: list[Row]) -> str:

@@ -30,9 +30,9 @@ SERIES = [
     for color, dash, mark in (
         (BLACK, "-", "o"),
         (ORANGE, "--", "s"),
-        (BLUE, "-.", "^"),
+        (GREEN, "-.", "^"),
         (SKY, ":", "D"),
-        (VERMILLION, (0, (5, 1)), "v"),
+        (BLUE, (0, (5, 1)), "v"),
         (PURPLE, (0, (1, 1)), "X"),
     )
 ]

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from statistics import median
 from typing import NamedTuple
 
 from modernet import paper, record
+from modernet.errors import UserError
 from modernet.record import Record
 from modernet.stats import Difference, Sample, holm, interval, sample, seeds_needed, welch
 from modernet.steps import parent, roadmap, sizes
@@ -96,6 +98,19 @@ def collect(folder: Path, protocol: str | None = None) -> Found:
         else:
             records[path] = found
     return Found(records, left_out)
+
+
+def load(folder: Path, protocol: str | None = None) -> Found:
+    """For scripts: `collect`, with what was left out said on stderr. Raises UserError where nothing is left."""
+    found = collect(folder, protocol)
+    for line in found.left_out:
+        print(f"left out: {line}", file=sys.stderr)
+    if not found.records:
+        of = f" of protocol {protocol}" if protocol else ""
+        raise UserError(
+            f"there is no finished record{of} below {folder}; `python train.py --help` says how to make some"
+        )
+    return found
 
 
 @dataclass(frozen=True)
