@@ -1,4 +1,4 @@
-"""Copy finished runs, without weights, to results/studies/STUDY, and write the table that follows from them.
+"""Copy finished runs, without weights, to results/studies/STUDY, and write the table and figures that follow.
 
 python scripts/freeze.py STUDY [--runs results/runs] [--protocol P]      # or: make freeze STUDY=first_light
 A second call adds what was finished since; nothing is taken away.
@@ -10,11 +10,11 @@ import shutil
 import sys
 from pathlib import Path
 
-from modernet import record, table
+from modernet import figures, formats, record, table
 from modernet.errors import UserError, one_line
 
 STUDIES = Path("results/studies")
-EVIDENCE = (record.NAME, "metrics.jsonl")
+EVIDENCE = (record.NAME, record.METRICS)
 
 
 def main() -> None:
@@ -26,11 +26,7 @@ def main() -> None:
     if not re.fullmatch(r"[\w.-]*\w", arguments.study):
         raise UserError(f"STUDY must be a name of letters, digits, '_', '-' and '.', got {arguments.study!r}")
 
-    found = table.collect(arguments.runs, arguments.protocol)
-    if not found.records:
-        raise UserError(
-            f"there is no finished record below {arguments.runs}; `python train.py --help` says how to make some"
-        )
+    found = table.load(arguments.runs, arguments.protocol)
     study = STUDIES / arguments.study
     for path in found.records:
         copy = study / path.parent.relative_to(arguments.runs)
@@ -38,13 +34,14 @@ def main() -> None:
         for name in EVIDENCE:
             shutil.copy2(path.with_name(name), copy / name)
 
-    frozen = table.collect(study)
-    for line in [*found.left_out, *frozen.left_out]:
-        print(f"left out: {line}", file=sys.stderr)
+    frozen = table.load(study)
+    _, skipped = figures.write(frozen, study / "figures")
+    for line in skipped:
+        print(f"skipped: {line}", file=sys.stderr)
     rows = table.rows(frozen.records.values())
     made = f"<!-- Made by `make freeze STUDY={study.name}`; `python scripts/table.py {study}` prints it again. -->\n\n"
-    record.write_text(study / "table.md", made + table.markdown(rows) + "\n")
-    record.write_text(study / "table.csv", table.to_csv(rows))
+    record.write_text(study / "table.md", made + formats.markdown(rows) + "\n")
+    record.write_text(study / "table.csv", formats.to_csv(rows))
     print(study / "table.md")
 
 
