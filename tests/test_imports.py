@@ -15,8 +15,8 @@ ORDER = """
 spec paper stats
 steps
 errors
-blocks rng log record optim place stop
-model device augment experiment table checkpoint progress together
+blocks rng log record optim place stop account dashboard
+model device augment experiment table sync checkpoint progress together
 costs pretrained arrays training
 files track
 shards
@@ -26,7 +26,9 @@ run
 """.strip().splitlines()
 
 
-@pytest.mark.parametrize("name", ["record", "steps", "table", "stats", "experiment", "paper", "errors"])
+@pytest.mark.parametrize(
+    "name", ["record", "steps", "table", "stats", "experiment", "paper", "errors", "dashboard", "sync"]
+)
 def test_reporting_imports_no_torch(name):
     code = f"import sys, modernet.{name}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
