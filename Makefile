@@ -36,7 +36,7 @@ test-fast: install  ## run the tests that take seconds
 lint: install  ## ruff and pyright, as before every commit
 	$(BIN)/pre-commit run --all-files
 
-freeze: install  ## copy the records (no weights) to results/studies/STUDY, with the generated table
+freeze: install  ## copy the records (no weights) to results/studies/STUDY, with generated tables and figures
 	$(BIN)/python scripts/freeze.py $(STUDY)
 
 wheel: install  ## build the wheel into dist/

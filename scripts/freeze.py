@@ -1,4 +1,4 @@
-"""Copy finished runs, without weights, to results/studies/STUDY, and write the table that follows from them.
+"""Copy finished runs, without weights, to results/studies/STUDY, and write the table and figures that follow.
 
 python scripts/freeze.py STUDY [--runs results/runs] [--protocol P]      # or: make freeze STUDY=first_light
 A second call adds what was finished since; nothing is taken away.
@@ -10,11 +10,11 @@ import shutil
 import sys
 from pathlib import Path
 
-from modernet import record, table
+from modernet import figures, formats, record, table
 from modernet.errors import UserError, one_line
 
 STUDIES = Path("results/studies")
-EVIDENCE = (record.NAME, "metrics.jsonl")
+EVIDENCE = (record.NAME, record.METRICS)
 
 
 def main() -> None:
@@ -39,12 +39,14 @@ def main() -> None:
             shutil.copy2(path.with_name(name), copy / name)
 
     frozen = table.collect(study)
-    for line in [*found.left_out, *frozen.left_out]:
-        print(f"left out: {line}", file=sys.stderr)
+    _, skipped = figures.write(frozen, study / "figures")
+    left_out = [f"left out: {line}" for line in (*found.left_out, *frozen.left_out)]
+    for line in [*left_out, *(f"skipped: {line}" for line in skipped)]:
+        print(line, file=sys.stderr)
     rows = table.rows(frozen.records.values())
     made = f"<!-- Made by `make freeze STUDY={study.name}`; `python scripts/table.py {study}` prints it again. -->\n\n"
-    record.write_text(study / "table.md", made + table.markdown(rows) + "\n")
-    record.write_text(study / "table.csv", table.to_csv(rows))
+    record.write_text(study / "table.md", made + formats.markdown(rows) + "\n")
+    record.write_text(study / "table.csv", formats.to_csv(rows))
     print(study / "table.md")
 
 

@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 
@@ -12,12 +13,15 @@ class Row:
     size: str
     step: str  # or a side row of the kernel sweep, `move_up_depthwise+kernel_size=5`, or Swin for reference
     top1: float | None  # ImageNet-1K, percent
+    top1_std: float | None  # over seeds
+    seeds: int | None
     gmacs_printed: float | None
     gmacs: float | None  # of the network that the row names, to three decimals
     params: int | None
     note: str
 
 
+@cache
 def rows(size: str) -> dict[str, Row]:
     """The paper's rows of a size by step, in the paper's order; empty for a size the paper does not have."""
     with (Path(__file__).with_name("paper.csv")).open() as file:
@@ -31,6 +35,8 @@ def rows(size: str) -> dict[str, Row]:
                 size=size,
                 step=line["step"],
                 top1=number(line["top1"]),
+                top1_std=number(line["top1_std"]),
+                seeds=int(line["seeds"]) if line["seeds"] else None,
                 gmacs_printed=number(line["gmacs_printed"]),
                 gmacs=number(line["gmacs"]),
                 params=int(line["params"]) if line["params"] else None,
@@ -39,3 +45,8 @@ def rows(size: str) -> dict[str, Row]:
             for line in lines
             if line["size"] == size
         }
+
+
+def reference(size: str) -> dict[str, Row]:
+    """The paper's rows of a size; for a size of our own, which walks the same steps, those of size `t`."""
+    return rows(size) or rows("t")

@@ -7,12 +7,13 @@ from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from modernet.spec import CHECKED
 
 NAME = "record.json"
+METRICS = "metrics.jsonl"  # beside it: a line an epoch
 
 
 @dataclass(frozen=True, kw_only=True, config=CHECKED)
@@ -44,6 +45,9 @@ class Record:
     machine: dict[str, Any] = field(default_factory=dict)  # how it was done: devices, precision, ...
 
 
+READER = TypeAdapter(Record)
+
+
 def write_text(path: Path, text: str) -> None:
     """All of it or nothing: a crash leaves the file as it was."""
     part = path.with_name(path.name + ".part")
@@ -58,8 +62,24 @@ def write(folder: Path, record: Record) -> Path:
 
 
 def read(path: Path) -> Record:
-    """Raises ValueError (pydantic's, with the fields at fault) for a file that holds no record."""
-    return TypeAdapter(Record).validate_json(path.read_bytes())
+    """Raises ValueError, with the fields at fault in one line, for a file that holds no record of this version."""
+    try:
+        return READER.validate_json(path.read_bytes())
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip() for fault in error.errors()]
+        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise ValueError(", ".join(faults[:3]) + more) from error
+
+
+def epochs(path: Path) -> list[dict[str, Any]]:
+    """What was measured after each epoch of the run with the record at `path`: top1 (percent), train_loss, ...
+
+    Raises OSError or ValueError where the file beside it is missing or broken.
+    """
+    lines = [json.loads(line) for line in path.with_name(METRICS).read_text().splitlines()]
+    if not lines or not all(isinstance(line, dict) and {"epoch", "top1"} <= line.keys() for line in lines):
+        raise ValueError(f"{METRICS} has no epochs with a top1")
+    return lines
 
 
 def paths(folder: Path) -> Iterator[Path]:

@@ -26,7 +26,6 @@ from modernet.together import joined
 from modernet.training import Plan, Training, is_compiled, prepare, uses_bf16
 
 WEIGHTS = "model.pt"  # state dicts by name: `model`, and `average` where the recipe has EMA
-METRICS = "metrics.jsonl"
 
 
 def train(run: Experiment, folder: Path, how: Machine, wandb: track.Mode) -> Record:
@@ -107,7 +106,7 @@ def _used(how: Machine, plan: Plan, device: torch.device) -> dict[str, Any]:
 def _write_metrics(folder: Path, training: Training) -> None:
     """All epochs anew: a run that was resumed has the file of one that was not."""
     lines = (json.dumps(asdict(epoch)) + "\n" for epoch in training.epochs)
-    record.write_text(folder / METRICS, "".join(lines))
+    record.write_text(folder / record.METRICS, "".join(lines))
 
 
 def _record(
