@@ -47,6 +47,7 @@ class Server:
             "WANDB_BASE_URL": self.url,
             "WANDB_API_KEY": "0123456789" * 4,
             "HOME": str(folder),  # not the user's own login
+            "TMPDIR": str(folder),
         }
 
     def __enter__(self) -> "Server":
