@@ -15,8 +15,8 @@ ORDER = """
 spec paper stats style
 steps
 errors
-blocks rng log record optim place stop lock
-model device augment experiment table checkpoint progress together slurm
+blocks rng log record optim place stop lock account dashboard
+model device augment experiment table sync checkpoint progress together slurm
 costs pretrained arrays training sweep formats
 files track plan figures
 shards
@@ -26,7 +26,7 @@ run
 """.strip().splitlines()
 
 
-WITHOUT_TORCH = "record steps table stats experiment paper errors sweep plan formats style figures"
+WITHOUT_TORCH = "record steps table stats experiment paper errors sweep plan formats style figures dashboard sync"
 
 
 @pytest.mark.parametrize("name", WITHOUT_TORCH.split())
