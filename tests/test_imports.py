@@ -13,20 +13,23 @@ PACKAGE = ROOT / "src/modernet"
 # Each module may import those in the lines above it. errors knows the specs and steps, to say what is allowed.
 ORDER = """
 spec paper stats
-steps
+steps shapley
 errors
 blocks rng log record optim place stop
 model device augment experiment table checkpoint progress together
-costs pretrained arrays training
-files track
-shards
+costs pretrained arrays training combinations
+files track attribution
+shards attribution_figure
 data
 fit
 run
 """.strip().splitlines()
 
 
-@pytest.mark.parametrize("name", ["record", "steps", "table", "stats", "experiment", "paper", "errors"])
+REPORTING = "record steps table stats experiment paper errors shapley combinations attribution attribution_figure"
+
+
+@pytest.mark.parametrize("name", REPORTING.split())
 def test_reporting_imports_no_torch(name):
     code = f"import sys, modernet.{name}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
