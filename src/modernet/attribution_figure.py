@@ -64,8 +64,8 @@ def figure(result: Attribution) -> Figure:
             f"seed{'s' * (len(study.seeds) > 1)}, {2 * len(result.pairs)} orders"
         )
         keys = [Line2D([], [], label=name, **_look(measure)) for measure, name in MEASURES.items()]
-        look = _look("path", hollow=True) | {"marker": "s"}
-        keys += [Line2D([], [], label="hollow: the cost changes as well", **look)]
+        square: dict[str, Any] = _look("path", hollow=True) | {"marker": "s"}
+        keys += [Line2D([], [], label="hollow: the cost changes as well", **square)]
         made.legend(handles=keys, loc="outside lower center", ncols=len(keys), frameon=False)
     return made
 

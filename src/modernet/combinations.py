@@ -170,8 +170,8 @@ def plan(study: Study, pairs: Iterable[Pair], budget: Budget, found: Found) -> P
         done = all(run.hash in found.done for network in new for run in study.runs(network))
         if spent + price > budget.limit and not done:
             if pair is None:
-                needs = f"path, leave-one-out and add-one-in take {price:.4g} {budget.unit}"
-                raise UserError(f"{needs} with {len(study.seeds)} seeds, more than the {budget.limit:.4g} allowed")
+                needs = f"path, leave-one-out and add-one-in alone take {price:.4g} {budget.unit}"
+                raise UserError(f"{needs}, more than the {budget.limit:.4g} allowed")
             return Plan(study, taken, networks, spent, price)
         networks |= more
         spent += price
