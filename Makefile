@@ -28,10 +28,10 @@ table: install  ## print the results table of everything trained so far
 	@$(BIN)/python scripts/table.py
 
 test: install  ## run all tests
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadgroup
 
 test-fast: install  ## run the tests that take seconds
-	$(BIN)/pytest -n auto -m 'not slow'
+	$(BIN)/pytest -n auto --dist loadgroup -m 'not slow'
 
 lint: install  ## ruff and pyright, as before every commit
 	$(BIN)/pre-commit run --all-files

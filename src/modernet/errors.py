@@ -41,7 +41,11 @@ class UserError(Ending):
 
 
 class Failed(Ending):
-    """The run failed, and its record says so."""
+    """The run failed, and its record says so; or runs of a sweep did."""
+
+
+class Busy(Ending):
+    """Another process trains this run."""
 
 
 class DiskFull(Ending):
@@ -112,3 +116,26 @@ def one_line() -> Iterator[None]:
         if isinstance(error, MissingConfigException) and str(error.missing_cfg_file).startswith("step/"):
             print(help_text())
         sys.exit(error.status if isinstance(error, Ending) else 2)
+
+
+@contextmanager
+def for_the_sweep() -> Iterator[None]:
+    """Turn whatever ends a run of a sweep into Failed with a line, which reaches the sweep from any process.
+
+    Being asked to stop is the sweep's as well: it ends the process.
+    """
+    try:
+        yield
+    except Stopped as error:
+        sys.exit(error.status)
+    except Exception as error:
+        line = explain(error)
+        if line is None:
+            traceback.print_exc()
+            line = one_line_of(error)
+        raise Failed(line) from None
+
+
+def one_line_of(error: Exception) -> str:
+    """What an exception says, with its name before it."""
+    return f"{type(error).__name__}: {_squeeze(error)}"

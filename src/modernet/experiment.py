@@ -43,6 +43,11 @@ class Experiment:
         """Of the science."""
         return digest(self.science)
 
+    @property
+    def title(self) -> str:
+        """As logs and lists name it."""
+        return f"{self.variant}, seed {self.seed}, {self.protocol}"
+
     def folder(self, runs: Path) -> Path:
         """Its own folder under `runs`: that of a run of the same science if there is one, by whatever name it went."""
         parent = runs / self.protocol

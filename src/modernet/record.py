@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from modernet.errors import UserError
 from modernet.spec import CHECKED
 
 NAME = "record.json"
@@ -57,9 +58,22 @@ def write(folder: Path, record: Record) -> Path:
     return path
 
 
+_RECORD = TypeAdapter(Record)
+
+
 def read(path: Path) -> Record:
     """Raises ValueError (pydantic's, with the fields at fault) for a file that holds no record."""
-    return TypeAdapter(Record).validate_json(path.read_bytes())
+    return _RECORD.validate_json(path.read_bytes())
+
+
+def found(folder: Path) -> Record | None:
+    """The record of a run's folder; None where the run has not ended. Raises UserError for a file that holds none."""
+    path = folder / NAME
+    try:
+        return read(path) if path.is_file() else None
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} is not a record ({reason}); without that file the run is trained again") from error
 
 
 def paths(folder: Path) -> Iterator[Path]:

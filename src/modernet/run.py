@@ -3,7 +3,7 @@
 import errno
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,32 +11,33 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from modernet import checkpoint, data, record, track
+from modernet import checkpoint, data, lock, record, track
 from modernet.costs import Cost, cost
 from modernet.device import device_name, pick_device
-from modernet.errors import DiskFull, Stopped
+from modernet.errors import Busy, DiskFull, Ending, Stopped, one_line_of
 from modernet.experiment import Experiment
 from modernet.fit import Diverged, Keeper, check, fit
 from modernet.log import logging_to
-from modernet.place import read_environment, share_of
+from modernet.place import Place, read_environment, share_of
 from modernet.record import Record
 from modernet.spec import Machine
-from modernet.stop import listening
-from modernet.together import joined
+from modernet.stop import Stop
+from modernet.together import agree, joined
 from modernet.training import Plan, Training, is_compiled, prepare, uses_bf16
 
 WEIGHTS = "model.pt"  # state dicts by name: `model`, and `average` where the recipe has EMA
 METRICS = "metrics.jsonl"
 
 
-def train(run: Experiment, folder: Path, how: Machine, wandb: track.Mode) -> Record:
+def train(run: Experiment, folder: Path, how: Machine, wandb: track.Mode, stop: Stop) -> Record:
     """The experiment on this machine, from where it was left in `folder`; its record says `failed` where it diverged.
 
-    Raises Stopped where it was asked to stop, and DiskFull; after both the same command goes on from a checkpoint.
+    Raises Stopped where it was asked to stop, and DiskFull: after both the same command goes on from a checkpoint.
+    Raises Busy where another process trains it. Any other exception leaves a record that says `failed`, and why.
     """
     place = read_environment()
     device = pick_device(how.device, place.local)
-    with joined(place, device), listening() as stop, _told_when_full(folder):
+    with joined(place, device), _told_when_full(folder):
         share = share_of(place, run.recipe.batch_size, how.device_batch)
         loader = data.load(run.data, run.recipe, run.seed, share, device, how.workers)
         check(run.model, run.recipe, run.data, loader.images)
@@ -45,40 +46,59 @@ def train(run: Experiment, folder: Path, how: Machine, wandb: track.Mode) -> Rec
         training = prepare(run.model, run.data.classes, plan, how, device)
         used = _used(how, plan, device)
 
+        with _alone(folder, place):
+            found = record.found(folder)
+            if found and found.status == "done":  # by another process, while this one got ready
+                return found
+            if place.first:
+                record.write_text(folder / "config.yaml", OmegaConf.to_yaml(run.science))
+            log_file = folder / "train.log" if place.first else None
+            with logging_to(log_file, append=checkpoint.last(folder) is not None) as log:
+                log.info(f"{run.title}: {price.params:,} parameters, {price.gmacs:.4f} GMACs")
+                log.info(f"{share} ({', '.join(f'{name} {value}' for name, value in used.items())})")
+                state = checkpoint.load(folder)
+                if state:
+                    training.restore(state, place)
+                    log.info(f"going on from step {training.step} of {plan.total}")
+                mode = wandb if place.first else "disabled"
+                with track.started(mode, folder, run, state["wandb"] if state else None) as tracker:
+                    keeper = Keeper(folder, how.checkpoint_minutes, place, stop, {"wandb": tracker.id})
+                    reason = None
+                    try:
+                        for epoch in fit(training, loader, plan, keeper):
+                            log.info(epoch)
+                            tracker.epoch(epoch)
+                            if place.first:
+                                _write_metrics(folder, training)
+                    except (Ending, OSError) as error:  # none of them the run's fault: it goes on another time
+                        if place.first and isinstance(error, Stopped):
+                            log.warning(error)
+                        raise
+                    except Exception as error:
+                        expected = isinstance(error, Diverged)
+                        reason = str(error) if expected else one_line_of(error)
+                        log.error(reason, exc_info=not expected)
+                    finished = _record(run, price, training, used, device, reason)
+                    tracker.result(finished)
+                if place.first:
+                    _conclude(folder, training, finished)
+        return finished
+
+
+@contextmanager
+def _alone(folder: Path, place: Place) -> Iterator[None]:
+    """Make the run's folder and hold its lock, rank 0 for all. Raises Busy in each process where another holds it."""
+    with ExitStack() as stack:
+        busy = None
         if place.first:
             folder.mkdir(parents=True, exist_ok=True)
-            record.write_text(folder / "config.yaml", OmegaConf.to_yaml(run.science))
-        log_file = folder / "train.log" if place.first else None
-        with logging_to(log_file, append=checkpoint.last(folder) is not None) as log:
-            price_tag = f"{price.params:,} parameters, {price.gmacs:.4f} GMACs"
-            log.info(f"{run.variant}, seed {run.seed}, {run.protocol}: {price_tag}")
-            log.info(f"{share} ({', '.join(f'{name} {value}' for name, value in used.items())})")
-            state = checkpoint.load(folder)
-            if state:
-                training.restore(state, place)
-                log.info(f"going on from step {training.step} of {plan.total}")
-            mode = wandb if place.first else "disabled"
-            with track.started(mode, folder, run, state["wandb"] if state else None) as tracker:
-                keeper = Keeper(folder, how.checkpoint_minutes, place, stop, {"wandb": tracker.id})
-                reason = None
-                try:
-                    for epoch in fit(training, loader, plan, keeper):
-                        log.info(epoch)
-                        tracker.epoch(epoch)
-                        if place.first:
-                            _write_metrics(folder, training)
-                except Diverged as error:
-                    reason = str(error)
-                    log.error(reason)
-                except Stopped as error:
-                    if place.first:
-                        log.warning(error)
-                    raise
-                finished = _record(run, price, training, used, device, reason)
-                tracker.result(finished)
-            if place.first:
-                _conclude(folder, training, finished)
-        return finished
+            try:
+                stack.enter_context(lock.held(folder))
+            except Busy as error:
+                busy = error
+        if agree(place, int(busy is not None)):
+            raise busy or Busy(f"{folder} is being trained by other processes")
+        yield
 
 
 @contextmanager
@@ -154,3 +174,4 @@ def _conclude(folder: Path, training: Training, finished: Record) -> None:
     checkpoint.write_bytes(folder / WEIGHTS, checkpoint.packed(weights))
     record.write(folder, finished)
     checkpoint.remove(folder)
+    lock.remove(folder)

@@ -115,7 +115,7 @@ def combined(names: Iterable[str], size: str) -> ModelSpec:
     """
     chosen = set(names)
     changes = [step.change for name, (step, _) in _walked(size).items() if name in chosen]
-    return ModelSpec(**to_kwargs(OmegaConf.merge(_before(size), *changes)["model"]))
+    return ModelSpec(**to_kwargs(OmegaConf.select(OmegaConf.merge(_before(size), *changes), "model")))
 
 
 def help_text() -> str:

@@ -1,0 +1,1 @@
+"""What Hydra finds by itself: the sweeper of modernet's studies."""

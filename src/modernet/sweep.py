@@ -1,0 +1,139 @@
+"""Many runs, named as Hydra's sweeps name them: all checked first, what is done is found, the rest is launched."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import hydra
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
+
+from modernet import experiment, lock, record, slurm
+from modernet.errors import Failed, one_line_of
+from modernet.experiment import Experiment
+from modernet.record import Record
+
+Launch = Callable[[list[list[str]]], Sequence[JobReturn]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep."""
+
+    overrides: list[str]  # as on the command line of a run by itself
+    run: Experiment
+    folder: Path
+    retry_failed: bool
+
+    def record(self) -> Record | None:
+        return record.found(self.folder)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to do: done, or failed and not to be tried again."""
+        found = self.record()
+        return found is not None and (found.status == "done" or not self.retry_failed)
+
+
+def expand(arguments: list[str]) -> list[Job]:
+    """The runs that these arguments of `train.py -m` name, each once. Call it while Hydra is running.
+
+    Raises what explains the first mistake in any of them.
+    """
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    (combinations,) = BasicSweeper.split_arguments(parser.parse_overrides(arguments), max_batch_size=None)
+    jobs = {}
+    for overrides in combinations:
+        config = hydra.compose("config", overrides)
+        run = experiment.from_config(config)
+        experiment.machine(config)
+        folder = run.folder(Path(config.runs))
+        jobs.setdefault(run.hash, Job(overrides, run, folder, config.retry_failed))
+    return list(jobs.values())
+
+
+def run(jobs: list[Job], launch: Launch, launcher: Any) -> None:
+    """Launch what is not done, and print the path of every record. Raises Failed where a run has none in the end.
+
+    `launcher` is the config node of Hydra's launcher.
+    """
+    kind = launcher["_target_"].rpartition(".")[2]
+    where, wait = "", lambda: None
+    if kind == "SlurmLauncher":
+        slurm.check()
+        where = f" by Slurm as {launcher['name']}, logs in {Path(launcher['submitit_folder']).parent}"
+        wait = partial(slurm.wait, launcher["name"])
+    todo = [job for job in jobs if not job.over]
+    counts = Counter(found.status for job in jobs if job not in todo and (found := job.record()))
+    before = "".join(f"{number} {status}, " for status, number in sorted(counts.items()))
+    print(f"{len(jobs)} runs: {before}{len(todo)} to train{where if todo else ''}", file=sys.stderr)
+    with _told_to_stop(todo) if kind == "JoblibLauncher" else nullcontext():
+        reasons = _launched(todo, launch, wait)
+    _report(jobs, reasons)
+
+
+def _launched(todo: list[Job], launch: Launch, wait: Callable[[], None]) -> dict[str, str]:
+    """By hash, why runs have no record. A process that dies takes the others down with it: those go on without it."""
+    reasons: dict[str, str] = {}
+    while todo:
+        try:
+            for job, returned in zip(todo, launch([job.overrides for job in todo]), strict=True):
+                if isinstance(returned._return_value, Exception):  # the property would print it before it raises
+                    reasons[job.run.hash] = str(returned._return_value)
+            break
+        except Exception as error:
+            print(f"a run's process died ({one_line_of(error)})", file=sys.stderr)
+            wait()
+            left = [job for job in todo if not job.over]
+            reasons |= {job.run.hash: "its process died" for job in left}
+            if len(left) == len(todo):
+                break
+            todo = left
+    return reasons
+
+
+def _report(jobs: list[Job], reasons: dict[str, str]) -> None:
+    bad = []
+    for job in jobs:
+        found = job.record()
+        if found and found.status == "done":
+            print(job.folder / record.NAME)
+        else:
+            reason = reasons.get(job.run.hash) or (found.reason if found else "it was not finished")
+            bad.append(f"{job.run.title}: {reason}")
+    if bad:
+        print(*bad, sep="\n", file=sys.stderr)
+        raise Failed(f"{len(bad)} of {len(jobs)} runs are not done, for the reasons above")
+
+
+@contextmanager
+def _told_to_stop(jobs: list[Job]) -> Iterator[None]:
+    """Pass signals on to the processes of a sweep, and end when they have saved what they are training."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for process in multiprocessing.active_children():
+            if process.pid:
+                os.kill(process.pid, signal.SIGTERM)
+        while any(lock.is_held(job.folder) for job in jobs):
+            time.sleep(0.05)
+        sys.exit(143)
+
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
