@@ -91,7 +91,7 @@ def show(plan: Plan, found: Found, budget: Budget) -> None:
     study, missing = plan.study, plan.missing(found)
     left = sum(map(len, missing.values()))
     runs = len(plan.distinct) * len(study.seeds)
-    failed = [found.failed[run.hash] for runs in missing.values() for run in runs if run.hash in found.failed]
+    failed = [found.failed[one.hash] for lacking in missing.values() for one in lacking if one.hash in found.failed]
     print(f"{study.end.protocol}, size {study.end.size}, {study.end.variant}, seeds {','.join(map(str, study.seeds))}")
     print(f"path, leave-one-out, add-one-in, {2 * len(plan.pairs)} orders: {len(plan.distinct)} networks, {runs} runs")
     print(f"{runs - left} runs are done, {left} are not")
@@ -149,11 +149,10 @@ def report(plan: Plan, found: Found, out: Path) -> None:
 
 def main() -> None:
     arguments = parsed()
+    # What Hydra is told of its launcher decides no result.
+    science = [override for override in arguments.overrides if not override.lstrip("+~").startswith("hydra")]
     with hydra.initialize_config_dir(str(CONFIGS.resolve()), version_base="1.3"):
-        config = hydra.compose(
-            "config",
-            [f"+step={END}", f"protocol={arguments.protocol}", f"seed={arguments.seeds[0]}", *arguments.overrides],
-        )
+        config = hydra.compose("config", [f"+step={END}", f"protocol={arguments.protocol}", *science])
         study = Study(from_config(config), arguments.seeds)
     found = combinations.find(Path(config.runs) / arguments.protocol)
     for line in found.left_out:

@@ -197,9 +197,10 @@ def test_costs_are_beside_and_what_changes_them_much_is_marked(end):
 
 def test_a_step_that_changes_nothing_shares_runs_and_adds_nothing(end):
     """An override of a field stays, so that this step has nothing to change."""
-    wanted = planned(end, (0, 1), 2, kernel_size=9)
+    wanted = planned(end, (0, 1), 2, Budget(999, "runs", lambda network: 2), kernel_size=9)
     plain = planned(end, (0, 1), 2)
     assert len(wanted.distinct) < len(wanted.networks) == len(plain.networks) == len(plain.distinct)
+    assert wanted.spent == 2 * len(wanted.distinct)
     gains = {row.step: row.gains for row in attribution(wanted, measured(wanted, game)).rows}["kernel_size"]
     assert [(gains[m].mean, gains[m].low, gains[m].high) for m in MEASURES] == [(0, 0, 0)] * 4
 
@@ -234,6 +235,8 @@ def test_table_and_json_say_the_same(end):
     assert sums[2] == sums[5] == f"{gained:+.2f}"
     assert [order[::-1] for order in values["orders"][::2]] == values["orders"][1::2]
     assert values["combinations"][0] == {"steps": [], "top1": [70, 70.3], "gmacs": 0.016, "params": 1000}
+    assert values["runs"] == 2 * len(wanted.distinct)
+    assert values["train_hours"] == pytest.approx(values["runs"] * 3 / 3600)  # 3 seconds each
     assert "2 pairs are few" in text
     assert "| start " in text
 

@@ -151,6 +151,12 @@ def _intervals(pairs: int, seeds: int) -> str:
     return " ".join(said)
 
 
+def _effort(result: Attribution) -> tuple[int, float]:
+    """Runs, and the hours that they trained."""
+    runs = [run for runs in result.records.values() for run in runs]
+    return len(runs), sum(run.train_seconds for run in runs) / 3600
+
+
 def _cell(gain: Gain) -> str:
     if gain.mean is None:
         return "not run"
@@ -179,12 +185,13 @@ def markdown(result: Attribution) -> str:
     gains = [[row.step, *(_cell(row.gains[measure]) for measure in MEASURES)] for row in rows]
     sums = ["sum", *(_sum([row.gains[measure] for row in rows]) for measure in MEASURES)]
     costs = [[row.step, *(_factor(row.gains[measure]) for measure in MEASURES)] for row in rows]
+    runs, hours = _effort(result)
     networks = []
-    for network, runs in result.records.items():
-        deviation = spread(_top1(runs))
-        top1 = f"{mean(_top1(runs)):.2f}" + (f" ± {deviation:.2f}" if deviation is not None else "")
+    for network, same in result.records.items():
+        deviation = spread(_top1(same))
+        top1 = f"{mean(_top1(same)):.2f}" + (f" ± {deviation:.2f}" if deviation is not None else "")
         name = study.shown(result.plan.distinct[network])
-        networks += [[name, str(len(runs)), top1, f"{runs[0].gmacs:.4f}", f"{runs[0].params:,}"]]
+        networks += [[name, str(len(same)), top1, f"{same[0].gmacs:.4f}", f"{same[0].params:,}"]]
     return "\n\n".join(
         [
             f"**What each step adds: {study.end.protocol}, size {study.end.size}, {study.end.variant}, {seeds}**",
@@ -192,7 +199,7 @@ def markdown(result: Attribution) -> str:
             *notes(result),
             "**What it multiplies GMACs and parameters by** (Shapley: the geometric mean over the orders)",
             _table(["step", *MEASURES.values()], costs),
-            "**The networks behind it**",
+            f"**The networks behind it** ({len(networks)}, trained in {runs} runs and {hours:.2f} hours)",
             _table(["combination", "n", "top-1 (%)", "GMACs", "parameters"], networks),
         ]
     )
@@ -206,6 +213,7 @@ def to_json(result: Attribution) -> str:
         "size": study.end.size,
         "end": study.end.variant,
         "seeds": study.seeds,
+        **dict(zip(("runs", "train_hours"), _effort(result), strict=True)),
         "steps": [
             {"step": row.step} | {name: asdict(gain) | {"costly": gain.costly} for name, gain in row.gains.items()}
             for row in result.rows
