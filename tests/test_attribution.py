@@ -197,10 +197,12 @@ def test_costs_are_beside_and_what_changes_them_much_is_marked(end):
 
 def test_a_step_that_changes_nothing_shares_runs_and_adds_nothing(end):
     """An override of a field stays, so that this step has nothing to change."""
-    wanted = planned(end, (0, 1), 2, Budget(999, "runs", lambda network: 2), kernel_size=9)
+    wanted = planned(end, (0, 1), 2, kernel_size=9)
     plain = planned(end, (0, 1), 2)
     assert len(wanted.distinct) < len(wanted.networks) == len(plain.networks) == len(plain.distinct)
-    assert wanted.spent == 2 * len(wanted.distinct)
+    order = ("kernel_size", *(step for step in STEPS if step != "kernel_size"))  # as the path, from its second step on
+    priced = plan(wanted.study, [(order, order[::-1])], Budget(999, "runs", lambda network: 2), NOTHING)
+    assert priced.spent == 2 * len(priced.distinct)
     gains = {row.step: row.gains for row in attribution(wanted, measured(wanted, game)).rows}["kernel_size"]
     assert [(gains[m].mean, gains[m].low, gains[m].high) for m in MEASURES] == [(0, 0, 0)] * 4
 
