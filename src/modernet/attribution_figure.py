@@ -1,0 +1,61 @@
+"""The figure of an attribution: a step a row, its four gains beside each other, and what they cost."""
+
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+
+from modernet.attribution import MEASURES, Attribution
+from modernet.style import BLACK, BLUE, GREEN, VERMILLION, new, styled
+
+# The shapes tell them apart in greyscale.
+LOOKS = {
+    "path": (BLACK, "o"),
+    "leave_one_out": (VERMILLION, "^"),
+    "add_one_in": (BLUE, "v"),
+    "shapley": (GREEN, "D"),
+}
+OFFSETS = dict(zip(LOOKS, (-0.27, -0.09, 0.09, 0.27), strict=True))  # in rows, from the middle of a step's
+
+
+def _look(measure: str, hollow: bool = False) -> dict[str, Any]:
+    color, marker = LOOKS[measure]
+    face = "white" if hollow else color
+    return {"color": color, "marker": marker, "markersize": 5.5, "markerfacecolor": face, "linestyle": ""}
+
+
+@styled
+def figure(result: Attribution) -> Figure:
+    """Gains in points with 95 % intervals, and factors of GMACs; hollow where a step changes the cost much."""
+    study, rows = result.plan.study, result.rows
+    seeds = f"{len(study.seeds)} seed{'s' * (len(study.seeds) > 1)}"
+    title = f"{study.end.protocol}, size {study.end.size}: what each step adds"
+    caption = (
+        f"{seeds}, {2 * len(result.pairs)} orders. Lines: 95 % intervals. Hollow: GMACs or parameters change by more "
+        "than a tenth as well, so the gain is one of size too."
+    )
+    made = new(9, 1.8 + 0.42 * len(rows), title, caption)
+    gains, costs = made.subplots(1, 2, sharey=True, width_ratios=(3, 1))
+    for axes, neutral, label in ((gains, 0, "top-1 (points)"), (costs, 1, "GMACs, after / before")):
+        for place in range(1, len(rows), 2):
+            axes.axhspan(place - 0.5, place + 0.5, color="0.95", linewidth=0, zorder=0)
+        axes.axvline(neutral, color="0.4", linewidth=0.8, zorder=1)
+        axes.set_xlabel(label)
+    for place, row in enumerate(rows):
+        for measure, gain in row.gains.items():
+            y, look = place + OFFSETS[measure], _look(measure, gain.costly)
+            if gain.low is not None and gain.high is not None:
+                gains.plot([gain.low, gain.high], [y, y], color=look["color"], linewidth=1.2)
+            if gain.mean is not None:
+                gains.plot(gain.mean, y, zorder=3, **look)
+                costs.plot(gain.gmacs, y, zorder=3, **look)
+    gains.set_yticks(range(len(rows)), [row.step for row in rows])
+    gains.set_ylim(len(rows) - 0.5, -0.5)  # the first step on top
+    costs.set_xscale("log", base=2)
+    costs.xaxis.set_major_formatter(lambda factor, _: f"{factor:g}")
+    costs.xaxis.set_minor_locator(NullLocator())
+    costs.tick_params(left=False)
+    keys = [Line2D([], [], label=name, **_look(measure)) for measure, name in MEASURES.items()]
+    made.legend(handles=keys, loc="outside upper right", ncols=len(keys))
+    return made
