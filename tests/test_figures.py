@@ -154,26 +154,17 @@ def test_curves_are_the_mean_and_the_range_over_seeds():
 
 def test_metrics_that_cannot_be_read_are_left_out_by_path(tmp_path):
     good = '{"epoch": 1, "top1": 50.0}\n{"epoch": 2, "top1": 60.0}\n'
-    texts = {
-        "good": good,
-        "torn": '{"epoch": 1, "to',
-        "bare": "{}\n",
-        "empty": "",
-        "words": '{"epoch": 1, "top1": "high"}\n',
-    }
+    bad = {"torn": '{"epoch": 1, "to', "bare": "{}\n", "empty": "", "words": '{"epoch": 1, "top1": "high"}\n'}
     records = {}
-    for seed, (name, text) in enumerate(texts.items()):
+    for seed, (name, text) in enumerate({"good": good, **bad}.items()):
         (tmp_path / name).mkdir()
         (tmp_path / name / "metrics.jsonl").write_text(text)
         records[tmp_path / name / "record.json"] = made("gelu", 60.0, seed)
     records[tmp_path / "missing/record.json"] = made("gelu", 60.0, 9)
     learned, left_out = figures.learning(records, ["gelu", "convnext"])
     assert learned == {"gelu": [[50.0, 60.0]]}
-    assert [line.split("/metrics.jsonl")[0].rpartition("/")[2] for line in left_out] == [
-        "torn",
-        "bare",
-        "empty",
-        "missing",
+    assert [line.split("/metrics.jsonl")[0] for line in left_out] == [
+        str(tmp_path / name) for name in (*bad, "missing")
     ]
 
 
