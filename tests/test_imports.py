@@ -13,20 +13,23 @@ PACKAGE = ROOT / "src/modernet"
 # Each module may import those in the lines above it. errors knows the specs and steps, to say what is allowed.
 ORDER = """
 spec paper stats style
-steps
+steps shapley
 errors
 blocks rng log record optim place stop lock account dashboard
 model device augment experiment table sync checkpoint progress together slurm
-costs pretrained arrays training sweep formats
-files track plan figures
-shards
+costs pretrained arrays training sweep formats combinations
+files track plan figures attribution
+shards attribution_figure
 data
 fit
 run
 """.strip().splitlines()
 
 
-WITHOUT_TORCH = "record steps table stats experiment paper errors sweep plan formats style figures dashboard sync"
+WITHOUT_TORCH = """
+record steps table stats experiment paper errors sweep plan formats style figures dashboard sync
+shapley combinations attribution attribution_figure
+"""
 
 
 @pytest.mark.parametrize("name", WITHOUT_TORCH.split())

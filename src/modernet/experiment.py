@@ -15,6 +15,11 @@ from modernet.spec import DataSpec, Machine, ModelSpec, Recipe, Size
 from modernet.steps import changing, combined, option, roadmap, to_kwargs
 
 
+def digest(values: dict[str, Any]) -> str:
+    """Ten hexadecimal digits that stand for these plain values."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:10]
+
+
 @dataclass(frozen=True)
 class Experiment:
     """A network, a recipe, a data set and a seed. Where it runs and where its files lie is no part of it."""
@@ -35,8 +40,8 @@ class Experiment:
 
     @property
     def hash(self) -> str:
-        """Of the science: ten hexadecimal digits."""
-        return hashlib.sha256(json.dumps(self.science, sort_keys=True).encode()).hexdigest()[:10]
+        """Of the science."""
+        return digest(self.science)
 
     @property
     def title(self) -> str:
@@ -104,14 +109,19 @@ def _changes(step: str, protocol: str, size: str, parts: Parts) -> list[str]:
     return changes
 
 
-def _undone(model: ModelSpec, step: str, size: str, without: Any) -> ModelSpec:
-    """The network without the changes of these steps; what the user or a later step says of a field stays."""
+@cache
+def _combined(names: tuple[str, ...], size: str) -> dict[str, Any]:
+    return asdict(combined(names, size))
+
+
+def undone(model: ModelSpec, step: str, size: str, without: Any) -> ModelSpec:
+    """The step's network without the changes of these steps; what the user or a later step says of a field stays."""
     names = without if isinstance(without, list) else [without]
     known = changing(step, size)
     if unknown := [name for name in names if name not in known]:
         allowed = ", ".join(known) or "none"
         raise UserError(f"without names '{unknown[0]}', which {step} is not made of; allowed: {allowed}")
-    full, less = (asdict(combined(kept, size)) for kept in (known, [name for name in known if name not in names]))
+    full, less = _combined(tuple(known), size), _combined(tuple(name for name in known if name not in names), size)
     return replace(model, **{k: less[k] for k in full if less[k] != full[k] == getattr(model, k)})
 
 
@@ -138,7 +148,7 @@ def from_config(config: DictConfig) -> Experiment:
     if not isinstance(seed, int) or seed < 0:
         raise UserError(f"seed must be an integer, 0 or more, got {seed!r}")
     model, recipe, data = _typed(config)
-    parts = _undone(model, step, size, to_kwargs(config)["without"]), recipe, data
+    parts = undone(model, step, size, to_kwargs(config)["without"]), recipe, data
     changes = {name: _changes(name, protocol, size, parts) for name in _nearest(parts[0], step, size)}
     step = min(changes, key=lambda name: len(changes[name]))
     return Experiment(step, "+".join([step, *changes[step]]), protocol, size, seed, *parts)
