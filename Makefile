@@ -9,7 +9,7 @@ STUDY ?= my_study
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help install roadmap kernels leave-one-out table test test-fast lint lock freeze wheel clean
+.PHONY: help install roadmap kernels leave-one-out table report test test-fast lint lock freeze wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -43,6 +43,9 @@ leave-one-out: install  ## train the end without each of its steps and print the
 
 table: install  ## print the results table of everything trained so far
 	@$(BIN)/python scripts/table.py
+
+report: install  ## write results/report.html: conclusions, tables, figures, every run (of results/runs, else results/studies)
+	$(BIN)/python scripts/report.py
 
 test: install  ## run all tests
 	$(BIN)/pytest -n auto --dist loadgroup

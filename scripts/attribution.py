@@ -131,7 +131,8 @@ def train(plan: Plan, found: Found, arguments: argparse.Namespace, retry: bool) 
 
 
 def report(plan: Plan, found: Found, out: Path) -> None:
-    from modernet import attribution_figure, style  # matplotlib takes a second
+    from modernet.attribution_figure import figure  # matplotlib takes a second
+    from modernet.style import save
 
     result = attribution.attribution(plan, found)
     if not result.records:
@@ -142,7 +143,9 @@ def report(plan: Plan, found: Found, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "attribution.md", attribution.markdown(result) + "\n")
     write_text(out / "attribution.json", attribution.to_json(result) + "\n")
-    drawn = style.save(attribution_figure.figure(result), out / "attribution")
+    end = plan.study.end
+    title = attribution.heading(end.protocol, end.size, plan.study.seeds, 2 * len(result.pairs))
+    drawn = save(figure(result.rows, title), out / "attribution")
     for path in [out / "attribution.md", out / "attribution.json", *drawn]:
         print(path)
 

@@ -14,7 +14,7 @@ from hydra import initialize_config_dir
 from test_table import made
 
 from modernet import record
-from modernet.attribution import MEASURES, attribution, markdown, to_json
+from modernet.attribution import MEASURES, attribution, markdown, read, to_json
 from modernet.attribution_figure import figure
 from modernet.combinations import Budget, Found, Plan, Study, find, plan, seconds_per_run
 from modernet.errors import UserError
@@ -225,10 +225,14 @@ def test_missing_runs_leave_out_what_needs_them_and_no_more(end):
     assert gains["gelu"]["add_one_in"].mean == pytest.approx(0.7 + 0.2)
 
 
-def test_table_and_json_say_the_same(end):
+def test_table_and_json_say_the_same(end, tmp_path):
     wanted = planned(end, (0, 1), 2)
     result = attribution(wanted, measured(wanted, game))
     text, values = markdown(result), json.loads(to_json(result))
+    (tmp_path / "attribution.json").write_text(to_json(result))
+    written = read(tmp_path / "attribution.json")
+    assert written.rows == result.rows
+    assert (written.orders, written.runs, written.seeds) == (4, 2 * len(wanted.distinct), [0, 1])
     row = values["steps"][STEPS.index("gelu")]
     cell = f"{row['shapley']['mean']:+.2f} [{row['shapley']['low']:+.2f}, {row['shapley']['high']:+.2f}]"
     line = next(line for line in text.splitlines() if line.startswith("| gelu"))
@@ -263,13 +267,13 @@ def test_the_report_says_what_its_intervals_hold(end, seeds, pairs, says):
 def test_the_figure_has_every_step_and_is_the_same_file_again(end, tmp_path):
     wanted = planned(end, (0, 1), 1)
     found = measured(wanted, game)
-    svg, png = save(figure(attribution(wanted, found)), tmp_path / "once")
-    again, _ = save(figure(attribution(wanted, found)), tmp_path / "again")
+    svg, png = save(figure(attribution(wanted, found).rows, "title"), tmp_path / "once")
+    again, _ = save(figure(attribution(wanted, found).rows, "title"), tmp_path / "again")
     assert svg.read_bytes() == again.read_bytes()
     assert all(f">{text}<" in svg.read_text() for text in [*STEPS, *MEASURES.values()])
     assert png.read_bytes().startswith(b"\x89PNG")
     none = planned(end)
-    save(figure(attribution(none, NOTHING)), tmp_path / "empty")
+    save(figure(attribution(none, NOTHING).rows, "title"), tmp_path / "empty")
 
 
 def test_records_that_cannot_be_used_are_named(end, tmp_path):

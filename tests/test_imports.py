@@ -18,9 +18,9 @@ errors
 blocks rng log record optim place stop lock account dashboard
 model device augment experiment table sync checkpoint progress together slurm
 costs pretrained arrays training sweep formats combinations
-files track plan figures attribution
-shards attribution_figure
-data
+files track plan tooltips conclusions attribution
+shards figures attribution_figure studies
+data report
 fit
 run
 """.strip().splitlines()
@@ -28,7 +28,7 @@ run
 
 WITHOUT_TORCH = """
 record steps table stats experiment paper errors sweep plan formats style figures dashboard sync
-shapley combinations attribution attribution_figure
+shapley combinations attribution attribution_figure tooltips conclusions studies report
 """
 
 

@@ -1,11 +1,14 @@
 """What each step of the roadmap adds, by four measures, from the records of combinations of steps."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from math import exp, log
+from pathlib import Path
 from statistics import mean
+from typing import NamedTuple
 
+from pydantic import TypeAdapter
 from tabulate import tabulate
 
 from modernet.combinations import Found, Plan
@@ -157,19 +160,27 @@ def _effort(result: Attribution) -> tuple[int, float]:
     return len(runs), sum(run.train_seconds for run in runs) / 3600
 
 
-def _cell(gain: Gain) -> str:
+def cell(gain: Gain) -> str:
+    """Mean, interval, and a star where it is costly."""
     if gain.mean is None:
         return "not run"
     interval = f" [{gain.low:+.2f}, {gain.high:+.2f}]" if gain.low is not None else ""
     return f"{gain.mean:+.2f}{interval}{' *' if gain.costly else ''}"
 
 
-def _sum(gains: list[Gain]) -> str:
+def total(gains: Sequence[Gain]) -> str:
+    """The sum of the means; empty where one is missing."""
     means = [gain.mean for gain in gains if gain.mean is not None]
     return f"{sum(means):+.2f}" if len(means) == len(gains) else ""
 
 
-def _factor(gain: Gain) -> str:
+def heading(protocol: str, size: str, seeds: Sequence[int], orders: int) -> str:
+    counted = f"{len(seeds)} seed{'s' * (len(seeds) > 1)}, {orders} orders"
+    return f"What each step adds: {protocol}, size {size}, {counted}"
+
+
+def factors(gain: Gain) -> str:
+    """Of GMACs and parameters."""
     return f"{gain.gmacs:.2f}, {gain.params:.2f}" if gain.gmacs is not None else ""
 
 
@@ -182,9 +193,9 @@ def markdown(result: Attribution) -> str:
     """What each step adds, how to read it, what it costs, and every combination behind it."""
     study, rows = result.plan.study, result.rows
     seeds = f"seed{'s' * (len(study.seeds) > 1)} {', '.join(map(str, study.seeds))}"
-    gains = [[row.step, *(_cell(row.gains[measure]) for measure in MEASURES)] for row in rows]
-    sums = ["sum", *(_sum([row.gains[measure] for row in rows]) for measure in MEASURES)]
-    costs = [[row.step, *(_factor(row.gains[measure]) for measure in MEASURES)] for row in rows]
+    gains = [[row.step, *(cell(row.gains[measure]) for measure in MEASURES)] for row in rows]
+    sums = ["sum", *(total([row.gains[measure] for row in rows]) for measure in MEASURES)]
+    costs = [[row.step, *(factors(row.gains[measure]) for measure in MEASURES)] for row in rows]
     runs, hours = _effort(result)
     networks = []
     for network, same in result.records.items():
@@ -232,3 +243,31 @@ def to_json(result: Attribution) -> str:
         "notes": notes(result),
     }
     return json.dumps(values, indent=1)
+
+
+class Written(NamedTuple):
+    """What `to_json` wrote, as far as a report shows it."""
+
+    protocol: str
+    size: str
+    end: str
+    seeds: list[int]
+    runs: int
+    train_hours: float
+    rows: list[Row]
+    orders: int
+    notes: list[str]
+
+
+READER = TypeAdapter(Written)
+
+
+def read(path: Path) -> Written:
+    """Raises OSError or ValueError for a file that `to_json` did not write."""
+    values = json.loads(path.read_bytes())
+    try:
+        steps = [{"step": one["step"], "gains": {name: one[name] for name in MEASURES}} for one in values["steps"]]
+        known = {name: values[name] for name in Written._fields if name != "rows"}
+        return READER.validate_python({**known, "rows": steps, "orders": len(values["orders"])})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not an attribution: {error}") from error

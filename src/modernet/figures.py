@@ -11,11 +11,11 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from modernet import record
+from modernet import record, tooltips
 from modernet.formats import accuracy
 from modernet.record import Record
 from modernet.steps import roadmap as networks
-from modernet.style import GREY, OURS, PAPERS, SERIES, SKY, label, legend, new, save, styled
+from modernet.style import GREY, OURS, PAPERS, SERIES, SKY, label, legend, new, save, styled, tips
 from modernet.table import Found, Row, group_of, groups, rows
 
 ACCURACY = "top-1 (%)"
@@ -99,16 +99,20 @@ def roadmap(table: Sequence[Row]) -> Figure:
     heights, top1 = _upside_down(left, run), _column(run, "top1")
     (origin,) = _column([start], "top1")
     left.use_sticky_edges = False  # room beside the start, where the bars begin
-    left.barh(heights, top1 - origin, left=origin, height=0.62, color=SKY)
+    explained = list(map(tooltips.of_row, run))
+    tips(left.barh(heights, top1 - origin, left=origin, height=0.62, color=SKY), explained)
     left.axvline(origin, color="black", linewidth=0.8)
     spread = np.nan_to_num(_column(run, "top1_std"))
-    left.errorbar(top1, heights, xerr=spread, **OURS, linestyle="none", capsize=2.5, label="ours")
-    left.plot(_column(run, "paper_top1") + shift, heights, **PAPERS, linestyle="none", label="the paper's")
+    dots = left.errorbar(top1, heights, xerr=spread, **OURS, linestyle="none", capsize=2.5, label="ours")
+    tips(dots[0], explained)
+    papers = left.plot(_column(run, "paper_top1") + shift, heights, **PAPERS, linestyle="none", label="the paper's")
+    tips(papers[0], list(map(tooltips.of_paper, run)))
     _ours(left.xaxis)
     if np.isfinite(shift):
         _papers(left.secondary_xaxis("top", functions=_moved(shift)).xaxis, start.paper_size)
     _beside(left, "mean ± std", map(accuracy, run))
     costs = right.barh(heights, _column(run, "gmacs"), height=0.62, facecolor="white", edgecolor=GREY, hatch="///")
+    tips(costs, explained)
     right.bar_label(costs, fmt="%.4f", padding=2, fontsize=8)
     right.set_xlim(0, 1.5 * _column(run, "gmacs").max())
     right.tick_params(axis="y", length=0)
@@ -140,10 +144,12 @@ def kernel_size(table: Sequence[Row]) -> Figure:
     )
     figure = new(6, 4.2, f"{start.group}: kernel size", caption)
     axes = figure.subplots()
-    axes.errorbar(kernels, _column(run, "top1"), yerr=_errors(run, "top1"), **OURS, capsize=2.5, label="ours")
+    dots = axes.errorbar(kernels, _column(run, "top1"), yerr=_errors(run, "top1"), **OURS, capsize=2.5, label="ours")
+    tips(dots[0], list(map(tooltips.of_row, run)))
     for kernel, row in sweep.items():
         axes.plot([kernel - 0.25] * row.n, row.top1s, "o", markersize=4, color="white", markeredgecolor=GREY)
-    axes.plot(kernels + 0.25, _column(run, "paper_top1") + shift, **PAPERS, linestyle=":", label="the paper's")
+    papers = axes.plot(kernels + 0.25, _column(run, "paper_top1") + shift, **PAPERS, linestyle=":", label="the paper's")
+    tips(papers[0], list(map(tooltips.of_paper, run)))
     axes.set_xticks(kernels, [f"{kernel} x {kernel}\n{row.gmacs:.4f}" for kernel, row in sweep.items()])
     axes.set_xlabel("kernel size, and GMACs")
     _ours(axes.yaxis)
@@ -180,7 +186,8 @@ def pareto(table: Sequence[Row]) -> Figure:
     for some, fill in (([row for row in run if row not in ahead], "white"), (ahead, OURS["color"])):
         look = {**OURS, "markerfacecolor": fill, "elinewidth": 0.8, "linestyle": "none"}
         spread = np.nan_to_num(_column(some, "top1_std"))
-        axes.errorbar(_column(some, "gmacs"), _column(some, "top1"), yerr=spread, **look)
+        dots = axes.errorbar(_column(some, "gmacs"), _column(some, "top1"), yerr=spread, **look)
+        tips(dots[0], list(map(tooltips.of_row, some)))
     corners = np.repeat(_column(ahead, "gmacs"), 2)[1:], np.repeat(_column(ahead, "top1"), 2)[:-1]
     axes.plot(*corners, color=OURS["color"], linewidth=1)
     axes.set_xlabel("GMACs")
@@ -220,7 +227,8 @@ def curves(learned: Mapping[str, Sequence[Sequence[float]]], title: str = "") ->
         reached = np.array(list(zip(*runs, strict=False))).T  # (runs, epochs)
         epochs = np.arange(1, reached.shape[1] + 1)
         axes.fill_between(epochs, reached.min(0), reached.max(0), color=look["color"], alpha=0.2, linewidth=0)
-        axes.plot(epochs, reached.mean(0), **look, markersize=4, label=f"{variant} ({len(runs)})")
+        (line,) = axes.plot(epochs, reached.mean(0), **look, markersize=4, label=f"{variant} ({len(runs)})")
+        tips(line, tooltips.of_curve(variant, runs))
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("top-1 of the evaluated images (%)")
@@ -245,12 +253,14 @@ def differences(table: Sequence[Row]) -> Figure:
     axes = figure.subplots()
     heights = _upside_down(axes, run)
     axes.axvline(0, color="black", linewidth=0.8)
+    explained = {"difference": tooltips.of_difference, "paper_difference": tooltips.of_papers_difference}
     for field, shift, look, name in (
         ("difference", -0.16, OURS, "ours"),
         ("paper_difference", 0.16, PAPERS, "the paper's"),
     ):
         gap, error = _column(run, field), _errors(run, field)
-        axes.errorbar(gap, heights + shift, xerr=error, **look, linestyle="none", capsize=2.5, label=name)
+        marks = axes.errorbar(gap, heights + shift, xerr=error, **look, linestyle="none", capsize=2.5, label=name)
+        tips(marks[0], [explained[field](row) for row in run])
     axes.set_xlabel("difference to the step before (points)")
     _beside(axes, "sign", [row.sign or "" for row in run])
     legend(figure, axes)
@@ -272,26 +282,36 @@ def _chosen(table: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(row.variant for row in (run[0], by_accuracy[-1], by_accuracy[0], run[-1]))) if run else []
 
 
-def draw(found: Found, chosen: Sequence[str] = ()) -> tuple[dict[str, Figure], list[str]]:
-    """Every figure of every protocol that the records allow, by name, and a line for each that was skipped.
+def of_group(
+    table: Sequence[Row], records: Mapping[Path, Record], chosen: Sequence[str] = ()
+) -> tuple[dict[str, Figure], list[str]]:
+    """Every figure that the rows of a group and its records allow, by name, and a line for each that was skipped.
 
     `chosen` are the variants of the learning curves. A protocol with changes is a side study, and has its table alone.
     """
+    group = table[0].group
+    if group.changes:
+        return {}, [f"{group}: a side study; only protocols as they are have figures"]
+    of_group = {path: run for path, run in records.items() if group_of(run) == group}
+    learned, skipped = learning(of_group, chosen or _chosen(table))
+    wanted = {name: partial(figure, table) for name, figure in OF_ROWS.items()}
+    drawn: dict[str, Figure] = {}
+    for name, figure in {**wanted, "curves": partial(curves, learned, str(group))}.items():
+        try:
+            drawn[name] = figure()
+        except Missing as reason:
+            skipped.append(f"{group}: no {name}: {reason}")
+    return drawn, skipped
+
+
+def draw(found: Found, chosen: Sequence[str] = ()) -> tuple[dict[str, Figure], list[str]]:
+    """The figures of every protocol, as `of_group` has them, by protocol, size and name."""
     drawn: dict[str, Figure] = {}
     skipped: list[str] = []
     for group, table in groups(rows(found.records.values())).items():
-        if group.changes:
-            skipped.append(f"{group}: a side study; only protocols as they are have figures")
-            continue
-        of_group = {path: run for path, run in found.records.items() if group_of(run) == group}
-        learned, left_out = learning(of_group, chosen or _chosen(table))
-        skipped += left_out
-        wanted = {name: partial(figure, table) for name, figure in OF_ROWS.items()}
-        for name, figure in {**wanted, "curves": partial(curves, learned, str(group))}.items():
-            try:
-                drawn[f"{group.protocol}-{group.size}-{name}"] = figure()
-            except Missing as reason:
-                skipped.append(f"{group}: no {name}: {reason}")
+        figures, reasons = of_group(table, found.records, chosen)
+        drawn |= {f"{group.protocol}-{group.size}-{name}": figure for name, figure in figures.items()}
+        skipped += reasons
     return drawn, skipped
 
 

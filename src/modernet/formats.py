@@ -19,7 +19,8 @@ Cells = tuple[str, list[str], list[list[str]]]  # title, headers and body of one
 SHOWN_SEEDS = 1_000
 
 
-def _points(low: float | None, high: float | None, sign: str = "") -> str:
+def bounds(low: float | None, high: float | None, sign: str = "") -> str:
+    """An interval; empty where there is none."""
     return f"[{low:{sign}.2f}, {high:{sign}.2f}]" if low is not None else ""
 
 
@@ -30,26 +31,27 @@ def accuracy(row: Row) -> str:
 
 def _result(row: Row) -> list[str]:
     costs = [f"{row.gmacs:.4f}", f"{row.params:,}", f"{row.images_per_second:,.0f}"] if row.n else ["", "", ""]
-    return [row.name, str(row.n), accuracy(row), _points(row.top1_low, row.top1_high), *costs]
+    return [row.name, str(row.n), accuracy(row), bounds(row.top1_low, row.top1_high), *costs]
 
 
-def _gap(gap: float | None, low: float | None, high: float | None) -> str:
-    return "" if gap is None else f"{gap:+.2f} {_points(low, high, '+')}".strip()
+def change(gap: float | None, low: float | None, high: float | None) -> str:
+    """A difference, and its interval where there is one."""
+    return "" if gap is None else f"{gap:+.2f} {bounds(low, high, '+')}".strip()
 
 
-def _p(p: float | None) -> str:
+def p_value(p: float | None) -> str:
     return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _difference(row: Row) -> list[str]:
     return [
         row.name,
-        _gap(row.difference, row.difference_low, row.difference_high),
-        _p(row.difference_holm),
-        _gap(row.start_difference, row.start_difference_low, row.start_difference_high),
-        _p(row.start_difference_holm),
+        change(row.difference, row.difference_low, row.difference_high),
+        p_value(row.difference_holm),
+        change(row.start_difference, row.start_difference_low, row.start_difference_high),
+        p_value(row.start_difference_holm),
         "" if row.paper_top1 is None else f"{row.paper_top1:.2f}",
-        _gap(row.paper_difference, row.paper_difference_low, row.paper_difference_high),
+        change(row.paper_difference, row.paper_difference_low, row.paper_difference_high),
         row.sign or "",
     ]
 
@@ -63,7 +65,7 @@ def _tables(rows: list[Row]) -> list[Cells]:
     return tables
 
 
-def _seeds(rows: list[Row]) -> str:
+def seeds(rows: list[Row]) -> str:
     """Of one group: how many seeds would tell neighbours apart; empty where no pair has a spread."""
     needed = [
         f"{row.name} {row.seeds_needed if row.seeds_needed <= SHOWN_SEEDS else f'> {SHOWN_SEEDS:,}'}"
@@ -115,7 +117,7 @@ def markdown(table: list[Row]) -> str:
             _tabular(headers, [list(map(_escaped, row)) for row in body], "github")
             for _, headers, body in _tables(rows)
         ]
-        text += [_escaped(_seeds(rows))]
+        text += [_escaped(seeds(rows))]
     return "\n\n".join(filter(None, [*text, *notes(table)]))
 
 
@@ -131,7 +133,7 @@ def to_latex(table: list[Row]) -> str:
             tabular = _tabular(headers, body, "latex_booktabs")  # which escapes its cells
             caption = f"\\caption{{{_tex(f'{group}: {title}')}}}"
             text += ["\n".join([r"\begin{table}", r"\centering", caption, tabular, r"\end{table}"])]
-        text += [_tex(_seeds(rows))]
+        text += [_tex(seeds(rows))]
     plain = "\n\n".join(filter(None, [*text, *map(_tex, notes(table))]))
     return re.sub(r"(?<![\w-])-(?=\d)", "$-$", plain.replace("±", r"$\pm$"))  # a minus rather than a hyphen
 

@@ -52,7 +52,7 @@ READER = TypeAdapter(Record)
 def write_text(path: Path, text: str) -> None:
     """All of it or nothing: a crash leaves the file as it was."""
     part = path.with_name(path.name + ".part")
-    part.write_text(text)
+    part.write_text(text, encoding="utf-8")
     part.replace(path)
 
 

@@ -1,11 +1,15 @@
 """How every figure looks and is saved: readable without colours, and the same bytes every time."""
 
+import io
+import json
+import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import product
 from math import cos, pi, sin
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 from matplotlib import rc_context
@@ -13,6 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
@@ -70,13 +76,66 @@ def legend(figure: Figure, axes: Axes) -> None:
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=6)
 
 
+TIPS = "tips:"  # begins the id of an artist whose marks have tooltips; the texts follow
+NAMESPACE = "http://www.w3.org/2000/svg"
+NO_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # no XML file may hold these
+ElementTree.register_namespace("", NAMESPACE)
+ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
+
+
+def tips(marks: Line2D | Iterable[Patch], texts: Sequence[str]) -> None:
+    """Say what each mark of a line, or each bar, is: the SVG has it as that mark's tooltip."""
+    if isinstance(marks, Line2D):
+        drawn = [bool(np.isfinite(point).all()) for point in np.asarray(marks.get_xydata())]
+        marks.set_gid(TIPS + json.dumps([text for text, one in zip(texts, drawn, strict=True) if one]))
+    else:
+        for bar, text in zip(marks, texts, strict=True):
+            bar.set_gid(TIPS + json.dumps([text]))
+
+
+def _explained(shape: ElementTree.Element, text: str) -> None:
+    """Turn a shape into a group of it with its tooltip; around a mark a few points of room to hit it."""
+
+    drawn, at = shape.tag, dict(shape.attrib)
+    shape.tag = f"{{{NAMESPACE}}}g"
+    shape.attrib.clear()
+    shape.set("class", "mark")
+    ElementTree.SubElement(shape, f"{{{NAMESPACE}}}title").text = NO_XML.sub("\ufffd", text)
+    if "x" in at:
+        room = {"cx": at["x"], "cy": at["y"], "r": "7", "style": "fill: none; pointer-events: all"}
+        ElementTree.SubElement(shape, f"{{{NAMESPACE}}}circle", room)
+    ElementTree.SubElement(shape, drawn, at)
+
+
+def svg(figure: Figure, salt: str = "modernet") -> str:
+    """The figure as an <svg> whose marks have their tooltips.
+
+    Figures with other salts can share a page: no id comes twice.
+    """
+    file = io.StringIO()
+    with rc_context({**STYLE, "svg.hashsalt": salt}):
+        figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    root = ElementTree.fromstring(NO_XML.sub("\ufffd", file.getvalue()))
+    for definitions in root.findall(f"{{{NAMESPACE}}}defs"):
+        for rules in definitions.findall(f"{{{NAMESPACE}}}style"):
+            definitions.remove(rules)  # which would be the whole page's
+    root.set("style", "stroke-linejoin: round; stroke-linecap: butt")
+    for group in root.findall(f".//{{{NAMESPACE}}}g[@id]"):
+        name = group.attrib.pop("id")
+        if name.startswith(TIPS):
+            shapes = group.findall(f".//{{{NAMESPACE}}}use") or group.findall(f"{{{NAMESPACE}}}path")
+            for shape, text in zip(shapes, json.loads(name.removeprefix(TIPS)), strict=True):
+                _explained(shape, text)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
 def save(figure: Figure, path: Path) -> list[Path]:
     """Write `path`.svg and `path`.png."""
     path.parent.mkdir(parents=True, exist_ok=True)
     written = [path.with_name(f"{path.name}.{kind}") for kind in ("svg", "png")]
+    written[0].write_text(svg(figure) + "\n", encoding="utf-8")
     with rc_context(STYLE):
-        for file in written:
-            figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
+        figure.savefig(written[1])
     return written
 
 
