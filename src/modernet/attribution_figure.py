@@ -16,7 +16,7 @@ LOOKS = {
     "add_one_in": (BLUE, "v"),
     "shapley": (GREEN, "D"),
 }
-CAPTION = "Lines: 95 % intervals. Hollow: GMACs or parameters change by over a tenth, so the gain is one of size as well."
+CAPTION = "Lines: 95 % intervals. Hollow: GMACs or parameters change by over a tenth: the gain is one of size too."
 OFFSETS = dict(zip(LOOKS, (-0.27, -0.09, 0.09, 0.27), strict=True))  # in rows, from the middle of a step's
 
 
