@@ -57,7 +57,7 @@ def _moved(shift: float) -> tuple[Callable, Callable]:
 
 
 def _papers(axis: Axis, size: str | None) -> None:
-    axis.set_label_text(f"the paper's (%, ImageNet-1K), size {size}", color=PAPERS["color"])
+    axis.set_label_text(f"the paper's: ImageNet-1K (%), size {size}", color=PAPERS["color"])
     axis.set_tick_params(colors=PAPERS["color"])
 
 
