@@ -3,6 +3,7 @@
 import itertools
 import json
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -226,3 +227,30 @@ def test_the_script_writes_what_there_is_and_says_what_not(tmp_path):
         result = run("scripts/figures.py", tmp_path / "runs", *arguments)
         assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr.startswith(f"figures.py: error: {message}")
+
+
+def test_marks_have_their_tooltips_in_the_svg():
+    rows = study([*STEPS, *SWEEP])
+    run = [row for row in rows if row.is_step]
+    printed = [row for row in run if row.paper_top1 is not None]
+    gained = [row for row in run if row.paper_difference is not None]
+    counts = {
+        "roadmap": 3 * len(run) + len(printed),  # bar, dot and cost; diamond
+        "kernel_size": 2 * len(SWEEP),
+        "pareto": len(rows),
+        "differences": len(run) - 1 + len(gained),
+    }
+    for name, count in counts.items():
+        root = ElementTree.fromstring(style.svg(figures.OF_ROWS[name](rows)))
+        marks = root.findall(".//{*}g[@class='mark']")
+        assert len(marks) == count, name
+        assert all(mark[0].tag.endswith("title") and mark[0].text for mark in marks)
+        if name in ("pareto", "kernel_size"):  # a mark is at its row's place
+            ours = {text: mark for mark in marks if "paper" not in (text := (mark[0].text or "").split("\n")[0])}
+            heights = {row.name: float(ours[row.name][-1].get("y", "nan")) for row in rows if row.name in ours}
+            by_top1 = sorted((row for row in rows if row.name in ours), key=lambda row: row.top1 or 0)
+            assert sorted(heights, key=heights.__getitem__, reverse=True) == [row.name for row in by_top1]
+    learned = {"gelu": [[50.0, 60.0], [52.0, 61.0]]}
+    root = ElementTree.fromstring(style.svg(figures.curves(learned)))
+    said = [title.text for title in root.findall(".//{*}title")]
+    assert said[1] == "gelu, epoch 2\ntop-1 60.50 %\nlowest 60.00, highest 61.00\n2 seeds"

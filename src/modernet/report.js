@@ -21,11 +21,19 @@ for (const table of document.querySelectorAll("table.sortable")) {
 
 // Marks of figures say what they are when they are pointed at, or reached: a figure is one stop, arrows go on within.
 const tip = document.getElementById("tip");
+let pointed = null;
 
 function show(mark) {
-  const at = mark.lastElementChild.getBoundingClientRect();
+  pointed = mark;
+  (mark.closest("dialog") ?? document.body).append(tip); // a panel lies above all else
   tip.textContent = mark.getAttribute("aria-label");
   tip.hidden = false;
+  place();
+}
+
+function place() {
+  if (!pointed) return;
+  const at = pointed.lastElementChild.getBoundingClientRect();
   const { width, height } = tip.getBoundingClientRect();
   const left = Math.min(at.right, innerWidth) + 8;
   tip.style.left = `${Math.max(4, Math.min(left, innerWidth - width - 4))}px`;
@@ -33,6 +41,7 @@ function show(mark) {
 }
 
 function hide() {
+  pointed = null;
   tip.hidden = true;
 }
 
@@ -59,7 +68,7 @@ function explained(svg) {
 }
 
 document.querySelectorAll("figure svg").forEach(explained);
-addEventListener("scroll", hide, { capture: true, passive: true });
+addEventListener("scroll", place, { capture: true, passive: true });
 
 // A run's panel is made when it is asked for. Everything is set as text, never as HTML.
 const data = JSON.parse(document.getElementById("data").textContent);
@@ -113,6 +122,7 @@ function chart(title, epochs, lines) {
     ...[...new Set([epochs[0], epochs.at(-1)])].map((epoch) => label(shown(epoch), { x: x(epoch), y: height - 18 }, "middle")));
   Object.entries(lines).forEach(([name, line], order) => {
     const points = line.flatMap((value, place) => (value === null ? [] : [[epochs[place], value]]));
+    if (!points.length) return;
     const kind = order ? "second" : "";
     svg.append(drawn("polyline", { class: `line ${kind}`, points: points.map(([a, b]) => `${x(a)},${y(b)}`).join(" ") }));
     svg.append(...points.map(([epoch, value]) => drawn("g", { class: "mark" },

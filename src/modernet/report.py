@@ -6,7 +6,7 @@ import math
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,7 +45,7 @@ def _p(p: float | None) -> Cell:
 
 
 def _number(value: float | None, style: str) -> Cell:
-    return Cell("", value=None) if value is None else Cell(format(value, style), value=_plain(value))
+    return Cell("" if value is None else format(value, style), value=value if math.isfinite(value or 0) else None)
 
 
 def _text(value: str | None) -> Cell:
@@ -116,10 +116,8 @@ class Runs:
             curves: dict[str, Any] | str = _curves(path)
         except (OSError, ValueError) as error:
             curves = study.relative(str(error))
-        facts = asdict(run)
-        config = {
-            name: self.parts.setdefault(json.dumps(part), len(self.parts)) for name, part in facts.pop("config").items()
-        }
+        config = {name: self.parts.setdefault(json.dumps(part), len(self.parts)) for name, part in run.config.items()}
+        facts = {field.name: getattr(run, field.name) for field in fields(Record) if field.name != "config"}
         folder = printable(path.parent.relative_to(study.folder))
         self.runs.append({"path": folder, "facts": facts, "config": config, "curves": curves})
         return len(self.runs) - 1
@@ -147,10 +145,14 @@ def _settings(runs: Iterable[Record]) -> tuple[list[str], list[tuple[str, list[s
     distinct: dict[str, tuple[str, dict[str, str]]] = {}
     for run in runs:
         parts = {name: part for name in ("data", "recipe") if isinstance(part := run.config.get(name), dict)}
-        fields = {f"{name}.{key}": json.dumps(value) for name, part in parts.items() for key, value in part.items()}
-        distinct.setdefault(json.dumps(fields), (run.recipe, fields))
-    names = dict.fromkeys(key for _, fields in distinct.values() for key in fields)
-    settings = [(key, [fields.get(key, "").strip('"') for _, fields in distinct.values()]) for key in names]
+        flat = {
+            f"{name}.{key}": value if isinstance(value, str) else json.dumps(value)
+            for name, part in parts.items()
+            for key, value in part.items()
+        }
+        distinct.setdefault(json.dumps(flat), (run.recipe, flat))
+    names = dict.fromkeys(key for _, flat in distinct.values() for key in flat)
+    settings = [(key, [flat.get(key, "") for _, flat in distinct.values()]) for key in names]
     return [name for name, _ in distinct.values()], settings
 
 
