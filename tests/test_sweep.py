@@ -193,7 +193,7 @@ def test_a_study_is_one_command(target, runs, tmp_path):
     environment = os.environ | {"MAKEFLAGS": ""}
     made = ["make", "-n", target, "PROTOCOL=cifar10_micro", "SEEDS=0,1", "LAUNCHER=basic"]
     lines = subprocess.run(made, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
-    (command,) = [shlex.split(line) for line in lines.splitlines() if "train.py" in line]
+    (command,) = [shlex.split(line.partition(" ; ")[0]) for line in lines.splitlines() if "train.py" in line]
     overrides = command[command.index("train.py") + 1 :]
     planned = run("scripts/plan.py", *overrides, f"runs={tmp_path}").stdout
     assert f"{runs} runs, {runs} of them to train" in planned
