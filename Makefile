@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PROTOCOL ?= digits
 SEEDS ?= 0
-LAUNCHER ?= joblib
+# A run a core; on a GPU one after another, as only you know how many networks fit on it.
+LAUNCHER ?= $(if $(wildcard /dev/nvidia0),basic,joblib)
 STUDY ?= my_study
 MAKEFLAGS += --no-print-directory
 
@@ -11,7 +12,7 @@ MAKEFLAGS += --no-print-directory
 .PHONY: help install roadmap kernels leave-one-out table report test test-fast lint lock freeze wheel clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 install: .venv/installed  ## build .venv with the locked versions (the other targets do it when needed)
 
@@ -24,23 +25,21 @@ install: .venv/installed  ## build .venv with the locked versions (the other tar
 
 # The three studies take PROTOCOL=, SEEDS=0,1,2 and LAUNCHER=basic, joblib or slurm. What is done already is found.
 SWEEP = $(BIN)/python train.py --multirun protocol=$(PROTOCOL) seed=$(SEEDS) hydra/launcher=$(LAUNCHER)
-TABLE = $(BIN)/python scripts/table.py --protocol $(PROTOCOL)
+# The table of what was done, also where a run failed.
+THEN_TABLE = ; status=$$?; $(BIN)/python scripts/table.py --protocol $(PROTOCOL) && exit $$status
 comma := ,
 empty :=
 STEPS := $(basename $(notdir $(wildcard configs/step/*.yaml)))
 LEFT_OUT := $(subst $(empty) $(empty),$(comma),$(filter-out resnet50 modern_recipe,$(STEPS)))
 
-roadmap: install  ## train every step on the embedded digits, then print the table (PROTOCOL=cifar10 SEEDS=0,1,2 LAUNCHER=slurm)
-	$(SWEEP) '+step=glob(*)'
-	@$(TABLE)
+roadmap: install  ## train every step on the embedded digits and print the table (PROTOCOL=cifar10 SEEDS=0,1,2 LAUNCHER=slurm)
+	$(SWEEP) '+step=glob(*)' $(THEN_TABLE)
 
-kernels: install  ## the same for kernel sizes 3 to 11
-	$(SWEEP) +step=move_up_depthwise model.kernel_size=3,5,7,9,11
-	@$(TABLE)
+kernels: install  ## train kernel sizes 3 to 11 and print the table
+	$(SWEEP) +step=move_up_depthwise model.kernel_size=3,5,7,9,11 $(THEN_TABLE)
 
-leave-one-out: install  ## the same for the last step without each of the changes that led to it
-	$(SWEEP) +step=convnext 'without=[],$(LEFT_OUT)'
-	@$(TABLE)
+leave-one-out: install  ## train the end without each of its steps and print the table
+	$(SWEEP) +step=convnext 'without=[],$(LEFT_OUT)' $(THEN_TABLE)
 
 table: install  ## print the results table of everything trained so far
 	@$(BIN)/python scripts/table.py

@@ -27,7 +27,8 @@ def main() -> None:
     written, skipped = figures.write(found, arguments.out or arguments.folder / "figures", arguments.curves)
     for line in skipped:
         print(f"skipped: {line}", file=sys.stderr)
-    print(*written, sep="\n")
+    for path in written:
+        print(path)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Copy finished runs, without weights, to results/studies/STUDY, and write the table and figures that follow.
 
 python scripts/freeze.py STUDY [--runs results/runs] [--protocol P]      # or: make freeze STUDY=first_light
-A second call adds what was finished since; nothing is taken away.
+A second call adds what was finished since; nothing is taken away. With --runs results/studies/STUDY itself, table and
+figures are made anew.
 """
 
 import argparse
@@ -30,9 +31,10 @@ def main() -> None:
     study = STUDIES / arguments.study
     for path in found.records:
         copy = study / path.parent.relative_to(arguments.runs)
-        copy.mkdir(parents=True, exist_ok=True)
-        for name in EVIDENCE:
-            shutil.copy2(path.with_name(name), copy / name)
+        if copy.resolve() != path.parent.resolve():
+            copy.mkdir(parents=True, exist_ok=True)
+            for name in EVIDENCE:
+                shutil.copy2(path.with_name(name), copy / name)
 
     frozen = table.load(study)
     _, skipped = figures.write(frozen, study / "figures")

@@ -107,7 +107,10 @@ def test_the_front_by_hand():
 
 @pytest.mark.parametrize("names", [[*STEPS, *SWEEP], STEPS[:2]])
 def test_names_at_the_front_cover_nothing(names):
-    rows = study(names)
+    rows = [  # most of them in one heap
+        replace(row, gmacs=0.007 + number % 3 * 1e-5, top1=(row.top1 or 0) / 20) if row.n and number > 3 else row
+        for number, row in enumerate(study(names))
+    ]
     figure = figures.pareto(rows)
     axes = figure.axes[0]
     renderer = FigureCanvasAgg(figure).get_renderer()
@@ -152,20 +155,17 @@ def test_curves_are_the_mean_and_the_range_over_seeds():
 
 def test_metrics_that_cannot_be_read_are_left_out_by_path(tmp_path):
     good = '{"epoch": 1, "top1": 50.0}\n{"epoch": 2, "top1": 60.0}\n'
-    texts = {"good": good, "torn": '{"epoch": 1, "to', "bare": "{}\n", "empty": ""}
+    bad = {"torn": '{"epoch": 1, "to', "bare": "{}\n", "empty": "", "words": '{"epoch": 1, "top1": "high"}\n'}
     records = {}
-    for seed, (name, text) in enumerate(texts.items()):
+    for seed, (name, text) in enumerate({"good": good, **bad}.items()):
         (tmp_path / name).mkdir()
         (tmp_path / name / "metrics.jsonl").write_text(text)
         records[tmp_path / name / "record.json"] = made("gelu", 60.0, seed)
     records[tmp_path / "missing/record.json"] = made("gelu", 60.0, 9)
     learned, left_out = figures.learning(records, ["gelu", "convnext"])
     assert learned == {"gelu": [[50.0, 60.0]]}
-    assert [line.split("/metrics.jsonl")[0].rpartition("/")[2] for line in left_out] == [
-        "torn",
-        "bare",
-        "empty",
-        "missing",
+    assert [line.split("/metrics.jsonl")[0] for line in left_out] == [
+        str(tmp_path / name) for name in (*bad, "missing")
     ]
 
 
@@ -192,16 +192,14 @@ def test_series_are_told_apart_in_grey():
 
 
 def test_files_are_the_same_every_time_and_hold_text_as_text(tmp_path):
-    rows = study(["gelu", "fewer_activations", "gelu+act=$x$ & <b>"])
     for name in ("one", "two"):
-        style.save(figures.pareto(rows), tmp_path / name / "figure.v1")
+        figure = figures.curves({"gelu+act=$x$ & <b>": [[1.0, 2.0], [2.0, 4.0]]}, title="digits")
+        style.save(figure, tmp_path / name / "figure.v1")
     for kind in ("svg", "png"):
         one, two = ((tmp_path / name / f"figure.v1.{kind}").read_bytes() for name in ("one", "two"))
         assert one == two
     svg = (tmp_path / "one/figure.v1.svg").read_text()
-    assert "fewer_activations</text>" in svg
-    assert "act=$x$ &amp; &lt;b&gt;" in svg or "gelu+act=" not in svg
-    assert "<b>" not in svg
+    assert "gelu+act=$x$ &amp; &lt;b&gt; (2)</text>" in svg
 
 
 def test_the_script_writes_what_there_is_and_says_what_not(tmp_path):

@@ -111,6 +111,17 @@ def test_a_failed_job_is_reported_and_the_rest_run(cluster, tmp_path):
     assert "1 of 2 runs are not done" in result.stderr
 
 
+@on_slurm
+@pytest.mark.parametrize("field", ["partition=none", "gpus_per_node=8", "nodes=9"])
+def test_what_the_cluster_does_not_have_is_a_line_and_status_2(cluster, tmp_path, field):
+    how = ("-m", "seed=0,1", *SLURM, f"hydra.launcher.{field}", f"runs={tmp_path / 'runs'}")
+    result = run("train.py", *how, environment=cluster)
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+    assert "Slurm takes no job of" in result.stderr
+    assert f"hydra.launcher.{field}" in result.stderr
+    assert not (tmp_path / "runs/digits").exists()
+
+
 def test_a_cluster_that_is_not_there_is_a_line_and_status_2(tmp_path):
     how = ("-m", "seed=0,1", *SLURM, f"runs={tmp_path / 'runs'}")
     nowhere = {"PATH": str(tmp_path), "SLURM_CONF": str(tmp_path / "none")}

@@ -118,7 +118,7 @@ def test_of_two_processes_one_trains_a_run_and_the_other_leaves(train, tmp_path)
     first.send_signal(signal.SIGKILL)
     first.communicate()
     third = popen(tmp_path / "runs", *long)
-    wait_for(lambda: f"process {third.pid} " in (folder / lock.NAME).read_text(), third)
+    wait_for(lambda: lock.holder(folder) == third.pid, third)
     third.send_signal(signal.SIGTERM)
     third.communicate()
     assert third.returncode == 143
@@ -155,7 +155,9 @@ def test_a_process_that_dies_takes_no_other_run_with_it(tmp_path):
     sweep = ("-m", "+step=gelu", "seed=0,1,2", "recipe.epochs=3", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     process = popen(tmp_path, *sweep)
     folder = wait_for(lambda: training(tmp_path), process)[0]
-    os.kill(int((folder / lock.NAME).read_text().split()[1]), signal.SIGKILL)
+    holder = lock.holder(folder)
+    assert holder
+    os.kill(holder, signal.SIGKILL)
     out, err = process.communicate()
     assert process.returncode == 0, err
     assert len(out.splitlines()) == 3

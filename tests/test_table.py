@@ -302,6 +302,10 @@ def test_freeze_copies_evidence_without_weights_and_adds_to_a_study(runs, tmp_pa
     assert len(list(study.rglob("record.json"))) == COUNT
     assert formats.markdown(rows_of(runs)) in (study / "table.md").read_text()
     assert (study / "figures/digits-micro-roadmap.svg").is_file()
+    (study / "table.md").unlink()
+    again = run(ROOT / "scripts/freeze.py", "mine", "--runs", study, cwd=tmp_path)
+    assert (again.returncode, again.stdout.strip()) == (0, "results/studies/mine/table.md")
+    assert formats.markdown(rows_of(runs)) in (study / "table.md").read_text()
     for name in ("../elsewhere", "a/b", ""):
         assert freeze(name).returncode == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results", "runs"]

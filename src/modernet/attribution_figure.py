@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from modernet.attribution import MEASURES, Gain, Row, cell, factors
-from modernet.style import BLACK, BLUE, GREEN, VERMILLION, styled, tips
+from modernet.style import BLACK, BLUE, GREEN, VERMILLION, new, styled, tips
 
 LOOKS = {
     "path": (BLACK, "o"),
@@ -16,6 +16,7 @@ LOOKS = {
     "add_one_in": (BLUE, "v"),
     "shapley": (GREEN, "D"),
 }
+CAPTION = "Lines: 95 % intervals. Hollow: GMACs or parameters change by over a tenth: the gain is one of size too."
 OFFSETS = dict(zip(LOOKS, (-0.27, -0.09, 0.09, 0.27), strict=True))  # in rows, from the middle of a step's
 
 
@@ -32,9 +33,9 @@ def _tip(step: str, measure: str, gain: Gain) -> str:
 @styled
 def figure(rows: Sequence[Row], title: str) -> Figure:
     """Gains in points with 95 % intervals, and factors of GMACs; hollow where a step changes the cost much."""
-    made = Figure(figsize=(9, 1.6 + 0.42 * len(rows)), layout="constrained")
+    made = new(9, 1.8 + 0.42 * len(rows), title, CAPTION)
     gains, costs = made.subplots(1, 2, sharey=True, width_ratios=(3, 1))
-    for axes, neutral, label in ((gains, 0, "top-1, points (95 % interval)"), (costs, 1, "GMACs, after / before")):
+    for axes, neutral, label in ((gains, 0, "top-1 (points)"), (costs, 1, "GMACs, after / before")):
         for place in range(1, len(rows), 2):
             axes.axhspan(place - 0.5, place + 0.5, color="0.95", linewidth=0, zorder=0)
         axes.axvline(neutral, color="0.4", linewidth=0.8, zorder=1)
@@ -56,9 +57,6 @@ def figure(rows: Sequence[Row], title: str) -> Figure:
     costs.xaxis.set_major_formatter(lambda factor, _: f"{factor:g}")
     costs.xaxis.set_minor_locator(NullLocator())
     costs.tick_params(left=False)
-    made.suptitle(title)
     keys = [Line2D([], [], label=name, **_look(measure)) for measure, name in MEASURES.items()]
-    square: dict[str, Any] = _look("path", hollow=True) | {"marker": "s"}
-    keys += [Line2D([], [], label="hollow: the cost changes as well", **square)]
-    made.legend(handles=keys, loc="outside lower center", ncols=len(keys), frameon=False)
+    made.legend(handles=keys, loc="outside upper right", ncols=len(keys))
     return made

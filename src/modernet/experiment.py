@@ -44,14 +44,19 @@ class Experiment:
         return digest(self.science)
 
     @property
+    def name(self) -> str:
+        """In wandb, and before its lines where several runs share a terminal."""
+        return f"{self.variant}-s{self.seed}"
+
+    @property
     def title(self) -> str:
-        """As logs and lists name it."""
+        """In logs and lists."""
         return f"{self.variant}, seed {self.seed}, {self.protocol}"
 
     def folder(self, runs: Path) -> Path:
         """Its own folder under `runs`: that of a run of the same science if there is one, by whatever name it went."""
         parent = runs / self.protocol
-        name = f"{self.variant.replace('/', '-')}-s{self.seed}-{self.hash}"
+        name = f"{self.name.replace('/', '-')}-{self.hash}"
         return next(iter(sorted(parent.glob(f"*-s{self.seed}-{self.hash}"))), parent / name)
 
 

@@ -24,8 +24,8 @@ def held(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        holder = path.read_text().strip() or "another process"
-        raise Busy(f"{folder} is being trained by {holder}; when that is done its record is found") from None
+        who = path.read_text() or "another process"
+        raise Busy(f"{folder} is being trained by {who}; when that is done its record is found") from None
     try:
         path.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         yield
@@ -36,6 +36,15 @@ def held(folder: Path) -> Iterator[None]:
 def remove(folder: Path) -> None:
     """Of a finished run, by who holds it: nobody waits for it, and whoever takes a new one finds the record."""
     (folder / NAME).unlink(missing_ok=True)
+
+
+def holder(folder: Path) -> int | None:
+    """The process on this machine that held the lock last."""
+    try:
+        _, process, _, host = (folder / NAME).read_text().split()
+    except (OSError, ValueError):
+        return None
+    return int(process) if host == socket.gethostname() else None
 
 
 def is_held(folder: Path) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from modernet.log import logger
+from modernet.log import has_company, logger
 
 LINE_SECONDS = 30.0  # between lines, where there is no terminal
 
@@ -68,7 +68,7 @@ class Progress:
         self.epochs, self.steps, self.batch = epochs, steps, batch
         self.shown = shown
         self.began, self.first, self.lined = time.monotonic(), done, time.monotonic()
-        total, terminal = epochs * steps * batch, sys.stderr.isatty()
+        total, terminal = epochs * steps * batch, sys.stderr.isatty() and not has_company()
         self.bar = tqdm(
             total=total,
             initial=done * batch,

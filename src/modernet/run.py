@@ -52,7 +52,7 @@ def train(run: Experiment, folder: Path, how: Machine, wandb: track.Mode, stop: 
             if place.first:
                 record.write_text(folder / "config.yaml", OmegaConf.to_yaml(run.science))
             log_file = folder / "train.log" if place.first else None
-            with logging_to(log_file, append=checkpoint.last(folder) is not None) as log:
+            with logging_to(log_file, run.name, append=checkpoint.last(folder) is not None) as log:
                 log.info(f"{run.title}: {price.params:,} parameters, {price.gmacs:.4f} GMACs")
                 log.info(f"{share} ({', '.join(f'{name} {value}' for name, value in used.items())})")
                 state = checkpoint.load(folder)

@@ -54,7 +54,7 @@ STYLE: dict[Any, Any] = {
     "hatch.linewidth": 0.5,
     "legend.frameon": False,
     "figure.dpi": 100,
-    "savefig.dpi": 200,
+    "savefig.dpi": 150,
     "svg.fonttype": "none",  # text stays text; other fonts than ours are narrower
     "svg.hashsalt": "modernet",  # else the ids in an SVG are random
     "text.parse_math": False,  # a $ in a record is a $

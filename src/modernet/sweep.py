@@ -81,7 +81,7 @@ def run(jobs: list[Job], launch: Launch, launcher: Any) -> None:
     kind = launcher["_target_"].rpartition(".")[2]
     where, wait = "", lambda: None
     if kind == "SlurmLauncher":
-        slurm.check()
+        slurm.check(launcher)
         where = f" by Slurm as {launcher['name']}, logs in {Path(launcher['submitit_folder']).parent}"
         wait = partial(slurm.wait, launcher["name"])
     todo = [job for job in jobs if not job.over]
@@ -144,10 +144,10 @@ def _told_to_stop(jobs: list[Job]) -> Iterator[None]:
     """Pass signals on to the processes of a sweep, and end when they have saved what they are training."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        for process in multiprocessing.active_children():
-            if process.pid:
-                os.kill(process.pid, signal.SIGTERM)
-        while any(lock.is_held(job.folder) for job in jobs):
+        children = [process.pid for process in multiprocessing.active_children() if process.pid]
+        for child in children:
+            os.kill(child, signal.SIGTERM)
+        while any(lock.is_held(job.folder) and lock.holder(job.folder) in children for job in jobs):
             time.sleep(0.05)
         sys.exit(143)
 

@@ -58,7 +58,7 @@ def _start(mode: Mode, folder: Path, run: Experiment, id: str | None) -> Any:
             id=id,
             resume="allow" if id else None,
             mode=mode,
-            name=f"{run.variant}-s{run.seed}",
+            name=run.name,
             group=f"{run.protocol}/{run.variant}"[:128],  # wandb's limit
             tags=[run.step],
             config=run.science | {"step": run.step, "variant": run.variant, "size": run.size},
