@@ -10,7 +10,7 @@ from conftest import ROOT
 
 
 @pytest.mark.slow
-def test_the_wheel_carries_the_configs(tmp_path):
+def test_the_wheel_carries_the_configs_and_the_report(tmp_path):
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, ROOT]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
@@ -24,8 +24,9 @@ def test_the_wheel_carries_the_configs(tmp_path):
     code = """
 import modernet, torch
 from hydra_plugins.modernet.sweeper import StudySweeper
-from modernet import roadmap, build
+from modernet import report, roadmap, build
 print(modernet.__file__)
+assert report.page([], "now", "by hand").startswith("<!doctype html>")
 print(len(roadmap()), build(roadmap("micro")["gelu"], 10)(torch.zeros(2, 3, 32, 32)).shape)
 """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

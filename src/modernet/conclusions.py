@@ -66,7 +66,8 @@ def _answer(of: dict[str, list[Row]]) -> str:
     raised, lowered = (", ".join(row.name for row in of[name]) for name in ("raised", "lowered"))
     undecided = len(of["uncorrected"]) + len(of["unclear"])
     said = (
-        f"By {_counted(tested, 'test')}, corrected together (Holm: the chance of a false find is {ALPHA:.0%} at most), "
+        f"By {_counted(tested, 'test')}, corrected together (Holm: the chance of a false find is "
+        f"{100 * ALPHA:.0f} % at most), "
         f"{raised or 'nothing'} raised top-1, and {lowered or 'nothing'} lowered it."
     )
     if undecided:

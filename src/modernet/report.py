@@ -220,7 +220,7 @@ def page(studies: Sequence[Study], made: str, command: str) -> str:
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    return environment.get_template("report.html.jinja").render(
+    html = environment.get_template("report.html.jinja").render(
         made=made,
         command=command,
         commit=record.commit(),
@@ -242,3 +242,4 @@ def page(studies: Sequence[Study], made: str, command: str) -> str:
         script=Markup(script),
         script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+    return html.strip() + "\n"
