@@ -33,7 +33,7 @@ def _tip(step: str, measure: str, gain: Gain) -> str:
 @styled
 def figure(rows: Sequence[Row], title: str) -> Figure:
     """Gains in points with 95 % intervals, and factors of GMACs; hollow where a step changes the cost much."""
-    made = new(9, 1.8 + 0.42 * len(rows), title, CAPTION)
+    made = new(10, 1.8 + 0.42 * len(rows), title, CAPTION)
     gains, costs = made.subplots(1, 2, sharey=True, width_ratios=(3, 1))
     for axes, neutral, label in ((gains, 0, "top-1 (points)"), (costs, 1, "GMACs, after / before")):
         for place in range(1, len(rows), 2):
