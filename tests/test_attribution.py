@@ -11,6 +11,7 @@ import hydra
 import pytest
 from conftest import ROOT, run
 from hydra import initialize_config_dir
+from test_steps import PAPERS_ORDER
 from test_table import made
 
 from modernet import record
@@ -26,21 +27,7 @@ from modernet.stats import difference
 from modernet.style import save
 
 NOTHING = Found({}, {}, [])
-STEPS = [
-    "stage_ratio",
-    "patchify_stem",
-    "depthwise_conv",
-    "increase_width",
-    "invert_bottleneck",
-    "move_up_depthwise",
-    "kernel_size",
-    "gelu",
-    "fewer_activations",
-    "fewer_norms",
-    "layer_norm",
-    "separate_downsampling",
-    "convnext",
-]
+STEPS = PAPERS_ORDER[2:]
 
 
 @pytest.fixture(scope="module")
