@@ -16,14 +16,15 @@ from pathlib import Path
 
 import hydra
 
-from modernet import attribution, combinations
-from modernet.combinations import END, Budget, Found, Plan, Study
+from modernet.attribution.measures import measures as attribution
+from modernet.attribution.measures import design as combinations
+from modernet.attribution.design import END, Budget, Found, Plan, Study
 from modernet.errors import UserError, one_line
-from modernet.experiment import from_config
+from modernet.config.experiment import from_config
 from modernet.record import write_text
-from modernet.shapley import antithetic
-from modernet.spec import ModelSpec
-from modernet.steps import CONFIGS
+from modernet.attribution.shapley import antithetic
+from modernet.config.schema import ModelConfig
+from modernet.config.roadmap import CONFIGS
 
 TRAIN = Path(__file__).resolve().parents[1] / "train.py"
 OURS = ("step", "without", "protocol", "seed", "hydra/launcher")  # what the overrides cannot say
@@ -77,10 +78,10 @@ def budget_of(arguments: argparse.Namespace, study: Study, found: Found) -> Budg
     if not arguments.hours:
         return Budget()
 
-    def gmacs(network: ModelSpec) -> float:
+    def gmacs(network: ModelConfig) -> float:
         from modernet import cost  # and with it torch: other budgets need neither
 
-        return cost(network, study.end.data.image_size, study.end.data.classes).gmacs
+        return cost(network, study.end.data.image_size, study.end.data.num_classes).gmacs
 
     seconds = combinations.seconds_per_run(found.done.values(), study.end, gmacs)
     return Budget(arguments.hours, "hours", lambda network: len(study.seeds) * seconds(network) / 3600)
@@ -121,7 +122,7 @@ def train(plan: Plan, found: Found, arguments: argparse.Namespace, retry: bool) 
         "--multirun",
         f"+step={END}",
         f"protocol={plan.study.end.protocol}",
-        "without=" + ",".join(f"[{','.join(names)}]" for names in lacking[:SWEEP]),
+        "ablate=" + ",".join(f"[{','.join(names)}]" for names in lacking[:SWEEP]),
         f"seed={','.join(map(str, plan.study.seeds))}",
         *([f"hydra/launcher={arguments.launcher}"] if arguments.launcher else []),
         *arguments.overrides,
@@ -131,8 +132,8 @@ def train(plan: Plan, found: Found, arguments: argparse.Namespace, retry: bool) 
 
 
 def report(plan: Plan, found: Found, out: Path) -> None:
-    from modernet.attribution_figure import figure  # matplotlib takes a second
-    from modernet.style import save
+    from modernet.figures.attribution import figure  # matplotlib takes a second
+    from modernet.figures.style import save
 
     result = attribution.attribution(plan, found)
     if not result.records:

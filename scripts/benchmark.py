@@ -28,15 +28,18 @@ import torchvision
 from tabulate import tabulate
 from torch import Tensor, nn, optim
 
-from modernet import arrays, build, record, roadmap
-from modernet.device import device_name, pick_device
+from modernet.data.loader import in_memory as arrays
+from modernet import build
+from modernet import record
+from modernet import roadmap
+from modernet.runtime.device import device_name, select_device
 from modernet.errors import one_line
-from modernet.experiment import from_config, machine
-from modernet.fit import Keeper, fit
-from modernet.place import Place, share_of
-from modernet.steps import CONFIGS
-from modernet.stop import Stop
-from modernet.training import Plan, Training, prepare
+from modernet.config.experiment import from_config, machine
+from modernet.training.loop import CheckpointManager, fit
+from modernet.runtime.distributed import DistributedEnv, batch_layout
+from modernet.config.roadmap import CONFIGS
+from modernet.runtime.signals import ShutdownSignal
+from modernet.training.state import Plan, TrainState, prepare
 
 FOLDER = Path("results/benchmarks")
 Timed = Callable[[], float]  # does its work and returns images/s
@@ -100,21 +103,21 @@ def fit_against_loop(protocol: str, step: str, device: torch.device, steps: int,
     run, how = composed(protocol, step, str(device))
     size = 32 if protocol.startswith("cifar10") else run.data.image_size
     batch = run.recipe.batch_size
-    data = replace(run.data, classes=10, image_size=size, train_images=steps * batch, test_images=10)
+    data = replace(run.data, num_classes=10, image_size=size, train_images=steps * batch, test_images=10)
     recipe = replace(run.recipe, epochs=rounds + 1, warmup_epochs=0)
-    share = share_of(Place(), batch, None)
+    share = batch_layout(DistributedEnv(), batch, None)
     plan = Plan(recipe, steps, 0, share)
     train, test = (images.to(device) for images in arrays.read(data))
     loader = arrays.ArrayLoader(train, test, data, recipe, 0, share)
 
-    def prepared() -> Training:
-        return prepare(run.model, data.classes, plan, how, device)
+    def prepared() -> TrainState:
+        return prepare(run.model, data.num_classes, plan, how, device)
 
     with TemporaryDirectory() as folder:
         ours, bare = prepared(), prepared()
-        epochs = fit(ours, loader, plan, Keeper(Path(folder), how.checkpoint_minutes, Place(), Stop(), {}))
+        epochs = fit(ours, loader, plan, CheckpointManager(Path(folder), how.checkpoint_minutes, DistributedEnv(), ShutdownSignal(), {}))
         images = torch.randn(batch, 3, size, size, device=device)
-        labels = torch.randint(data.classes, (batch,), device=device)
+        labels = torch.randint(data.num_classes, (batch,), device=device)
         bare.model.train()
         contestants = {
             "fit": lambda: next(epochs).images_per_second,
@@ -167,7 +170,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
-    device, rounds = pick_device(arguments.device), arguments.rounds
+    device, rounds = select_device(arguments.device), arguments.rounds
     gpu = device.type == "cuda"
     protocol, steps = ("cifar10", 40) if gpu else ("cifar10_micro", 8)
     size = {"batch": 128, "size": 224, "steps": 10} if gpu else {"batch": 8, "size": 128, "steps": 1}

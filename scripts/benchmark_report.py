@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
-from modernet import record, table
+from modernet import record
+from modernet.analysis import table
 
 ROOT = Path(__file__).parents[1]
 SEEDS = 5

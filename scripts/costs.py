@@ -8,9 +8,9 @@ import json
 
 from tabulate import tabulate
 
-from modernet import paper
-from modernet.costs import cost, networks
-from modernet.steps import sizes
+from modernet.analysis import paper
+from modernet.models.flops import cost, networks
+from modernet.config.roadmap import sizes
 
 SLIP = 0.0051  # GMACs: more than rounding to the two printed decimals explains
 

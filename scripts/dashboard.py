@@ -8,8 +8,9 @@ import argparse
 import json
 import os
 
-from modernet import dashboard, track
-from modernet.account import logged_in
+from modernet.tracking import dashboard
+from modernet.tracking import logger as track
+from modernet.tracking.login import logged_in
 from modernet.errors import one_line
 
 

@@ -8,7 +8,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from modernet import figures, table
+from modernet.figures.all import all as figures
+from modernet.analysis import table
 from modernet.errors import UserError, one_line
 
 

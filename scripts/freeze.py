@@ -11,7 +11,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from modernet import figures, formats, record, table
+from modernet.figures.all import all as figures
+from modernet.analysis import formatting as formats
+from modernet import record
+from modernet.analysis import table
 from modernet.errors import UserError, one_line
 
 STUDIES = Path("results/studies")

@@ -25,7 +25,7 @@ def write_npz(path: Path, train: Any, test: Any) -> None:
         y_train=np.array(train.targets, dtype=np.uint8),
         x_test=test.data,
         y_test=np.array(test.targets, dtype=np.uint8),
-        classes=np.array(train.classes),
+        num_classes=np.array(train.classes),
     )
     part.replace(path)
 

@@ -13,9 +13,10 @@ import hydra
 from hydra import initialize_config_dir
 from tabulate import tabulate
 
-from modernet import plan, sweep
+from modernet.sweeps import estimate as plan
+from modernet.sweeps import sweep
 from modernet.errors import UserError, one_line
-from modernet.steps import CONFIGS, roadmap
+from modernet.config.roadmap import CONFIGS, roadmap
 
 
 def clock(seconds: float) -> str:

@@ -12,7 +12,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from modernet import report, studies
+from modernet.report.page import page as report
+from modernet.report.page import studies
 from modernet.errors import UserError, one_line
 from modernet.record import write_text
 

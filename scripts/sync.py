@@ -9,9 +9,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from modernet import sync
-from modernet.account import logged_in
-from modernet.errors import Ending, UserError, one_line
+from modernet.tracking import sync
+from modernet.tracking.login import logged_in
+from modernet.errors import ModernetError, UserError, one_line
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
         print(f"{outcome.state}: {outcome.folder}{reason}", file=sys.stderr if reason else sys.stdout, flush=True)
     print(", ".join(f"{count} {state}" for state, count in counts.items()))
     if counts["failed"]:
-        raise Ending(f"{counts['failed']} of {len(runs)} runs failed; the same command tries them again")
+        raise ModernetError(f"{counts['failed']} of {len(runs)} runs failed; the same command tries them again")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ python scripts/table.py [FOLDER] [--protocol P] [--csv | --json | --latex]      
 import argparse
 from pathlib import Path
 
-from modernet import formats, table
+from modernet.analysis import formatting as formats
+from modernet.analysis import table
 from modernet.errors import one_line
 
 FORMATS = {"csv": formats.to_csv, "json": formats.to_json, "latex": formats.to_latex}

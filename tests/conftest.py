@@ -12,13 +12,14 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from modernet import arrays, roadmap
-from modernet.fit import Keeper, fit
-from modernet.place import Place, share_of
-from modernet.spec import DataSpec, Machine, Recipe
-from modernet.steps import to_kwargs
-from modernet.stop import Stop
-from modernet.training import Epoch, Plan, Training, prepare
+from modernet.data.loader import in_memory as arrays
+from modernet import roadmap
+from modernet.training.loop import CheckpointManager, fit
+from modernet.runtime.distributed import DistributedEnv, batch_layout
+from modernet.config.schema import DataConfig, ExecutionConfig, RecipeConfig
+from modernet.config.roadmap import to_dict
+from modernet.runtime.signals import ShutdownSignal
+from modernet.training.state import Epoch, Plan, TrainState, prepare
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,39 +41,39 @@ def run(
 def group(name: str, **changes: Any) -> dict[str, Any]:
     """The values of configs/NAME.yaml, with these changes."""
     size, values = (OmegaConf.load(ROOT / f"configs/{path}.yaml") for path in ("size/micro", name))
-    return to_kwargs(OmegaConf.create({"size": size, "values": values})["values"]) | changes
+    return to_dict(OmegaConf.create({"size": size, "values": values})["values"]) | changes
 
 
-def recipe(name: str, **changes: Any) -> Recipe:
-    return Recipe(**group(f"recipe/{name}", **changes))
+def recipe(name: str, **changes: Any) -> RecipeConfig:
+    return RecipeConfig(**group(f"recipe/{name}", **changes))
 
 
-def data_spec(name: str, **changes: Any) -> DataSpec:
-    return DataSpec(**group(f"data/{name}", **changes))
+def data_spec(name: str, **changes: Any) -> DataConfig:
+    return DataConfig(**group(f"data/{name}", **changes))
 
 
-def machine(**changes: Any) -> Machine:
-    here = {"device": "cpu", "amp": "off", "compile": "off", "channels_last": True, "device_batch": None, "workers": 0}
-    return Machine(**{**here, "checkpoint_minutes": 60.0, **changes})
+def machine(**changes: Any) -> ExecutionConfig:
+    here = {"device": "cpu", "amp": "off", "compile": "off", "channels_last": True, "micro_batch_size": None, "workers": 0}
+    return ExecutionConfig(**{**here, "checkpoint_minutes": 60.0, **changes})
 
 
-PLAIN = {"randaugment": 0.0, "mixup": 0.0, "cutmix": 0.0, "random_erasing": 0.0}
-SMALL = {**PLAIN, "epochs": 2, "batch_size": 64, "warmup_epochs": 1, "lr": 4e-3, "lr_batch": 64, "init": "torch"}
+PLAIN = {"randaugment": 0.0, "mixup_alpha": 0.0, "cutmix_alpha": 0.0, "random_erasing_prob": 0.0}
+SMALL = {**PLAIN, "epochs": 2, "batch_size": 64, "warmup_epochs": 1, "lr": 4e-3, "base_batch_size": 64, "init": "torch"}
 
 
 def trained(
-    folder: Path, seed: int = 0, how: Machine | None = None, like: DataSpec | None = None, **changes: Any
-) -> tuple[Training, list[Epoch]]:
+    folder: Path, seed: int = 0, how: ExecutionConfig | None = None, like: DataConfig | None = None, **changes: Any
+) -> tuple[TrainState, list[Epoch]]:
     """A short training of ConvNeXt on digits; the changes are of the recipe."""
     like, on = like or data_spec("digits"), how or machine()
     with_these = recipe("modern", **{**SMALL, **changes})
-    share = share_of(Place(), with_these.batch_size, on.device_batch)
+    share = batch_layout(DistributedEnv(), with_these.batch_size, on.micro_batch_size)
     train, test = arrays.read(like)
     plan = Plan(with_these, len(train) // with_these.batch_size, seed, share)
     spec = replace(roadmap("micro")["convnext"], stem_stride=1)
     training = prepare(spec, 10, plan, on, torch.device("cpu"))
     loader = arrays.ArrayLoader(train, test, like, with_these, seed, share)
-    keeper = Keeper(folder, on.checkpoint_minutes, Place(), Stop(), {})
+    keeper = CheckpointManager(folder, on.checkpoint_minutes, DistributedEnv(), ShutdownSignal(), {})
     return training, list(fit(training, loader, plan, keeper))
 
 

@@ -1,29 +1,38 @@
 """From ResNet to ConvNeXt, one measured step at a time (Liu et al. 2022, arXiv 2201.03545).
 
->>> from modernet import ModelSpec, build, cost, roadmap
->>> build(roadmap("t")["gelu"])
+>>> from modernet import build_model, model_cost, roadmap
+>>> build_model(roadmap("t")["gelu"])
+>>> model_cost(roadmap("t")["gelu"])
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from modernet.spec import DataSpec, ModelSpec, Recipe
-from modernet.steps import roadmap
+from modernet.config.roadmap import roadmap
+from modernet.config.schema import DataConfig, ModelConfig, RecipeConfig
 
 if TYPE_CHECKING:
-    from modernet.costs import cost
-    from modernet.model import build
+    from modernet.models.flops import model_cost
+    from modernet.models.network import build_model
 
-__all__ = ["DataSpec", "ModelSpec", "Recipe", "build", "cost", "roadmap"]
+__all__ = ["DataConfig", "ModelConfig", "RecipeConfig", "build_model", "model_cost", "roadmap"]
+
+# Imported on first use: torch is of no use to tables and reports.
+LAZY = {"build_model": "modernet.models.network", "model_cost": "modernet.models.flops"}
+# Names of modernet 0.1, for one more release.
+ALIASES = {
+    "ModelSpec": "ModelConfig",
+    "DataSpec": "DataConfig",
+    "Recipe": "RecipeConfig",
+    "build": "build_model",
+    "cost": "model_cost",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Bring torch only to those who build or count networks: tables and reports are made without it."""
-    if name == "build":
-        from modernet.model import build
-
-        return build
-    if name == "cost":
-        from modernet.costs import cost
-
-        return cost
+    if name in ALIASES:
+        name = ALIASES[name]
+        return globals().get(name) or __getattr__(name)
+    if name in LAZY:
+        return getattr(import_module(LAZY[name]), name)
     raise AttributeError(f"module 'modernet' has no attribute '{name}'")

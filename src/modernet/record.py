@@ -1,28 +1,54 @@
-"""One run <-> one json file: the only bridge between training and reporting."""
+"""What one run leaves on disk: `record.json`, its result, and `metrics.jsonl`, a line per epoch."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from modernet.config.identity import run_hash
+from modernet.config.schema import STRICT
 from modernet.errors import UserError
-from modernet.spec import CHECKED
+from modernet.runtime.io import write_text
 
-NAME = "record.json"
-METRICS = "metrics.jsonl"  # beside it: a line an epoch
+RECORD_FILE = "record.json"
+METRICS_FILE = "metrics.jsonl"
+SCHEMA_VERSION = 2  # 1: modernet 0.1, with other names for the fields of config
 
 
-@dataclass(frozen=True, kw_only=True, config=CHECKED)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Epoch:
+    """Metrics of one epoch. train_* are of the augmented training images, the others of the evaluated split."""
+
+    epoch: int  # from 1
+    lr: float  # of the last step
+    train_loss: float
+    train_top1: float  # percent
+    val_loss: float  # cross-entropy without label smoothing
+    top1: float  # percent
+    top5: float  # percent
+    top1_ema: float | None  # percent, of the averaged weights, where the recipe has them
+    train_seconds: float  # without evaluation
+    images_per_second: float  # trained
+
+    def __str__(self) -> str:
+        ema = "" if self.top1_ema is None else f", EMA top-1 {self.top1_ema:.2f} %"
+        return (
+            f"epoch {self.epoch}: train loss {self.train_loss:.4f}, train top-1 {self.train_top1:.2f} %, "
+            f"top-1 {self.top1:.2f} %, top-5 {self.top5:.2f} %{ema}, {self.images_per_second:.0f} images/s"
+        )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Record:
-    """What one run came to. Accuracies are those of the last epoch, never of the best."""
+    """The result of one run. Accuracies are those of the last epoch, never of the best."""
 
+    schema_version: int = SCHEMA_VERSION
     step: str
-    variant: str  # the step, and what differs from it: convnext+act=relu
+    variant: str  # the step and what differs from it: convnext+act=relu
     protocol: str
     size: str
     seed: int
@@ -30,7 +56,7 @@ class Record:
     recipe: str
     params: int
     gmacs: float  # of one image of this data set; convolutions and linear layers
-    top1: float | None  # percent, of the split that is not trained on
+    top1: float | None  # percent, of the evaluated split
     top5: float | None  # percent
     val_loss: float | None  # cross-entropy without label smoothing
     epochs: int
@@ -38,71 +64,96 @@ class Record:
     images_per_second: float  # trained
     device: str
     torch: str
-    commit: str | None  # of the code; `-dirty` where files differed from it
+    commit: str | None  # of the code; ends in `-dirty` where files differed from it
     status: Literal["done", "failed"]
-    config: dict[str, Any]  # every field that decides the result
+    config: dict[str, Any]  # every value that decides the result, as Experiment.config
     top1_ema: float | None = None  # percent, of the averaged weights, where the recipe has them
     reason: str | None = None  # why it failed
-    machine: dict[str, Any] = field(default_factory=dict)  # how it was done: devices, precision, ...
+    machine: dict[str, Any] = field(default_factory=dict)  # how the work was done: devices, precision, ...
+
+    @property
+    def hash(self) -> str:
+        """The run's identity."""
+        return run_hash(self.config)
 
 
-READER = TypeAdapter(Record)
+class LoadedRecords(NamedTuple):
+    """The records below a folder, and one line for each file that holds none."""
+
+    records: dict[Path, Record]
+    rejected: list[str]
 
 
-def write_text(path: Path, text: str) -> None:
-    """All of it or nothing: a crash leaves the file as it was."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+_ADAPTER = TypeAdapter(Record)
 
 
-def write(folder: Path, record: Record) -> Path:
-    path = folder / NAME
+def write_record(folder: Path, record: Record) -> Path:
+    """Write `record.json` atomically."""
+    path = folder / RECORD_FILE
     write_text(path, json.dumps(asdict(record), indent=1) + "\n")
     return path
 
 
-def read(path: Path) -> Record:
-    """Raises ValueError, with the fields at fault in one line, for a file that holds no record of this version."""
+def load_record(path: Path) -> Record:
+    """Raises ValueError, with the faulty fields on one line, for a file that holds no record of this version."""
     try:
-        return READER.validate_json(path.read_bytes())
+        values = json.loads(path.read_bytes())
+        version = values.get("schema_version", 1)
+    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
+        raise ValueError(f"not a JSON object: {error}") from error
+    if version != SCHEMA_VERSION:
+        raise ValueError(f"schema_version is {version}, this modernet reads {SCHEMA_VERSION}")
+    try:
+        return _ADAPTER.validate_python(values)
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip() for fault in error.errors()]
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise ValueError(", ".join(faults[:3]) + more) from error
 
 
-def found(folder: Path) -> Record | None:
-    """The record of a run's folder; None where the run has not ended. Raises UserError for a file that holds none."""
-    path = folder / NAME
+def record_paths(folder: Path) -> Iterator[Path]:
+    """Every record below a folder, sorted by path."""
+    return iter(sorted(folder.rglob(RECORD_FILE)))
+
+
+def load_records(folder: Path) -> LoadedRecords:
+    """Every record below a folder; files that hold none are rejected with a reason, one line each."""
+    records: dict[Path, Record] = {}
+    rejected = []
+    for path in record_paths(folder):
+        try:
+            records[path] = load_record(path)
+        except (OSError, ValueError) as error:
+            rejected.append(f"{path}: not a record ({error})")
+    return LoadedRecords(records, rejected)
+
+
+def find_record(folder: Path) -> Record | None:
+    """The record in a run's folder; None where the run has not ended. Raises UserError for a damaged file."""
+    path = folder / RECORD_FILE
     try:
-        return read(path) if path.is_file() else None
+        return load_record(path) if path.is_file() else None
     except ValueError as error:
-        raise UserError(f"{path} is not a record ({error}); without that file the run is trained again") from error
+        raise UserError(f"{path} is not a record ({error}); delete the file to train the run again") from error
 
 
-def epochs(path: Path) -> list[dict[str, Any]]:
-    """What was measured after each epoch of the run with the record at `path`: top1 (percent), train_loss, ...
+def find_result(folder: Path, retry_failed: bool) -> Record | None:
+    """The record that ends the run in `folder`; None where there is something to train.
 
-    Raises OSError or ValueError where the file beside it is missing or broken.
+    A finished run is never trained again, a failed one only with `retry_failed`. Raises UserError for a damaged file.
     """
-    lines = [json.loads(line) for line in path.with_name(METRICS).read_text().splitlines()]
-    if not lines or not all(isinstance(line, dict) and isinstance(line.get("top1"), int | float) for line in lines):
-        raise ValueError(f"{METRICS} has no epochs with a top1")
-    return lines
-
-
-def paths(folder: Path) -> Iterator[Path]:
-    """Every record below a folder, in order of path."""
-    return iter(sorted(folder.rglob(NAME)))
-
-
-def commit() -> str | None:
-    """The commit that the running code is at, or None where it is not in a git checkout."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
-    try:
-        return subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
+    record = find_record(folder)
+    if record is not None and record.status == "failed" and retry_failed:
         return None
+    return record
+
+
+def load_epochs(path: Path) -> list[dict[str, Any]]:
+    """Metrics of each epoch of the run with the record at `path`: top1 (percent), train_loss, ...
+
+    Raises OSError or ValueError where metrics.jsonl is missing or damaged.
+    """
+    lines = [json.loads(line) for line in path.with_name(METRICS_FILE).read_text(encoding="utf-8").splitlines()]
+    if not lines or not all(isinstance(line, dict) and isinstance(line.get("top1"), int | float) for line in lines):
+        raise ValueError(f"{METRICS_FILE} has no epochs with a top1")
+    return lines

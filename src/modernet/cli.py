@@ -1,0 +1,161 @@
+"""From an exception to one line and an exit status; and the `modernet` command, whose verbs are the commands."""
+
+import importlib
+import os
+import pkgutil
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from yaml import YAMLError
+
+from modernet import commands
+from modernet.config.roadmap import all_steps, steps_help
+from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig, SizeConfig
+from modernet.errors import Interrupted, ModernetError, RunFailed, UserError, describe, squeeze
+
+TRACEBACK_VARIABLE = "HYDRA_FULL_ERROR"
+SHOW_TRACEBACK = os.environ.get(TRACEBACK_VARIABLE) == "1"
+
+# Section of the config -> the dataclass that validates it; execution fields stand at the top level.
+SECTIONS = {
+    cls.__name__: (section, cls)
+    for section, cls in (
+        ("model", ModelConfig),
+        ("recipe", RecipeConfig),
+        ("data", DataConfig),
+        ("size", SizeConfig),
+        ("", ExecutionConfig),
+    )
+}
+# Names of modernet 0.1.
+RENAMED = {
+    "without": "ablate",
+    "device_batch": "micro_batch_size",
+    "workers": "num_workers",
+    "recipe.lr_batch": "recipe.base_batch_size",
+    "recipe.decay_1d": "recipe.decay_norm_and_bias",
+    "recipe.stochastic_depth": "recipe.drop_path_rate",
+    "recipe.mixup": "recipe.mixup_alpha",
+    "recipe.cutmix": "recipe.cutmix_alpha",
+    "recipe.mixup_switch": "recipe.mixup_switch_prob",
+    "recipe.random_erasing": "recipe.random_erasing_prob",
+    "recipe.ema": "recipe.ema_decay",
+    "data.classes": "data.num_classes",
+    "data.test_crop": "data.crop_pct",
+}
+
+
+def _unknown_field(name: str, allowed: Iterator[str] | list[str]) -> str:
+    if name in RENAMED:
+        return f"there is no field '{name}'; it is called {RENAMED[name]}"
+    return f"there is no field '{name}'; allowed: {', '.join(allowed)}"
+
+
+def _explain_validation(section: str, cls: type, finding: ErrorDetails) -> str:
+    """One of pydantic's findings: the field, what is allowed, and the value."""
+    field = ".".join(filter(None, [section, *map(str, finding["loc"])]))
+    reason, value = finding["msg"].removeprefix("Value error, "), finding["input"]
+    match finding["type"]:
+        case "value_error":  # the schema's own checks name the value
+            return f"{field} {reason}"
+        case "unexpected_keyword_argument":
+            return _unknown_field(field, [member.name for member in fields(cls)])
+    return f"{field}: {reason[:1].lower()}{reason[1:]}, got {value!r}"
+
+
+def _explain_missing_config(error: MissingConfigException) -> str:
+    group, _, name = str(error.missing_cfg_file).rpartition("/")
+    options = [step.name for step in all_steps()] if group == "step" else sorted(error.options or [])
+    return f"there is no {group} '{name}'; allowed: {', '.join(options)}"
+
+
+def explain(error: Exception) -> str | None:
+    """One line for one of our exceptions or the user's mistake; None for anything else."""
+    if isinstance(error, ModernetError):
+        return str(error)
+    if isinstance(error, ValidationError) and error.title in SECTIONS:
+        section, cls = SECTIONS[error.title]
+        return "; ".join(_explain_validation(section, cls, finding) for finding in error.errors())
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
+        return _explain_missing_config(error)
+    if isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
+        cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+        if isinstance(cause, ConfigKeyError | ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):
+            return _unknown_field(str(cause.full_key), [str(key) for key in cause.parent_node])
+        return squeeze(error)
+    return None
+
+
+@contextmanager
+def exit_on_error() -> Iterator[None]:
+    """Turn our exceptions and the user's mistakes into one line on stderr and an exit status, 2 for a mistake.
+
+    HYDRA_FULL_ERROR=1 prints the traceback as well.
+    """
+    os.environ[TRACEBACK_VARIABLE] = "1"  # makes Hydra raise its errors instead of printing them and exiting with 1
+    try:
+        yield
+    except Exception as error:
+        line = explain(error)
+        if line is None:
+            raise
+        if SHOW_TRACEBACK:
+            traceback.print_exc()
+        if not isinstance(error, Interrupted):  # the run's log has the line already
+            print(f"{Path(sys.argv[0]).name}: error: {line}", file=sys.stderr)
+        if isinstance(error, MissingConfigException) and str(error.missing_cfg_file).startswith("step/"):
+            print(steps_help())
+        sys.exit(error.status if isinstance(error, ModernetError) else 2)
+
+
+@contextmanager
+def raise_for_sweep() -> Iterator[None]:
+    """Turn whatever ends a run of a sweep into RunFailed with one line, which reaches the sweep from any process.
+
+    A signal to stop is meant for the whole sweep: it ends the process.
+    """
+    try:
+        yield
+    except Interrupted as error:
+        sys.exit(error.status)
+    except Exception as error:
+        line = explain(error)
+        if line is None:
+            traceback.print_exc()
+            line = describe(error)
+        raise RunFailed(line) from None
+
+
+def verbs() -> dict[str, str]:
+    """Verb -> first line of its help; the verbs of `modernet` are the modules of modernet.commands."""
+    return {module.name: _first_line(module.name) for module in pkgutil.iter_modules(commands.__path__)}
+
+
+def _first_line(verb: str) -> str:
+    source = Path(commands.__path__[0], f"{verb}.py").read_text(encoding="utf-8")
+    return source.removeprefix('"""').partition("\n")[0].removesuffix('"""')
+
+
+def main() -> None:
+    """The console script: `modernet VERB ...` is `python scripts/VERB.py ...`."""
+    known = verbs()
+    verb = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if verb in ("-h", "--help"):
+        width = max(map(len, known))
+        print("modernet VERB [ARGUMENTS]; `modernet VERB --help` explains one.\n")
+        print("\n".join(f"  {name:<{width}}  {line}" for name, line in known.items()))
+        return
+    with exit_on_error():
+        if verb not in known:
+            raise UserError(f"there is no verb '{verb}'; allowed: {', '.join(known)}")
+        sys.argv = [f"modernet {verb}", *sys.argv[2:]]
+        importlib.import_module(f"modernet.commands.{verb}").main()

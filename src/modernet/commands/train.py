@@ -1,0 +1,53 @@
+"""Train one network of the roadmap, or with -m a sweep of them, and print the path of each record.
+
+python train.py +step=invert_bottleneck               # on the embedded digits: seconds on a CPU
+python train.py +step=convnext protocol=cifar10_micro data.root=DIR seed=1
+python train.py -m +step=move_up_depthwise model.kernel_size=3,5,7,9,11 hydra/launcher=joblib
+torchrun --nproc_per_node=8 train.py protocol=imagenet +step=convnext micro_batch_size=256 data.root=DIR
+python train.py --help                                # the steps, the groups and the fields
+
+Rerun the same command to resume an interrupted run; finished runs are skipped.
+"""
+
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from modernet.cli import exit_on_error, raise_for_sweep
+from modernet.config.experiment import build_execution, build_experiment
+from modernet.config.roadmap import steps_help
+from modernet.config.search_path import CONFIGS
+from modernet.data.fingerprint import resolve_data
+from modernet.errors import RunFailed
+from modernet.record import RECORD_FILE, find_result
+from modernet.runtime.distributed import distributed_env
+from modernet.runtime.signals import catch_signals
+from modernet.sweeps.slurm import requeue_on_warning
+
+OmegaConf.register_new_resolver("roadmap_help", steps_help, replace=True)
+
+
+@hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")
+def train(config: DictConfig) -> None:
+    is_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    with raise_for_sweep() if is_sweep else exit_on_error():
+        experiment, execution = resolve_data(build_experiment(config)), build_execution(config)
+        folder = experiment.folder(Path(config.runs))
+        record = find_result(folder, config.retry_failed)
+        if record is None:
+            with catch_signals() as shutdown, requeue_on_warning(shutdown):
+                from modernet.training.trainer import Trainer  # imports torch, which a finished run does not need
+
+                record = Trainer.from_experiment(experiment, folder, execution, config.wandb, shutdown).train()
+        if record.status == "failed":
+            raise RunFailed(f"{record.reason} ({folder / RECORD_FILE}); retry_failed=true trains it again")
+        if distributed_env().is_main_process and not is_sweep:
+            print(folder / RECORD_FILE)
+
+
+def main() -> None:
+    with exit_on_error():
+        train()

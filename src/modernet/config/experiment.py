@@ -1,0 +1,192 @@
+"""One experiment: everything that decides a run's result, as typed values, and the name of the run."""
+
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig
+
+from modernet.config.identity import run_hash, to_plain
+from modernet.config.roadmap import apply_steps, network_steps, roadmap, step_option, to_dict
+from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig, SizeConfig
+from modernet.errors import UserError
+
+EXECUTION_FIELDS = [field.name for field in fields(ExecutionConfig)]
+EXPERIMENT_FIELDS = ["step", "ablate", "protocol", "size", "model", "recipe", "data", "seed", "study"]
+FIELDS = {*EXPERIMENT_FIELDS, *EXECUTION_FIELDS, "runs", "retry_failed", "wandb"}
+WANDB_MODES = ("offline", "online", "disabled")
+FOLDER_NAME_LENGTH = 60  # characters of a variant in the name of its folder
+
+Sections = tuple[ModelConfig, RecipeConfig, DataConfig]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A network, a recipe, a data set and a seed. Neither the machine nor any path is part of it."""
+
+    step: str
+    variant: str  # the step and what differs from it: convnext+act=relu
+    protocol: str
+    size: str
+    seed: int
+    model: ModelConfig
+    recipe: RecipeConfig
+    data: DataConfig
+    data_fingerprint: str | None = None  # of the data set's files; modernet.data.fingerprint fills it in
+    warnings: tuple[str, ...] = ()  # one line each, for the log
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Every value that decides the result, as plain values; the record's `config`."""
+        sections = to_plain({"model": asdict(self.model), "recipe": asdict(self.recipe), "data": asdict(self.data)})
+        del sections["data"]["root"]
+        return {"protocol": self.protocol, "seed": self.seed, **sections, "data_fingerprint": self.data_fingerprint}
+
+    @property
+    def hash(self) -> str:
+        """The run's identity."""
+        return run_hash(self.config)
+
+    @property
+    def name(self) -> str:
+        """Short name, for wandb and for the lines of runs that share a terminal."""
+        return f"{self.variant}-s{self.seed}"
+
+    @property
+    def title(self) -> str:
+        """Name for logs and lists."""
+        return f"{self.variant}, seed {self.seed}, {self.protocol}"
+
+    def folder(self, runs: Path) -> Path:
+        """The run's folder below `runs`. A run of the same hash under another name is the same run."""
+        parent = runs / self.protocol
+        ending = f"-s{self.seed}-{self.hash}"
+        name = self.variant.replace("/", "-")[:FOLDER_NAME_LENGTH] + ending
+        return next(iter(sorted(parent.glob(f"*{ending}"))), parent / name)
+
+
+def _to_sections(config: DictConfig) -> Sections:
+    return (
+        ModelConfig(**to_dict(config.model)),
+        RecipeConfig(**to_dict(config.recipe)),
+        DataConfig(**to_dict(config.data)),
+    )
+
+
+@cache
+def _without_overrides(
+    step: str, protocol: str, size: str, recipe: str | None = None, data: str | None = None
+) -> Sections:
+    """The sections that these groups compose, with no field overridden."""
+    choices = {"+step": step_option(step, size), "protocol": protocol, "size": size, "recipe": recipe, "data": data}
+    return _to_sections(hydra.compose("config", [f"{group}={name}" for group, name in choices.items() if name]))
+
+
+def _format_value(value: Any) -> str:
+    return "[" + ",".join(map(_format_value, value)) + "]" if isinstance(value, list) else str(value).lower()
+
+
+def _overrides_needed(step: str, protocol: str, size: str, sections: Sections) -> list[str]:
+    """The overrides that turn `+step=... protocol=... size=...` into these sections; model fields without `model.`"""
+    _, recipe, data = sections
+    base = _without_overrides(step, protocol, size)
+    overrides = []
+    if (recipe.name, data.name) != (base[1].name, base[2].name):
+        overrides += [f"recipe={recipe.name}"] if recipe.name != base[1].name else []
+        overrides += [f"data={data.name}"] if data.name != base[2].name else []
+        base = _without_overrides(step, protocol, size, recipe.name, data.name)
+    for prefix, before, after in zip(("", "recipe.", "data."), base, sections, strict=True):
+        old, new = to_plain(asdict(before)), to_plain(asdict(after))
+        overrides += [
+            f"{prefix}{name}={_format_value(value)}"
+            for name, value in new.items()
+            if value != old[name] and name != "root"
+        ]
+    return overrides
+
+
+@cache
+def _with_steps(names: tuple[str, ...], size: str) -> dict[str, Any]:
+    return asdict(apply_steps(names, size))
+
+
+def ablate(model: ModelConfig, step: str, size: str, names: list[str]) -> ModelConfig:
+    """The network of `step` without the changes of the named steps.
+
+    A field that a later step or the user changed as well keeps its value. Raises UserError for a step that `step`
+    does not include.
+    """
+    included = network_steps(step, size)
+    if unknown := [name for name in names if name not in included]:
+        allowed = ", ".join(included) or "none"
+        raise UserError(f"{step} does not include the step '{unknown[0]}' of ablate; steps it includes: {allowed}")
+    with_steps = _with_steps(tuple(included), size)
+    without_steps = _with_steps(tuple(name for name in included if name not in names), size)
+    untouched = [name for name, value in with_steps.items() if getattr(model, name) == value]
+    return replace(model, **{name: without_steps[name] for name in untouched})
+
+
+def _nearest_steps(model: ModelConfig, step: str, size: str) -> list[str]:
+    """The steps from which the fewest fields lead to this network, `step` before others."""
+
+    def distance(other: ModelConfig) -> int:
+        pairs = zip(fields(model), asdict(model).values(), asdict(other).values(), strict=True)
+        return sum(mine != theirs for field, mine, theirs in pairs if field.name != "stem_stride")
+
+    distances = {name: distance(network) for name, network in roadmap(size).items()}
+    nearest = [name for name in distances if distances[name] == min(distances.values())]
+    return sorted(nearest, key=lambda name: name != step)
+
+
+def _inherited_warnings(step: str, protocol: str, size: str, sections: Sections) -> tuple[str, ...]:
+    """A warning where the data set has other images than the protocol was made for."""
+    model, recipe, data = sections
+    made_for = _without_overrides(step, protocol, size)
+    if data.image_size == made_for[2].image_size:
+        return ()
+    inherited = []
+    if model.stem_stride == made_for[0].stem_stride:
+        inherited.append(f"model.stem_stride={model.stem_stride}")
+    if recipe.epochs == made_for[1].epochs:
+        inherited.append(f"recipe.epochs={recipe.epochs}")
+    if not inherited:
+        return ()
+    return (
+        f"data={data.name} has images of {data.image_size} px, protocol={protocol} is made for "
+        f"{made_for[2].image_size} px: {' and '.join(inherited)} come from the protocol; override them if they do "
+        "not fit",
+    )
+
+
+def build_experiment(config: DictConfig) -> Experiment:
+    """The experiment that a composed config describes. Call it while Hydra is initialized.
+
+    The variant is named after the step with the fewest changes: `+step=move_up_depthwise model.kernel_size=7` is
+    `kernel_size`, and so is `+step=gelu ablate=gelu`. Raises UserError or pydantic's ValidationError.
+    """
+    if unknown := sorted(set(map(str, config)) - FIELDS):
+        raise UserError(f"there is no field '{unknown[0]}'; allowed: {', '.join(sorted(FIELDS))}")
+    size = SizeConfig(**to_dict(config.size)).name
+    step, protocol, seed = config.step, config.protocol, config.seed
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise UserError(f"seed must be an integer, 0 or more, got {seed!r}")
+    names = to_dict(config)["ablate"]
+    model, recipe, data = _to_sections(config)
+    sections = ablate(model, step, size, names if isinstance(names, list) else [names]), recipe, data
+    overrides = {name: _overrides_needed(name, protocol, size, sections) for name in _nearest_steps(sections[0], step, size)}
+    step = min(overrides, key=lambda name: len(overrides[name]))
+    variant = "+".join([step, *overrides[step]])
+    return Experiment(
+        step, variant, protocol, size, seed, *sections, warnings=_inherited_warnings(step, protocol, size, sections)
+    )
+
+
+def build_execution(config: DictConfig) -> ExecutionConfig:
+    """How a composed config wants the work done. Raises UserError or pydantic's ValidationError."""
+    if not isinstance(config.retry_failed, bool):
+        raise UserError(f"retry_failed must be true or false, got {config.retry_failed!r}")
+    if config.wandb not in WANDB_MODES:
+        raise UserError(f"wandb must be one of {', '.join(WANDB_MODES)}, got {config.wandb!r}")
+    return ExecutionConfig(**{name: value for name, value in to_dict(config).items() if name in EXECUTION_FIELDS})

@@ -1,0 +1,146 @@
+"""What a network, a recipe and a data set are: frozen dataclasses that validate themselves when they are made.
+
+Every field has a default. A default that was released never changes: a run is identified by the values that differ from
+the defaults (`modernet.config.identity`), so a new field must default to what the code did before the field existed.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
+from pydantic.dataclasses import dataclass
+
+STRICT = ConfigDict(extra="forbid")  # a misspelt field is an error, never ignored
+
+Position = Literal[0, 1, 2]
+Stages = Annotated[tuple[PositiveInt, ...], Field(min_length=4, max_length=4)]
+Channels = Annotated[tuple[float, ...], Field(min_length=3, max_length=3)]  # red, green, blue
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+def _check_odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError(f"must be odd to keep the size, got {value}")
+    return value
+
+
+def _check_ascending(value: tuple[Position, ...]) -> tuple[Position, ...]:
+    if list(value) != sorted(set(value)):
+        raise ValueError(f"must name each position once, in order, e.g. [0, 2], got {list(value)}")
+    return value
+
+
+Positions = Annotated[tuple[Position, ...], AfterValidator(_check_ascending)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ModelConfig:
+    """One network of the roadmap. The defaults are ResNet-50; every combination of values is a valid network.
+
+    Positions count the three convolutions of a block, 0 to 2. Source: Liu et al. 2022, Sec. 2; He et al. 2015.
+    """
+
+    depths: Stages = (3, 4, 6, 3)  # blocks per stage
+    width: PositiveInt = 64  # channels of the stem; the stages' widths are multiples of it
+    stem: Literal["resnet", "patchify"] = "resnet"
+    stem_stride: Literal[4, 2, 1] = 4  # downsampling before the first stage
+    depthwise: bool = False  # the kxk convolution has one group per channel
+    inverted: bool = False  # w -> 4w -> w instead of 4w -> w -> 4w
+    spatial_first: bool = False  # kxk, 1x1, 1x1 instead of 1x1, kxk, 1x1
+    kernel_size: Annotated[PositiveInt, AfterValidator(_check_odd)] = 3  # k of the kxk convolution
+    act: Literal["relu", "gelu"] = "relu"
+    act_after: Positions = (0, 1, 2)  # convolutions followed by an activation; 2 is after the residual sum
+    norm_after: Positions = (0, 1, 2)  # convolutions followed by a norm
+    norm: Literal["batch", "layer"] = "batch"
+    downsample: Literal["strided", "separate"] = "strided"  # in the first block of a stage, or in a layer before it
+    layer_scale: NonNegativeFloat = 0.0  # initial value; 0 builds the network without Layer Scale
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SizeConfig:
+    """The numbers that the steps and the modern recipe refer to. configs/size/ has the values."""
+
+    name: str = "t"
+    start: str = "resnet50"  # name of the first step in this size
+    depths_before: Stages = (3, 4, 6, 3)  # blocks per stage of the start
+    depths_after: Stages = (3, 3, 9, 3)  # from stage_ratio on
+    width_before: PositiveInt = 64
+    width_between: PositiveInt = 64  # from stage_ratio on
+    width_after: PositiveInt = 96  # from increase_width on
+    drop_path_rate: Fraction = 0.1  # of the modern recipe; larger networks need more
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class RecipeConfig:
+    """How a network is trained. The defaults are the classic recipe; configs/recipe/ has the values with sources."""
+
+    name: str = "classic"
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: PositiveFloat = 0.1  # peak at base_batch_size; scales linearly with batch_size
+    base_batch_size: PositiveInt = 256
+    batch_size: Annotated[int, Field(ge=2)] = 256  # images per optimizer step, over all devices
+    epochs: PositiveInt = 90
+    weight_decay: NonNegativeFloat = 1e-4
+    decay_norm_and_bias: bool = True  # weight decay on biases, norms and Layer Scale too
+    momentum: Fraction = 0.9  # sgd
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)  # adamw
+    schedule: Literal["cosine", "step"] = "step"  # of the learning rate after warm-up
+    warmup_epochs: NonNegativeFloat = 0.0  # linear
+    min_lr: NonNegativeFloat = 0.0
+    label_smoothing: Fraction = 0.0
+    drop_path_rate: Fraction = 0.0  # stochastic depth: drop rate of the last block, linear in depth
+    randaugment: Annotated[float, Field(ge=0, le=10)] = 0.0  # magnitude, of 10; 0 is off
+    randaugment_std: NonNegativeFloat = 0.0  # standard deviation of the magnitude
+    mixup_alpha: NonNegativeFloat = 0.0  # of the Beta distribution; 0 is off
+    cutmix_alpha: NonNegativeFloat = 0.0  # of the Beta distribution; 0 is off
+    mixup_switch_prob: Probability = 0.5  # of CutMix instead of Mixup, where both are on
+    random_erasing_prob: Probability = 0.0  # per image
+    ema_decay: Fraction = 0.0  # per step; 0 is off. The averaged weights are evaluated as top1_ema
+    sync_batchnorm: bool = False  # BatchNorm statistics over all devices instead of per device
+    init: Literal["he_fan_out", "trunc_normal", "fan_in", "torch"] = "he_fan_out"
+    init_std: PositiveFloat = 0.02  # of trunc_normal
+
+    @property
+    def peak_lr(self) -> float:
+        """Learning rate after warm-up, at `batch_size`."""
+        return self.lr * self.batch_size / self.base_batch_size
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DataConfig:
+    """A data set and how its images are cropped. configs/data/ has the values."""
+
+    name: str = "folder"
+    kind: Literal["digits", "npz", "fake", "folder", "shards"] = "folder"  # digits, npz and fake fit in memory
+    root: str | None = None  # the folder of the files; null for a data set without files
+    split: Literal["train/test", "train/val"] = "train/test"  # train/val holds a tenth of train out for tuning
+    num_classes: PositiveInt | None = None  # null: read from the files
+    image_size: PositiveInt = 224  # pixels, square
+    mean: Channels = (0.485, 0.456, 0.406)  # of the training images, in [0, 1]
+    std: Channels = (0.229, 0.224, 0.225)
+    flip: bool = True  # mirror half of the training images
+    crop_padding: NonNegativeInt = 0  # in memory: pixels added on each side before the random crop
+    crop_pct: Annotated[float, Field(gt=0, le=1)] = 0.875  # files: side of the evaluated centre crop / resized side
+    train_images: PositiveInt | None = None  # fake, shards: number of images, which no file says
+    test_images: PositiveInt | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ExecutionConfig:
+    """How the work is done. No field changes a result by more than rounding; configs/config.yaml has the values."""
+
+    device: str = "auto"  # auto: a GPU if there is one; or a torch device: cpu, cuda, cuda:1, mps
+    amp: Literal["auto", "bf16", "off"] = "auto"  # mixed precision; auto: bf16 on a GPU that supports it
+    compile: Literal["auto", "on", "off"] = "auto"  # torch.compile; auto: on a GPU, for runs that pay for it
+    channels_last: bool = True  # memory layout of images and weights
+    micro_batch_size: PositiveInt | None = None  # images per device and forward pass; null: the whole share
+    num_workers: NonNegativeInt | Literal["auto"] = "auto"  # data loading processes per device; auto: from the CPUs
+    checkpoint_minutes: NonNegativeFloat = 5.0  # between checkpoints

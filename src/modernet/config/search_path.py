@@ -1,0 +1,42 @@
+"""Where configs come from: the package's own folder, and folders that the user names by `--config-dir`."""
+
+import os
+from pathlib import Path
+
+from modernet.errors import UserError
+
+PACKAGE = Path(__file__).parents[1]
+# The wheel carries a copy of configs/ in the package; a checkout has it at the top.
+CONFIGS = next(path for path in (PACKAGE / "configs", PACKAGE.parents[1] / "configs") if path.is_dir())
+VARIABLE = "MODERNET_CONFIG_DIR"  # an environment variable reaches the processes of joblib and Slurm, too
+
+
+def add_config_dir(folder: str | Path) -> None:
+    """Read steps, sizes, recipes, protocols, data sets and studies from this folder, too.
+
+    Raises UserError where there is no such folder.
+    """
+    path = Path(folder).resolve()
+    if not path.is_dir():
+        raise UserError(f"--config-dir must name a folder of config groups (step/, protocol/, ...), got {folder}")
+    if path not in config_dirs():
+        os.environ[VARIABLE] = os.pathsep.join(map(str, [*user_config_dirs(), path]))
+
+
+def user_config_dirs() -> tuple[Path, ...]:
+    """The user's folders, in the order in which they were named."""
+    return tuple(Path(word) for word in os.environ.get(VARIABLE, "").split(os.pathsep) if word)
+
+
+def config_dirs() -> tuple[Path, ...]:
+    """Every folder of configs, the package's first; of two configs with one name the first wins, as in Hydra."""
+    return (CONFIGS, *user_config_dirs())
+
+
+def config_files(group: str) -> dict[str, Path]:
+    """Option name -> yaml file of a config group, sorted by name."""
+    files: dict[str, Path] = {}
+    for folder in config_dirs():
+        for path in (folder / group).glob("*.yaml"):
+            files.setdefault(path.stem, path)
+    return dict(sorted(files.items()))

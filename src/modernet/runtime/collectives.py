@@ -1,0 +1,70 @@
+"""Collectives for distributed training; no-ops in a single process."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+from modernet.runtime.distributed import DistributedEnv, rendezvous
+
+TIMEOUT = timedelta(minutes=30)  # ranks may drift apart by this much: slow file systems, evaluation
+
+_cpu_group: Any = None  # a gloo group; its collectives never wait for a GPU
+
+
+@contextmanager
+def process_group(env: DistributedEnv, device: torch.device) -> Iterator[None]:
+    """Join the process group: nccl on GPUs, else gloo."""
+    global _cpu_group
+    if env.world_size == 1:
+        yield
+        return
+    os.environ.update(rendezvous())
+    on_gpu = device.type == "cuda"
+    distributed.init_process_group(
+        "nccl" if on_gpu else "gloo",
+        rank=env.rank,
+        world_size=env.world_size,
+        timeout=TIMEOUT,
+        device_id=device if on_gpu else None,
+    )
+    _cpu_group = distributed.new_group(backend="gloo", timeout=TIMEOUT)
+    try:
+        yield
+    finally:
+        _cpu_group = None
+        distributed.destroy_process_group()
+
+
+def all_reduce_max(value: int) -> int:
+    """The largest value of all ranks. Runs on the CPU, so no GPU is waited for."""
+    if _cpu_group is None:
+        return value
+    values = torch.tensor(value)
+    distributed.all_reduce(values, distributed.ReduceOp.MAX, group=_cpu_group)
+    return int(values)
+
+
+def any_rank(condition: bool) -> bool:
+    """Whether the condition holds on any rank."""
+    return bool(all_reduce_max(int(condition)))
+
+
+def all_reduce_sum(values: Tensor) -> Tensor:
+    """The sum over all ranks, as a new tensor."""
+    if _cpu_group is None:
+        return values
+    values = values.clone()
+    distributed.all_reduce(values)
+    return values
+
+
+def broadcast_buffers(model: nn.Module) -> None:
+    """Copy rank 0's buffers (BatchNorm statistics) to all ranks; rank 0 alone saves them."""
+    if _cpu_group is not None:
+        for buffer in model.buffers():
+            distributed.broadcast(buffer, 0)

@@ -1,0 +1,36 @@
+"""Which device a run is trained on, and how many CPUs this process may use."""
+
+import os
+
+import torch
+
+from modernet.errors import UserError
+
+
+def select_device(name: str, local_rank: int = 0) -> torch.device:
+    """The torch device of this name; `auto` is an accelerator if there is one, of several GPUs that of `local_rank`.
+
+    Raises UserError for a device that torch does not know or the machine lacks.
+    """
+    if name == "auto":
+        name = str(torch.accelerator.current_accelerator(check_available=True) or "cpu")
+    if name == "cuda":
+        name = f"cuda:{local_rank}"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"device={name} cannot be used ({reason}); allowed: auto, cpu, or an accelerator of this machine"
+        ) from error
+    return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """The record's name of the device: `cpu`, or the GPU's product name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def sum_dtype(device: torch.device) -> torch.dtype:
+    """The dtype of sums over an epoch: float64, or float32 where the device has none (Apple's GPUs)."""
+    return torch.float32 if device.type == "mps" else torch.float64

@@ -1,0 +1,33 @@
+"""Randomness as a function of a key: (seed, purpose, epoch, step, ...). Nothing depends on earlier draws."""
+
+from enum import IntEnum
+
+import torch
+from numpy.random import SeedSequence
+
+
+class Purpose(IntEnum):
+    """What a draw is for; two purposes never share a stream."""
+
+    INIT = 0
+    ORDER = 1
+    AUGMENT = 2
+    NETWORK = 3  # stochastic depth
+    SAMPLE = 4  # the crop of one image file
+    FAKE = 5
+
+
+def derive_seed(seed: int, purpose: Purpose, *index: int) -> int:
+    """A 64-bit seed for this key."""
+    return int(SeedSequence((seed, purpose, *index)).generate_state(1, "uint64")[0])
+
+
+def seed_everything(seed: int, purpose: Purpose, *index: int) -> None:
+    """Seed torch's global generators, which torchvision draws from too, for this key."""
+    torch.manual_seed(derive_seed(seed, purpose, *index))
+
+
+def permutation(n: int, seed: int, purpose: Purpose, *index: int) -> torch.Tensor:
+    """0..n-1 in the order of this key, (n,) int64; the same on every device."""
+    generator = torch.Generator().manual_seed(derive_seed(seed, purpose, *index))
+    return torch.randperm(n, generator=generator)

@@ -1,0 +1,50 @@
+"""Signals that ask a run to stop: noted when they arrive, acted on after the current step."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from modernet.errors import Interrupted
+
+# Slurm sends one before it takes a node back or the time limit is reached; submitit's is the second. POSIX only.
+SLURM_WARNINGS = ("SIGUSR1", "SIGUSR2")
+NAMES = ("SIGTERM", "SIGINT", *SLURM_WARNINGS)
+
+
+def stop_signals() -> list[signal.Signals]:
+    """The signals that ask to stop, as far as this operating system has them."""
+    return [signal.Signals[name] for name in NAMES if hasattr(signal, name)]
+
+
+class ShutdownSignal:
+    """Whether a signal asked this process to stop."""
+
+    def __init__(self) -> None:
+        self.requested: str | None = None  # the signal's name
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler. A second signal ends the process at once."""
+        self.requested = signal.Signals(number).name
+        signal.signal(number, signal.SIG_DFL)
+
+
+_latest = ShutdownSignal()
+
+
+@contextmanager
+def catch_signals() -> Iterator[ShutdownSignal]:
+    """Note signals instead of ending the process.
+
+    Raises Interrupted in a process that was signalled before: a sweep's worker starts no further run.
+    """
+    global _latest
+    if _latest.requested:
+        raise Interrupted(f"stopped by {_latest.requested}")
+    shutdown = _latest = ShutdownSignal()
+    handlers = {number: signal.signal(number, shutdown.receive) for number in stop_signals()}
+    try:
+        yield shutdown
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

@@ -1,0 +1,83 @@
+"""wandb behind three calls, or nothing behind the same calls. The record is the source; wandb has a copy."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+from modernet.config.experiment import Experiment
+from modernet.record import Epoch, Record
+from modernet.runtime.logging import logger
+
+WandbMode = Literal["offline", "online", "disabled"]
+PROJECT = "modernet"  # wandb's own environment variables, WANDB_PROJECT among them, take precedence
+SUMMARY = ("top1", "top5", "top1_ema", "val_loss", "gmacs", "params", "images_per_second", "train_seconds", "status")
+MAX_GROUP_LENGTH = 128  # wandb's limit
+
+
+class WandbLogger:
+    """One wandb run, or nothing where `run` is None. An error of wandb is logged once and costs no training."""
+
+    def __init__(self, run: Any) -> None:
+        self.run = run
+        self.id: str | None = run.id if run else None  # a resumed run continues under the same id
+
+    def log_epoch(self, epoch: Epoch) -> None:
+        self._attempt(lambda run: run.log(asdict(epoch), step=epoch.epoch))
+
+    def log_result(self, record: Record) -> None:
+        values = {name: value for name, value in asdict(record).items() if name in SUMMARY and value is not None}
+        self._attempt(lambda run: run.summary.update(values))
+
+    def finish(self, status: int) -> None:
+        self._attempt(lambda run: run.finish(exit_code=status))
+
+    def _attempt(self, call: Callable[[Any], Any]) -> None:
+        if self.run is None:
+            return
+        try:
+            call(self.run)
+        except Exception as error:
+            logger.warning(f"wandb failed ({error}); training continues without it")
+            self.run = None
+
+
+def _init(mode: WandbMode, folder: Path, experiment: Experiment, run_id: str | None) -> Any:
+    """A wandb run, or None where it is disabled or cannot start."""
+    if mode == "disabled":
+        return None
+    try:
+        import wandb  # takes a second
+
+        run = wandb.init(
+            project=PROJECT,
+            dir=folder,
+            id=run_id,
+            resume="allow" if run_id else None,
+            mode=mode,
+            name=experiment.name,
+            group=f"{experiment.protocol}/{experiment.variant}"[:MAX_GROUP_LENGTH],
+            tags=[experiment.step],
+            config=experiment.config
+            | {"step": experiment.step, "variant": experiment.variant, "size": experiment.size},
+            settings=wandb.Settings(silent=True, console="off"),
+        )
+        run.define_metric("epoch")
+        run.define_metric("*", step_metric="epoch", summary="none")  # the summary is the record's
+        return run
+    except Exception as error:  # no disk, no network, a broken installation: none of it is the run's fault
+        logger.warning(f"wandb could not start ({error}); training continues without it")
+        return None
+
+
+@contextmanager
+def wandb_run(mode: WandbMode, folder: Path, experiment: Experiment, run_id: str | None) -> Iterator[WandbLogger]:
+    """A wandb run below `folder`, grouped by protocol and variant; it finishes with the context."""
+    wandb_logger = WandbLogger(_init(mode, folder, experiment, run_id))
+    status = 1
+    try:
+        yield wandb_logger
+        status = 0
+    finally:
+        wandb_logger.finish(status)

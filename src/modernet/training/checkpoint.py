@@ -1,0 +1,163 @@
+"""Checkpoints: written whole or not at all, verified when they are read, the last two kept."""
+
+import hashlib
+import io
+import re
+import time
+from collections.abc import Iterable, Iterator
+from enum import IntEnum
+from math import isfinite
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from modernet.errors import Interrupted, NonFiniteLoss
+from modernet.runtime.collectives import all_reduce_max, any_rank
+from modernet.runtime.distributed import DistributedEnv
+from modernet.runtime.io import write_bytes
+from modernet.runtime.logging import logger
+from modernet.runtime.signals import ShutdownSignal
+from modernet.training.metrics import EvalMetrics, LossMonitor
+from modernet.training.state import TrainState
+
+T = TypeVar("T")
+
+KEEP = 2
+PATTERN = re.compile(r"checkpoint-(\d{9})-([0-9a-f]{16})\.pt")  # optimizer steps done, checksum of the content
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Oldest first."""
+    return sorted(path for path in folder.glob("checkpoint-*.pt") if PATTERN.fullmatch(path.name))
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def serialize(state: Any) -> bytes:
+    """What torch.save writes, in memory."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
+    """Write the state after `step` optimizer steps, then delete all but the last two checkpoints."""
+    content = serialize(state)
+    path = folder / f"checkpoint-{step:09}-{_checksum(content)}.pt"
+    write_bytes(path, content)
+    for older in _checkpoints(folder)[:-KEEP]:
+        older.unlink()
+    return path
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The newest intact state; None where there is none. Warns of damaged checkpoints."""
+    for path in reversed(_checkpoints(folder)):
+        content = path.read_bytes()
+        match = PATTERN.fullmatch(path.name)
+        assert match is not None
+        if _checksum(content) == match[2]:
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        logger.warning(f"{path} is damaged (its checksum differs); the checkpoint before it is used")
+    return None
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint's path."""
+    return next(reversed(_checkpoints(folder)), None)
+
+
+def steps_done(folder: Path) -> int:
+    """Optimizer steps up to the newest checkpoint; 0 where there is none."""
+    path = latest_checkpoint(folder)
+    match = PATTERN.fullmatch(path.name) if path else None
+    return int(match[1]) if match else 0
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Delete the checkpoints of a finished run."""
+    for path in _checkpoints(folder):
+        path.unlink()
+
+
+class Action(IntEnum):
+    """What happens after a step; of all ranks' choices the largest is done."""
+
+    CONTINUE = 0
+    SAVE = 1
+    STOP = 2
+    ABORT = 3
+
+
+class CheckpointManager:
+    """Saves a run every few minutes and when a signal asks it to stop, and ends it when its loss is not finite."""
+
+    def __init__(self, folder: Path, minutes: float, env: DistributedEnv, shutdown: ShutdownSignal) -> None:
+        self.folder, self.seconds, self.env, self.shutdown = folder, 60 * minutes, env, shutdown
+        self.saved_at = time.monotonic()
+        self.extra: dict[str, Any] = {}  # plain values that are saved with the state
+
+    def after_step(self, state: TrainState, losses: LossMonitor) -> bool:
+        """Save the state if it is due; returns whether it was saved.
+
+        Raises Interrupted after saving where a signal arrived on any rank, NonFiniteLoss for a loss that is not finite.
+        """
+        action = all_reduce_max(self._choose_action(losses))
+        if action == Action.CONTINUE:
+            return False
+        losses.read(wait=True)
+        if any_rank(losses.first_nonfinite is not None):
+            raise self._nonfinite_loss(losses)
+        state.train_metrics.gather()
+        self._save(state)
+        if action == Action.STOP:
+            raise self._interrupted()
+        return True
+
+    def interruptible(self, batches: Iterable[T], state: TrainState) -> Iterator[T]:
+        """The batches of an evaluation; saves and raises Interrupted where a signal arrives between two of them."""
+        for batch in batches:
+            if self.shutdown.requested:
+                self._save(state)
+                raise self._interrupted()
+            yield batch
+
+    def check_finite(self, metrics: EvalMetrics) -> EvalMetrics:
+        """The metrics themselves. Raises NonFiniteLoss: after the last step, only the evaluation sees the weights."""
+        if not isfinite(metrics.loss):
+            raise self._nonfinite("the loss of the evaluation is not finite")
+        return metrics
+
+    def _choose_action(self, losses: LossMonitor) -> Action:
+        if losses.first_nonfinite:
+            return Action.ABORT
+        if self.shutdown.requested:
+            return Action.STOP
+        if self.env.is_main_process and time.monotonic() - self.saved_at >= self.seconds:
+            return Action.SAVE
+        return Action.CONTINUE
+
+    def _save(self, state: TrainState) -> None:
+        # A gradient overflow breaks the weights of all ranks one step before a loss shows it.
+        if not state.has_finite_weights():
+            raise self._nonfinite(f"the weights after step {state.step} are not finite")
+        if self.env.is_main_process:
+            save_checkpoint(self.folder, state.step, state.state_dict() | self.extra)
+        self.saved_at = time.monotonic()
+
+    def _nonfinite_loss(self, losses: LossMonitor) -> NonFiniteLoss:
+        reading = losses.first_nonfinite
+        if reading is None:
+            return self._nonfinite("the loss on another rank is not finite")
+        return self._nonfinite(f"the loss of step {reading.step} is not finite, at learning rate {reading.lr:.3g}")
+
+    def _nonfinite(self, problem: str) -> NonFiniteLoss:
+        return NonFiniteLoss(f"{problem}; last good checkpoint: {latest_checkpoint(self.folder) or 'none'}")
+
+    def _interrupted(self) -> Interrupted:
+        signal = self.shutdown.requested or "a signal to another rank"
+        path = latest_checkpoint(self.folder)
+        return Interrupted(f"stopped by {signal}; rerun the same command to resume from {path}")

@@ -1,0 +1,97 @@
+"""Metrics of an epoch, summed on the device so that no step waits for them."""
+
+from collections import deque
+from dataclasses import dataclass
+from math import isfinite
+
+import torch
+from torch import Tensor
+
+from modernet.runtime.collectives import all_reduce_sum
+from modernet.runtime.device import sum_dtype
+from modernet.runtime.distributed import DistributedEnv
+
+
+@dataclass(frozen=True)
+class EvalMetrics:
+    """Metrics over all images of a split."""
+
+    loss: float  # mean cross-entropy
+    top1: float  # percent
+    top5: float  # percent
+
+
+class MetricSums:
+    """Sums of loss and hits over batches; they stay on the device until they are read."""
+
+    def __init__(self, device: torch.device, env: DistributedEnv) -> None:
+        self.env = env
+        self.sums = torch.zeros(4, device=device, dtype=sum_dtype(device))  # images, loss, top-1 hits, top-5 hits
+
+    def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Add a batch: its mean loss, logits (N, num_classes), labels (N,) or, of mixed images, (N, num_classes)."""
+        if labels.ndim > 1:
+            labels = labels.argmax(1)  # the larger part of the mixture
+        hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]  # (N, 5)
+        images = torch.full((), float(len(labels)), device=labels.device)
+        self.sums += torch.stack([images, loss * images, hits[:, 0].sum(), hits.sum()])
+
+    def gather(self) -> None:
+        """Move the sums of all ranks to rank 0, which saves them; the other ranks keep zeros."""
+        sums = all_reduce_sum(self.sums)
+        self.sums = sums if self.env.is_main_process else torch.zeros_like(sums)
+
+    def compute(self) -> EvalMetrics:
+        """The metrics over all ranks, on every rank."""
+        images, loss, top1, top5 = all_reduce_sum(self.sums).tolist()
+        return EvalMetrics(loss / images, 100 * top1 / images, 100 * top5 / images)
+
+    def state_dict(self) -> list[float]:
+        return self.sums.tolist()
+
+    def load_state_dict(self, sums: list[float]) -> None:
+        """Continue from saved sums; rank 0 holds them for all ranks."""
+        if self.env.is_main_process:
+            self.sums.copy_(torch.tensor(sums, dtype=self.sums.dtype))
+
+
+@dataclass(frozen=True)
+class LossReading:
+    """The sums after a step, on their way from the device to the host."""
+
+    step: int
+    lr: float
+    sums: Tensor  # images, loss, top-1 hits, top-5 hits of the epoch so far
+    arrival: torch.cuda.Event | None
+
+
+class LossMonitor:
+    """Reads loss and accuracy of the running epoch as they arrive on the host; the device never waits."""
+
+    def __init__(self) -> None:
+        self.readings: deque[LossReading] = deque()
+        self.first_nonfinite: LossReading | None = None
+        self.loss = self.top1 = float("nan")  # of this rank's images in the epoch so far
+
+    def record(self, step: int, lr: float, sums: Tensor) -> None:
+        """Start the copy of the sums after `step`, and read what has arrived."""
+        arrival = None
+        if sums.device.type == "cuda":
+            host = sums.to("cpu", non_blocking=True)  # into pinned memory
+            arrival = torch.cuda.Event()
+            arrival.record()
+        else:
+            host = sums.cpu().clone()
+        self.readings.append(LossReading(step, lr, host, arrival))
+        self.read()
+
+    def read(self, wait: bool = False) -> None:
+        """Read what has arrived; with `wait`, everything."""
+        while self.readings and (wait or self.readings[0].arrival is None or self.readings[0].arrival.query()):
+            reading = self.readings.popleft()
+            if reading.arrival is not None:
+                reading.arrival.synchronize()
+            images, loss, hits, _ = reading.sums.tolist()
+            self.loss, self.top1 = loss / images, 100 * hits / images
+            if self.first_nonfinite is None and not isfinite(loss):
+                self.first_nonfinite = reading

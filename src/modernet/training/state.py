@@ -1,0 +1,155 @@
+"""The state of a training: network, optimizer, averaged weights and counters, and how a checkpoint holds them."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn, optim
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from modernet.config.schema import ExecutionConfig, ModelConfig, RecipeConfig
+from modernet.models.init import init_weights
+from modernet.models.network import Network, build_model
+from modernet.record import Epoch
+from modernet.runtime.distributed import BatchLayout
+from modernet.runtime.seeding import Purpose, seed_everything
+from modernet.training.metrics import MetricSums
+from modernet.training.optim import build_optimizer, lr_at
+
+MIN_STEPS_TO_COMPILE = 2000  # shorter runs do not win back the minute of compiling
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """Everything a step derives from its number: learning rate, seed and slice of the data."""
+
+    recipe: RecipeConfig
+    steps_per_epoch: int
+    seed: int
+    layout: BatchLayout
+
+    @property
+    def total_steps(self) -> int:
+        return self.recipe.epochs * self.steps_per_epoch
+
+    def lr(self, step: int) -> float:
+        """The learning rate of optimizer step `step`, from 0."""
+        recipe = self.recipe
+        warmup_steps = round(recipe.warmup_epochs * self.steps_per_epoch)
+        return lr_at(step, self.total_steps, warmup_steps, recipe.peak_lr, recipe.min_lr, recipe.schedule)
+
+
+@dataclass
+class TrainState:
+    """What training changes. `state_dict` is all that a run needs to resume."""
+
+    model: Network
+    train_model: nn.Module  # the model as the loop calls it: compiled, gradients averaged over the ranks
+    optimizer: optim.Optimizer
+    ema_model: AveragedModel | None
+    autocast: Callable[[], AbstractContextManager[Any]]
+    train_metrics: MetricSums  # of the running epoch
+    step: int = 0  # optimizer steps done
+    train_seconds: float = 0.0  # in the running epoch
+    epochs: list[Epoch] = field(default_factory=list)  # finished ones
+
+    @property
+    def device(self) -> torch.device:
+        return self.train_metrics.sums.device
+
+    def grad_sync(self, enabled: bool) -> AbstractContextManager[Any]:
+        """A context in which backward averages gradients over the ranks, or only accumulates them."""
+        if enabled or not isinstance(self.train_model, DistributedDataParallel):
+            return nullcontext()
+        return self.train_model.no_sync()
+
+    def apply_update(self, lr: float) -> None:
+        """One optimizer step from the accumulated gradients."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if self.ema_model is not None:
+            self.ema_model.update_parameters(self.model)
+        self.step += 1
+
+    def finish_epoch(self, epoch: Epoch) -> None:
+        """Append the metrics of an epoch and start the sums of the next."""
+        self.epochs.append(epoch)
+        self.train_metrics = MetricSums(self.device, self.train_metrics.env)
+        self.train_seconds = 0.0
+
+    def has_finite_weights(self) -> bool:
+        return all(bool(value.isfinite().all()) for value in self.model.state_dict().values())
+
+    def weights(self) -> dict[str, Any]:
+        """State dicts of the trained network: `model`, and `ema_model` where the recipe has EMA."""
+        weights = {"model": self.model.state_dict()}
+        if self.ema_model is not None:
+            weights["ema_model"] = self.ema_model.module.state_dict()
+        return weights
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values. Rank 0's is complete after `train_metrics.gather()`."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "ema_model": self.ema_model.state_dict() if self.ema_model is not None else None,
+            "train_metrics": self.train_metrics.state_dict(),
+            "step": self.step,
+            "train_seconds": self.train_seconds,
+            "epochs": [asdict(epoch) for epoch in self.epochs],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.ema_model is not None:
+            self.ema_model.load_state_dict(state["ema_model"])
+        self.train_metrics.load_state_dict(state["train_metrics"])
+        self.step, self.train_seconds = state["step"], state["train_seconds"]
+        self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
+
+
+def uses_bf16(execution: ExecutionConfig, device: torch.device) -> bool:
+    """Whether the network computes in bfloat16."""
+    is_supported = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return execution.amp == "bf16" or (execution.amp == "auto" and is_supported)
+
+
+def uses_compile(execution: ExecutionConfig, device: torch.device, plan: TrainPlan) -> bool:
+    """Whether the network is compiled."""
+    pays_off = device.type == "cuda" and plan.total_steps >= MIN_STEPS_TO_COMPILE
+    return execution.compile == "on" or (execution.compile == "auto" and pays_off)
+
+
+def build_state(
+    model_config: ModelConfig, num_classes: int, plan: TrainPlan, execution: ExecutionConfig, device: torch.device
+) -> TrainState:
+    """A network at step 0, the same on every rank."""
+    recipe, env = plan.recipe, plan.layout.env
+    seed_everything(plan.seed, Purpose.INIT)
+    model: Any = build_model(model_config, num_classes, recipe.drop_path_rate)
+    init_weights(model, recipe.init, recipe.init_std)
+    if recipe.sync_batchnorm and env.world_size > 1:
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    model = model.to(device)
+    if execution.channels_last:
+        model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+    ema_model = None
+    if recipe.ema_decay:
+        ema_model = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=True)
+    train_model: nn.Module = model
+    if env.world_size > 1:
+        device_ids = [device] if device.type == "cuda" else None
+        train_model = DistributedDataParallel(model, device_ids=device_ids, gradient_as_bucket_view=True)
+    if uses_compile(execution, device, plan):
+        train_model.compile()
+    autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=uses_bf16(execution, device))
+    optimizer = build_optimizer(model, recipe)
+    return TrainState(model, train_model, optimizer, ema_model, autocast, MetricSums(device, env))
