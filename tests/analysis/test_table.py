@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import pvariance
 
 import pytest
-from conftest import ROOT, run
+from helpers import ROOT, run_script
 from scipy import stats as scipy_stats
 
 from modernet.analysis import formatting as formats
@@ -194,8 +194,8 @@ def test_text_of_records_is_escaped():
 
 
 def test_json_and_csv_say_the_same(runs):
-    rows = json.loads(run("scripts/table.py", runs, "--json").stdout)
-    lines = run("scripts/table.py", runs, "--csv").stdout.strip().splitlines()
+    rows = json.loads(run_script("scripts/table.py", runs, "--json").stdout)
+    lines = run_script("scripts/table.py", runs, "--csv").stdout.strip().splitlines()
     assert lines[0].split(",") == list(rows[0])
     first = (
         "protocol,size,changes,variant,n,top1,top1_std,before,difference,difference_low,difference_high,gmacs,params"
@@ -219,7 +219,7 @@ def test_json_and_csv_say_the_same(runs):
 
 
 def test_protocol_chooses(runs):
-    rows = json.loads(run("scripts/table.py", runs, "--protocol", "cifar10_micro", "--json").stdout)
+    rows = json.loads(run_script("scripts/table.py", runs, "--protocol", "cifar10_micro", "--json").stdout)
     assert {row["protocol"] for row in rows} == {"cifar10_micro"}
     assert [row["variant"] for row in rows if row["n"]] == ["gelu"]
 
@@ -272,14 +272,14 @@ def test_what_cannot_be_compared_is_left_out_by_path(runs):
     assert said.keys() == reasons.keys()
     for name, reason in reasons.items():
         assert said[name].startswith(reason)
-    result = run("scripts/table.py", runs)
+    result = run_script("scripts/table.py", runs)
     assert result.returncode == 0
     assert len([line for line in result.stderr.splitlines() if line.startswith("left out: ")]) == len(reasons)
 
 
 def test_no_record_is_one_line_and_status_2(tmp_path):
     for arguments in ([tmp_path], [tmp_path, "--protocol", "imagenet"]):
-        result = run("scripts/table.py", *arguments)
+        result = run_script("scripts/table.py", *arguments)
         assert result.returncode == 2
         assert result.stderr.startswith("table.py: error: there is no finished record")
         assert len(result.stderr.splitlines()) == 1

@@ -9,9 +9,9 @@ from typing import Any
 
 import hydra
 import pytest
-from conftest import ROOT, run
+from helpers import ROOT, run_script
 from hydra import initialize_config_dir
-from test_steps import PAPERS_ORDER
+from helpers import MAIN_PATH
 from test_table import made
 
 from modernet import record
@@ -27,7 +27,7 @@ from modernet.analysis.stats import difference
 from modernet.figures.style import save
 
 NOTHING = Found({}, {}, [])
-STEPS = PAPERS_ORDER[2:]
+STEPS = MAIN_PATH[2:]
 
 
 @pytest.fixture(scope="module")
@@ -284,7 +284,7 @@ def test_records_that_cannot_be_used_are_named(end, tmp_path):
 
 
 def attribute(*arguments: object):
-    return run("scripts/attribution.py", *arguments)
+    return run_script("scripts/attribution.py", *arguments)
 
 
 @pytest.mark.parametrize(

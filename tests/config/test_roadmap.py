@@ -4,7 +4,7 @@ from dataclasses import asdict, fields
 
 import hydra
 import pytest
-from conftest import ROOT, run
+from helpers import ROOT, run_script
 from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -15,7 +15,7 @@ from modernet.config import roadmap as steps
 from modernet.errors import UserError
 from modernet.config.experiment import from_config
 
-PAPERS_ORDER = [
+MAIN_PATH = [
     "resnet50",
     "modern_recipe",
     "stage_ratio",
@@ -41,8 +41,8 @@ def compose():
 
 
 def test_steps_come_in_the_papers_order():
-    assert [step.name for step in steps.steps()] == PAPERS_ORDER
-    assert list(roadmap("b")) == ["resnet200", *PAPERS_ORDER[1:]]
+    assert [step.name for step in steps.steps()] == MAIN_PATH
+    assert list(roadmap("b")) == ["resnet200", *MAIN_PATH[1:]]
     for size in ("t", "b"):
         assert list(roadmap(size)) == [name for name in paper.rows(size) if "+" not in name and "swin" not in name]
 
@@ -63,7 +63,7 @@ def test_the_default_spec_is_the_start():
 
 
 @pytest.mark.parametrize("size", steps.sizes())
-@pytest.mark.parametrize("option", PAPERS_ORDER)
+@pytest.mark.parametrize("option", MAIN_PATH)
 def test_hydra_composes_the_same_network_by_the_same_name(compose, size, option):
     run = from_config(compose(f"+step={option}", f"size={size}", "model.stem_stride=4"))
     assert run.step == ("resnet200" if (size, option) == ("b", "resnet50") else option)
@@ -126,10 +126,10 @@ def test_the_hash_is_that_of_the_science_alone(compose):
 
 
 def test_help_lists_the_steps_in_order_with_a_line_each():
-    result = run("train.py", "--help")
+    result = run_script("train.py", "--help")
     assert result.returncode == 0
     listed = [line.split() for line in result.stdout.splitlines() if line.startswith("  +step=")]
-    assert [words[0].removeprefix("+step=") for words in listed] == PAPERS_ORDER
+    assert [words[0].removeprefix("+step=") for words in listed] == MAIN_PATH
     assert all(len(words) > 4 for words in listed)
 
 

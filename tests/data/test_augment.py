@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import data_spec, recipe
+from helpers import data_config, recipe_config
 from PIL import Image
 from timm.data import auto_augment
 
@@ -102,7 +102,7 @@ def test_an_erased_pixel_is_noise_of_its_own_and_the_others_stay():
 def mixed(n: int, **changes: float) -> tuple[list[float], int]:
     """The second image's part of the first in `n` batches, and how many of them were cut rather than blended."""
     images = torch.stack([torch.zeros(3, 32, 32), torch.ones(3, 32, 32)])
-    mixing = mix(recipe("modern", **changes), 2)
+    mixing = mix(recipe_config("modern", **changes), 2)
     parts, cut = [], 0
     torch.manual_seed(0)
     for _ in range(n):
@@ -132,7 +132,7 @@ def test_cutmix_alone_always_cuts():
 
 def test_without_either_labels_stay_numbers():
     images, labels = torch.zeros(2, 3, 8, 8), torch.tensor([0, 1])
-    assert mix(recipe("modern", mixup_alpha=0.0, cutmix_alpha=0.0), 2)(images, labels) == (images, labels)
+    assert mix(recipe_config("modern", mixup_alpha=0.0, cutmix_alpha=0.0), 2)(images, labels) == (images, labels)
 
 
 def test_a_random_crop_is_a_shift_by_at_most_the_padding():
@@ -158,6 +158,6 @@ def test_half_of_the_images_are_mirrored():
 
 
 def test_a_pixel_of_the_mean_becomes_zero():
-    like = data_spec("cifar10")
+    like = data_config("cifar10")
     images = torch.tensor(like.mean)[None, :, None, None].mul(255).round().byte().repeat(1, 1, 4, 4)
     assert augment.normalize(images, like).abs().max() < 0.01

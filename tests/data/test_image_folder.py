@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import data_spec, recipe
+from helpers import data_config, recipe_config
 from PIL import Image
 from test_train import record_of
 
@@ -67,13 +67,13 @@ def shards(tmp_path) -> Path:
 
 def spec(kind: str, root: Path, **changes) -> DataConfig:
     here = {"root": str(root), "classes": 2, "image_size": 16, "train_images": 24 if kind == "shards" else None}
-    return data_spec(kind, **{**here, **changes})
+    return data_config(kind, **{**here, **changes})
 
 
 def loader(like: DataConfig, place: DistributedEnv | None = None, workers: int = 0, batch: int = 8, passes: int = 1):
     where = place or DistributedEnv()
     share = batch_layout(where, batch, batch // where.world // passes)
-    return data.load(like, recipe("modern", batch_size=batch), 0, share, CPU, workers)
+    return data.load(like, recipe_config("modern", batch_size=batch), 0, share, CPU, workers)
 
 
 def same(one, other) -> bool:
@@ -88,7 +88,7 @@ def test_every_kind_of_picture_becomes_rgb(mode):
 
 
 def test_evaluation_is_the_middle_of_the_resized_image():
-    cut = Cut(data_spec("imagenet"), recipe("modern"), 0)
+    cut = Cut(data_config("imagenet"), recipe_config("modern"), 0)
     ramp = Image.fromarray(np.tile(np.arange(256, dtype=np.uint8)[None, :, None], (256, 1, 3)))
     middle = cut.evaluation(ramp)  # 224 of 256
     assert middle.shape == (3, 224, 224)
@@ -98,7 +98,7 @@ def test_evaluation_is_the_middle_of_the_resized_image():
 
 
 def test_a_cut_is_a_function_of_its_key():
-    cut = Cut(data_spec("imagenette"), recipe("modern"), seed=1)
+    cut = Cut(data_config("imagenette"), recipe_config("modern"), seed=1)
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8))
     first = cut.training(image, 3, 7)
     assert first.shape == (3, 128, 128)
@@ -119,7 +119,7 @@ def test_batches_are_the_same_whoever_decodes_them(tree):
 
 def numbers(batches) -> list[int]:
     """Which images they are, of those in the tests' data sets."""
-    like = data_spec("folder", root="", num_classes=2)
+    like = data_config("folder", root="", num_classes=2)
     mean, std = (torch.tensor(values)[:, None, None] for values in (like.mean, like.std))
     return sorted(round(float((image * std + mean).mean()) * 25.5) for images, _ in batches for image in images)
 
@@ -195,8 +195,8 @@ def test_files_are_trained_on_from_the_command_line(train, kind, request):
 
 
 def test_imagenette_is_whole(imagenette_root):
-    train, test = read_tree(data_spec("imagenette", root=str(imagenette_root)))
+    train, test = read_tree(data_config("imagenette", root=str(imagenette_root)))
     assert (len(train), len(test)) == (9469, 3925)
-    batch, labels = next(loader(data_spec("imagenette", root=str(imagenette_root))).training(0))
+    batch, labels = next(loader(data_config("imagenette", root=str(imagenette_root))).training(0))
     assert batch.shape == (8, 3, 128, 128)
     assert labels.shape == (8, 10)  # mixed

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import PLAIN, ROOT, data_spec, recipe
+from helpers import NO_AUGMENTATION, ROOT, data_config, recipe_config
 
 from modernet.data.loader import in_memory as arrays
 from modernet.errors import UserError
@@ -32,40 +32,40 @@ def saved(tmp_path, contents):
     def save(**changes) -> DataConfig:
         kept = {name: array for name, array in {**contents, **changes}.items() if array is not None}
         np.savez(tmp_path / "cifar10.npz", **kept)
-        return data_spec("cifar10", root=str(tmp_path))
+        return data_config("cifar10", root=str(tmp_path))
 
     return save
 
 
 def test_digits_are_split_once_and_for_all():
-    train, test = arrays.read(data_spec("digits"))
+    train, test = arrays.read(data_config("digits"))
     assert (len(train), len(test)) == (1437, 360)
     assert train.images.shape[1:] == (3, 8, 8)
     assert train.images.dtype == torch.uint8
     assert train.images.max() == 255
     assert train.labels.bincount().min() > 130
-    again, _ = arrays.read(data_spec("digits"))
+    again, _ = arrays.read(data_config("digits"))
     assert torch.equal(train.images, again.images)
 
 
 @pytest.mark.parametrize("name", ["digits", "cifar10"])
 def test_mean_and_std_are_those_of_the_training_images(name, request):
     root = str(request.getfixturevalue("cifar10_root")) if name == "cifar10" else None
-    declared = data_spec(name, root=root)
+    declared = data_config(name, root=root)
     pixels = arrays.read(declared)[0].images.double().div(255).transpose(0, 1).flatten(1)
     assert pixels.mean(1).tolist() == pytest.approx(declared.mean, abs=1e-3)
     assert pixels.std(1).tolist() == pytest.approx(declared.std, abs=1e-3)
 
 
 def test_cifar10_is_whole(cifar10_root):
-    train, test = arrays.read(data_spec("cifar10", root=str(cifar10_root)))
+    train, test = arrays.read(data_config("cifar10", root=str(cifar10_root)))
     assert train.labels.bincount().tolist() == [5000] * 10
     assert test.labels.bincount().tolist() == [1000] * 10
 
 
 def test_held_out_images_come_from_train_and_never_from_test():
-    train, test = arrays.read(data_spec("digits"))
-    kept, held = arrays.read(data_spec("digits", split="train/val"))
+    train, test = arrays.read(data_config("digits"))
+    kept, held = arrays.read(data_config("digits", split="train/val"))
     assert (len(kept), len(held)) == (1293, 144)
 
     def bag(*parts: arrays.Images) -> list[bytes]:
@@ -95,18 +95,18 @@ def test_wrong_arrays_are_refused_with_what_is_allowed(saved, changes, message):
 
 def test_missing_and_broken_files_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"data\.root=DIR or MODERNET_DATA=DIR"):
-        arrays.read(data_spec("cifar10", root=None))
+        arrays.read(data_config("cifar10", root=None))
     with pytest.raises(UserError, match=r"there is no file .*cifar10\.npz"):
-        arrays.read(data_spec("cifar10", root=str(tmp_path)))
+        arrays.read(data_config("cifar10", root=str(tmp_path)))
     (tmp_path / "cifar10.npz").write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(UserError, match=r"not a readable \.npz file"):
-        arrays.read(data_spec("cifar10", root=str(tmp_path)))
+        arrays.read(data_config("cifar10", root=str(tmp_path)))
 
 
 def test_too_few_images_to_hold_some_out_are_refused(saved):
     few = {"x_train": np.zeros((12, 32, 32, 3), np.uint8), "y_train": np.arange(12, dtype=np.uint8) % 10}
     with pytest.raises(UserError, match=r"train/val.* 12 images are too few"):
-        arrays.read(data_spec("cifar10", root=saved(**few).root, split="train/val"))
+        arrays.read(data_config("cifar10", root=saved(**few).root, split="train/val"))
 
 
 def images(n: int = 8) -> arrays.Images:
@@ -116,8 +116,8 @@ def images(n: int = 8) -> arrays.Images:
 def loader(n: int, batch: int, place: DistributedEnv | None = None, micro_batch_size: int | None = None, **changes: Any):
     """A loader of `n` random images, not augmented unless told."""
     like, how = (
-        data_spec("digits", crop_padding=0, num_classes=n),
-        recipe("modern", **{**PLAIN, "batch_size": batch, **changes}),
+        data_config("digits", crop_padding=0, num_classes=n),
+        recipe_config("modern", **{**PLAIN, "batch_size": batch, **changes}),
     )
     share = batch_layout(place or DistributedEnv(), batch, micro_batch_size)
     return arrays.ArrayLoader(images(n), images(n), like, how, 0, share)
@@ -173,6 +173,6 @@ def test_get_data_writes_what_the_loader_reads(tmp_path):
 
     write_npz(tmp_path / "cifar10.npz", part(50), part(10))
     assert [path.name for path in tmp_path.iterdir()] == ["cifar10.npz"]
-    train, test = arrays.read(data_spec("cifar10", root=str(tmp_path)))
+    train, test = arrays.read(data_config("cifar10", root=str(tmp_path)))
     assert (len(train), len(test)) == (50, 10)
     assert train.images.unique().tolist() == [50]

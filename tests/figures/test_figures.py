@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from conftest import run
+from helpers import run_script
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
@@ -215,7 +215,7 @@ def test_the_script_writes_what_there_is_and_says_what_not(tmp_path):
         (tmp_path / "runs" / str(number)).mkdir(parents=True)
         record.write(tmp_path / "runs" / str(number), one)
         (tmp_path / "runs" / str(number) / "metrics.jsonl").write_text(json.dumps({"epoch": 1, "top1": one.top1}))
-    result = run("scripts/figures.py", tmp_path / "runs")
+    result = run_script("scripts/figures.py", tmp_path / "runs")
     names = ["roadmap", "pareto", "differences", "curves"]
     expected = [tmp_path / "runs/figures" / f"digits-micro-{name}.{kind}" for name in names for kind in ("svg", "png")]
     assert result.stdout.splitlines() == [str(path) for path in expected]
@@ -228,7 +228,7 @@ def test_the_script_writes_what_there_is_and_says_what_not(tmp_path):
         (["--curves", "gleu"], "there is no record of 'gleu'; allowed: gelu, fewer_activations, gelu+recipe.epochs=3"),
         (["--protocol", "imagenet"], "there is no finished record of protocol imagenet"),
     ):
-        result = run("scripts/figures.py", tmp_path / "runs", *arguments)
+        result = run_script("scripts/figures.py", tmp_path / "runs", *arguments)
         assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr.startswith(f"figures.py: error: {message}")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import run
+from helpers import run_script
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 from test_report import EVIL, STEPS, study, write
 
@@ -21,7 +21,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def report(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("browser")
-    result = run("scripts/report.py", write(folder / "runs", study()), "--out", folder / "report.html")
+    result = run_script("scripts/report.py", write(folder / "runs", study()), "--out", folder / "report.html")
     assert result.returncode == 0, result.stderr
     return folder / "report.html"
 

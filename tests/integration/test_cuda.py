@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import PLAIN, data_spec, machine, recipe, run
+from helpers import NO_AUGMENTATION, data_config, execution_config, recipe_config, run_script
 
 from modernet.data.loader import in_memory as arrays
 from modernet import roadmap
@@ -23,7 +23,7 @@ HARD = {"randaugment": 9.0, "mixup_alpha": 0.8, "cutmix_alpha": 1.0, "random_era
 
 def prepared(device: str, how: ExecutionConfig, **changes) -> tuple[TrainState, arrays.ArrayLoader, Plan]:
     """ConvNeXt on digits, everything on that device."""
-    like, with_these = data_spec("digits"), recipe("modern", **{"batch_size": 64, "epochs": 2, **changes})
+    like, with_these = data_config("digits"), recipe_config("modern", **{"batch_size": 64, "epochs": 2, **changes})
     share = batch_layout(DistributedEnv(), 64, None)
     train, test = (images.to(torch.device(device)) for images in arrays.read(like))
     plan = Plan(with_these, len(train) // 64, 0, share)
@@ -38,7 +38,7 @@ def keeper(folder) -> CheckpointManager:
 
 def test_no_step_waits_for_the_gpu(tmp_path):
     """But for the last of an epoch, after which the readings are awaited."""
-    training, loader, plan = prepared("cuda", machine(amp="auto"), **HARD)
+    training, loader, plan = prepared("cuda", execution_config(amp="auto"), **HARD)
     progress = Progress(2, plan.steps, 64, 0, shown=False)
     train_epoch(training, loader, plan, keeper(tmp_path), progress)  # whatever a first epoch sets up
     training.epochs.append(None)  # pyright: ignore[reportArgumentType]
@@ -63,7 +63,7 @@ def test_a_gpu_follows_the_cpu():
     still = {**PLAIN, "drop_path_rate": 0.0}
     losses = []
     for device in ("cpu", "cuda"):
-        training, loader, _ = prepared(device, machine(), **still)
+        training, loader, _ = prepared(device, execution_config(), **still)
         batches = [batch for _, batch in zip(range(3), loader.training(0), strict=False)]
         losses.append([evaluate(training.model, [batch], DistributedEnv()).loss for batch in batches])
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
@@ -83,6 +83,6 @@ def test_compiling_changes_a_result_by_no_more_than_rounding(tmp_path):
     losses = []
     for compiled in ("on", "off"):
         folder = tmp_path / compiled
-        assert run("train.py", *still, "wandb=disabled", f"compile={compiled}", f"runs={folder}").returncode == 0
+        assert run_script("train.py", *still, "wandb=disabled", f"compile={compiled}", f"runs={folder}").returncode == 0
         losses.append(json.loads(next(folder.rglob("record.json")).read_text())["val_loss"])
     assert losses[0] == pytest.approx(losses[1], rel=0.02)

@@ -2,7 +2,7 @@
 
 import re
 
-from conftest import ROOT
+from helpers import ROOT
 
 from modernet.analysis import formatting as formats
 from modernet.analysis import table

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
+from helpers import ROOT
 from test_checkpoint import on_a_small_disk
 
 from modernet.training.state import checkpoint

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, run
+from helpers import ROOT, run_script
 from test_resume import CLOCKED
 
 SCRIPT = ROOT / "scripts/slurm_test_cluster.sh"
@@ -84,7 +84,7 @@ def test_an_array_of_jobs_gives_the_records_of_this_machine_though_one_was_reque
     assert len(list((folder / "wandb").glob("offline-run-*"))) == 2
     assert len(wandb) == 1, "the same run for wandb"
 
-    local = run("train.py", *SWEEP, f"runs={here}", "wandb=disabled")
+    local = run_script("train.py", *SWEEP, f"runs={here}", "wandb=disabled")
     assert local.returncode == 0, local.stderr
     assert outcomes(there) == outcomes(here)
 
@@ -94,7 +94,7 @@ def test_two_tasks_train_one_network(cluster, tmp_path):
     steady = ("+step=convnext", "data.crop_padding=0", "recipe.drop_path_rate=0", "recipe.epochs=1")
     for runs, more in ((tmp_path / "one", ()), (tmp_path / "two", (*SLURM, "hydra.launcher.tasks_per_node=2"))):
         how = ("-m", *steady, "recipe.warmup_epochs=0", *more, f"runs={runs}", "wandb=disabled")
-        result = run("train.py", *how, environment=cluster)
+        result = run_script("train.py", *how, environment=cluster)
         assert result.returncode == 0, result.stderr
     (one,), (two,) = (outcomes(tmp_path / name).values() for name in ("one", "two"))
     assert (one["machine"]["devices"], two["machine"]["devices"]) == (1, 2)
@@ -104,7 +104,7 @@ def test_two_tasks_train_one_network(cluster, tmp_path):
 @on_slurm
 def test_a_failed_job_is_reported_and_the_rest_run(cluster, tmp_path):
     how = ("recipe.epochs=1", "recipe.warmup_epochs=0", "wandb=disabled", f"runs={tmp_path}")
-    result = run("train.py", "-m", "+step=gelu", "recipe.lr=1e30,0.004", *how, *SLURM, environment=cluster)
+    result = run_script("train.py", "-m", "+step=gelu", "recipe.lr=1e30,0.004", *how, *SLURM, environment=cluster)
     assert result.returncode == 1
     assert len(result.stdout.splitlines()) == 1
     assert "is not finite" in result.stderr
@@ -115,7 +115,7 @@ def test_a_failed_job_is_reported_and_the_rest_run(cluster, tmp_path):
 @pytest.mark.parametrize("field", ["partition=none", "gpus_per_node=8", "nodes=9"])
 def test_what_the_cluster_does_not_have_is_a_line_and_status_2(cluster, tmp_path, field):
     how = ("-m", "seed=0,1", *SLURM, f"hydra.launcher.{field}", f"runs={tmp_path / 'runs'}")
-    result = run("train.py", *how, environment=cluster)
+    result = run_script("train.py", *how, environment=cluster)
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
     assert "Slurm takes no job of" in result.stderr
     assert f"hydra.launcher.{field}" in result.stderr
@@ -125,11 +125,11 @@ def test_what_the_cluster_does_not_have_is_a_line_and_status_2(cluster, tmp_path
 def test_a_cluster_that_is_not_there_is_a_line_and_status_2(tmp_path):
     how = ("-m", "seed=0,1", *SLURM, f"runs={tmp_path / 'runs'}")
     nowhere = {"PATH": str(tmp_path), "SLURM_CONF": str(tmp_path / "none")}
-    result = run("train.py", *how, environment=nowhere)
+    result = run_script("train.py", *how, environment=nowhere)
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
     assert "there is no sbatch here" in result.stderr
     if shutil.which("sbatch"):
-        result = run("train.py", *how, environment={"SLURM_CONF": str(tmp_path / "none")})
+        result = run_script("train.py", *how, environment={"SLURM_CONF": str(tmp_path / "none")})
         assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
         assert "Slurm's controller does not answer" in result.stderr
     assert not (tmp_path / "runs/digits").exists()

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, run
+from helpers import ROOT, run_script
 from test_resume import CLOCKED
 from test_train import leavings
 
@@ -195,6 +195,6 @@ def test_a_study_is_one_command(target, runs, tmp_path):
     lines = subprocess.run(made, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
     (command,) = [shlex.split(line.partition(" ; ")[0]) for line in lines.splitlines() if "train.py" in line]
     overrides = command[command.index("train.py") + 1 :]
-    planned = run("scripts/plan.py", *overrides, f"runs={tmp_path}").stdout
+    planned = run_script("scripts/plan.py", *overrides, f"runs={tmp_path}").stdout
     assert f"{runs} runs, {runs} of them to train" in planned
     assert ("convnext+act=relu, seed 1, cifar10_micro" in planned) == (target == "leave-one-out")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
+from helpers import ROOT
 
 from modernet.runtime.distributed import DistributedEnv, rendezvous, distributed_env
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, run
-from test_steps import PAPERS_ORDER
+from helpers import ROOT, run_script
+from helpers import MAIN_PATH
 
 from modernet import cost
 from modernet import roadmap
@@ -104,7 +104,7 @@ def test_a_finished_run_is_found_without_torch_and_an_interrupted_one_ends_as_if
     assert record_of(again) == finished
     assert path.stat().st_mtime_ns == written
 
-    elsewhere = record_of(run("train.py", *arguments, f"runs={tmp_path / 'others'}"))
+    elsewhere = record_of(run_script("train.py", *arguments, f"runs={tmp_path / 'others'}"))
     scores = ("top1", "top5", "val_loss")
     assert [elsewhere[name] for name in scores] == [finished[name] for name in scores]
 
@@ -113,8 +113,8 @@ def test_a_sweep_trains_every_step_in_every_way_a_step_can_be_named(train, tmp_p
     result = train("-m", "+step=glob(*)", *QUICK)
     assert result.returncode == 0, result.stderr
     records = [json.loads(path.read_text()) for path in tmp_path.rglob("record.json")]
-    assert sorted(record["step"] for record in records) == sorted(PAPERS_ORDER)
-    assert len(result.stdout.splitlines()) == len(PAPERS_ORDER)
+    assert sorted(record["step"] for record in records) == sorted(MAIN_PATH)
+    assert len(result.stdout.splitlines()) == len(MAIN_PATH)
 
 
 def test_the_kernel_sweep_shares_its_seven_with_the_roadmap(train, tmp_path):
@@ -160,7 +160,7 @@ def test_an_epoch_on_the_real_cifar10_learns(train, cifar10_root):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["+step=inverted"], "there is no step 'inverted'; allowed: " + ", ".join(PAPERS_ORDER)),
+        (["+step=inverted"], "there is no step 'inverted'; allowed: " + ", ".join(MAIN_PATH)),
         (["step=gelu"], "+step=gelu"),
         (["model.kernel_size=4"], "model.kernel_size must be odd to keep the size, got 4"),
         (["model.kernel_size=-3"], "model.kernel_size: input should be greater than 0, got -3"),
@@ -197,7 +197,7 @@ def test_a_mistake_is_one_line_and_status_2_and_leaves_nothing(train, tmp_path, 
 
 def test_a_mistyped_step_lists_the_steps_in_order(train):
     listed = [line.split()[0] for line in train("+step=inverted").stdout.splitlines()]
-    assert listed == [f"+step={name}" for name in PAPERS_ORDER]
+    assert listed == [f"+step={name}" for name in MAIN_PATH]
 
 
 def test_a_sweep_with_a_mistyped_step_starts_nothing(train, tmp_path):
@@ -236,7 +236,7 @@ def test_a_wrong_yaml_file_is_refused(tmp_path, yaml, message):
         copy.write_bytes(path.read_bytes())
     text = f"# @package _global_\n# A mistake.\ndefaults: [gelu, _self_]\nstep: mistake\n{yaml}\n"
     (package / "configs/step/mistake.yaml").write_text(text)
-    result = run("train.py", "+step=mistake", cwd=tmp_path, environment={"PYTHONPATH": str(tmp_path)})
+    result = run_script("train.py", "+step=mistake", cwd=tmp_path, environment={"PYTHONPATH": str(tmp_path)})
     assert result.returncode == 2
     assert len(result.stderr.splitlines()) == 1, result.stderr
     assert message in result.stderr

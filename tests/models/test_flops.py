@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import ROOT, run
+from helpers import ROOT, run_script
 from torch.utils.flop_counter import FlopCounterMode
 
 from modernet import build
@@ -61,7 +61,7 @@ def test_counting_takes_no_memory_for_the_weights():
 
 @pytest.mark.parametrize("size", ["t", "b", "micro"])
 def test_the_script_prints_a_row_per_network(size):
-    result = run("scripts/costs.py", "--size", size, "--json")
+    result = run_script("scripts/costs.py", "--size", size, "--json")
     assert result.returncode == 0, result.stderr
     rows = json.loads(result.stdout)
     assert [row["step"] for row in rows] == list(networks(size))
@@ -77,14 +77,14 @@ def test_the_script_prints_a_row_per_network(size):
 
 
 def test_the_table_explains_the_two_cells_where_the_paper_contradicts_itself():
-    lines = run("scripts/costs.py", "--size", "t").stdout.splitlines()
+    lines = run_script("scripts/costs.py", "--size", "t").stdout.splitlines()
     marked = [line.split()[1] for line in lines if line.startswith("|") and " * |" in line]
     assert marked == ["layer_norm", "separate_downsampling"]
     assert [line.split()[1] for line in lines if line.startswith("* ")] == ["layer_norm:", "separate_downsampling:"]
 
 
 def test_another_size_is_refused_with_what_is_allowed():
-    result = run("scripts/costs.py", "--size", "xl")
+    result = run_script("scripts/costs.py", "--size", "xl")
     assert result.returncode == 2
     assert "xl" in result.stderr
     assert all(size in result.stderr for size in ("t", "b", "micro"))

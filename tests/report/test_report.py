@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, run
+from helpers import ROOT, run_script
 from test_table import made
 
 from modernet.report.page import summary as conclusions
@@ -266,7 +266,7 @@ def test_the_default_is_the_runs_or_the_committed_studies(tmp_path, monkeypatch)
 
 def test_the_script_writes_whole_or_not_at_all(folder, tmp_path):
     out = tmp_path / "report.html"
-    result = run("scripts/report.py", folder, "--out", out)
+    result = run_script("scripts/report.py", folder, "--out", out)
     assert (result.returncode, result.stdout) == (0, f"{out}\n")
     assert len([line for line in result.stderr.splitlines() if line.startswith("left out: my_runs: ")]) == 3
     text = out.read_text(encoding="utf-8")
@@ -278,7 +278,7 @@ def test_the_script_writes_whole_or_not_at_all(folder, tmp_path):
         ([folder, "--protocol", "imagenet"], f"there is no finished record of protocol imagenet below {folder}"),
         ([folder, "--out", tmp_path / "none/report.html"], f"there is no folder {tmp_path / 'none'}"),
     ):
-        result = run("scripts/report.py", *(["--out", out] if "--out" not in arguments else []), *arguments)
+        result = run_script("scripts/report.py", *(["--out", out] if "--out" not in arguments else []), *arguments)
         assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr.startswith(f"report.py: error: {message}")
         assert len(result.stderr.splitlines()) == 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import hydra
 import pytest
-from conftest import ROOT, run
+from helpers import ROOT, run_script
 from hydra import initialize_config_dir
 from test_table import made
 
@@ -37,7 +37,7 @@ def line_of(text: str, title: str) -> list[str]:
 def test_times_follow_from_what_was_measured(compose, tmp_path):
     sweep = ("protocol=cifar10_micro", "+step=gelu,kernel_size,layer_norm", "seed=0,1", f"runs={tmp_path}")
     measured(tmp_path, compose("protocol=cifar10_micro", "+step=gelu"), 1000.0, gmacs=0.01)
-    result = run("scripts/plan.py", "-m", *sweep)
+    result = run_script("scripts/plan.py", "-m", *sweep)
     assert result.returncode == 0, result.stderr
     assert line_of(result.stdout, "gelu, seed 0")[1:] == ["done", "", ""]
     seconds = START + 2 * (50_000 + 10_000 * EVALUATION) / 1000  # two epochs
@@ -56,7 +56,7 @@ def test_the_whole_table_of_imagenet(tmp_path):
     sweep = ("protocol=imagenet", "+step=glob(*)", "seed=0,1,2", f"runs={tmp_path}")
     hours = []
     for speed in ("1000", "4000"):
-        result = run("scripts/plan.py", *sweep, "hydra/launcher=slurm_node", "--speed", speed)
+        result = run_script("scripts/plan.py", *sweep, "hydra/launcher=slurm_node", "--speed", speed)
         assert result.returncode == 0, result.stderr
         assert "45 runs, 45 of them to train" in result.stdout
         assert "8 at once on 8 devices each" in result.stdout
@@ -85,7 +85,7 @@ def test_what_is_half_done_takes_half_the_time(compose, tmp_path):
     folder = run_.folder(tmp_path)
     folder.mkdir()
     (folder / f"checkpoint-{12 * 22 // 2:09}-{'0' * 16}.pt").touch()
-    cells = line_of(run("scripts/plan.py", "+step=gelu", "seed=1", f"runs={tmp_path}").stdout, "gelu, seed 1")
+    cells = line_of(run_script("scripts/plan.py", "+step=gelu", "seed=1", f"runs={tmp_path}").stdout, "gelu, seed 1")
     seconds = START + 12 * (1437 + 360 * EVALUATION) / 100 / 2
     assert cells[1:] == ["50% done", f"{seconds // 60:.0f} min {seconds % 60:02.0f} s", "measured"]
 
@@ -124,7 +124,7 @@ def test_a_launcher_runs_so_many_at_once(launcher, expected):
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(arguments, message, tmp_path):
-    result = run("scripts/plan.py", *arguments, f"runs={tmp_path}")
+    result = run_script("scripts/plan.py", *arguments, f"runs={tmp_path}")
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
     assert message in result.stderr
 

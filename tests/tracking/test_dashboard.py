@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from conftest import run
+from helpers import run_script
 from wandb_server import Server
 
 from modernet import roadmap
@@ -32,13 +32,13 @@ def server(tmp_path) -> Iterator[Server]:
 
 
 def dry_run(*arguments: str) -> dict[str, Any]:
-    result = run("scripts/dashboard.py", *arguments, "--dry-run")
+    result = run_script("scripts/dashboard.py", *arguments, "--dry-run")
     assert (result.returncode, result.stderr) == (0, "")
     return json.loads(result.stdout)
 
 
 def publish(server: Server, *arguments: str) -> list[str]:
-    result = run("scripts/dashboard.py", *arguments, environment=server.environment)
+    result = run_script("scripts/dashboard.py", *arguments, environment=server.environment)
     assert (result.returncode, result.stderr) == (0, "")
     return result.stdout.splitlines()
 
@@ -161,7 +161,7 @@ def test_publishing_again_brings_the_same_two_up_to_date(server):
 
 def refused(*arguments: str, **environment: str) -> str:
     """The one line of a mistake."""
-    result = run("scripts/dashboard.py", *arguments, environment=environment)
+    result = run_script("scripts/dashboard.py", *arguments, environment=environment)
     assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
     return result.stderr.removeprefix("dashboard.py: error: ").strip()
 

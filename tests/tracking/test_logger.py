@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, run
+from helpers import ROOT, run_script
 from test_train import record_of
 from wandb.proto import wandb_internal_pb2 as proto
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, data_spec, recipe, run
+from helpers import ROOT, data_config, recipe_config, run_script
 from test_table import made
 from wandb_server import Server
 
@@ -25,7 +25,7 @@ from modernet.training.state import Epoch
 def keep_offline(folder: Path, step: str, epochs: range, id: str | None = None, stopped: bool = False) -> str | None:
     """What a training of these epochs leaves in a run's folder; the name that wandb gave it."""
     spec = replace(roadmap("micro")[step], stem_stride=1)
-    experiment = Experiment(step, step, "digits", "micro", 0, spec, recipe("modern"), data_spec("digits"))
+    experiment = Experiment(step, step, "digits", "micro", 0, spec, recipe_config("modern"), data_config("digits"))
     folder.mkdir(parents=True, exist_ok=True)
     with track.started("offline", folder, experiment, id) as tracker:
         for number in epochs:
@@ -51,7 +51,7 @@ def kept(tmp_path_factory) -> Path:
     runs = tmp_path_factory.mktemp("kept") / "runs"
     path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
     code = f"import test_sync, pathlib; test_sync.keep_two(pathlib.Path({str(runs)!r}))"
-    result = run("-c", code, environment={"PYTHONPATH": path})
+    result = run_script("-c", code, environment={"PYTHONPATH": path})
     assert result.returncode == 0, result.stderr
     return runs
 
@@ -79,7 +79,7 @@ def id_of(runs: Path, step: str) -> str:
 
 def push(server: Server, runs: Path, *options: str, status: int = 0) -> tuple[dict[str, str], str]:
     """What it says of each run, by step, and why where it failed."""
-    result = run("scripts/sync.py", runs, *options, environment=server.environment)
+    result = run_script("scripts/sync.py", runs, *options, environment=server.environment)
     assert result.returncode == status, result.stderr
     lines = [line for line in (result.stdout + result.stderr).splitlines() if f": {runs}" in line]
     said = {line.partition(str(runs / "digits"))[2][1:].split()[0]: line.partition(":")[0] for line in lines}
@@ -197,6 +197,6 @@ def test_mistakes_are_one_line_and_status_2(server, runs, tmp_path):
         (tmp_path / "empty", server.environment, "there is no run that wandb kept offline below"),
         (runs, without, "there is no login at wandb; `wandb login` makes one"),
     ):
-        result = run("scripts/sync.py", folder, environment=environment)
+        result = run_script("scripts/sync.py", folder, environment=environment)
         assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
         assert result.stderr.startswith(f"sync.py: error: {line}")

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import data_spec, machine, recipe, trained
+from helpers import data_config, execution_config, recipe_config, train_short
 from sklearn.metrics import accuracy_score, log_loss, top_k_accuracy_score
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -61,7 +61,7 @@ def test_label_smoothing_and_stochastic_depth_take_part(tmp_path):
 
 def test_the_plan_follows_the_recipe():
     plan = Plan(
-        recipe("modern", epochs=10, warmup_epochs=2, batch_size=4096),
+        recipe_config("modern", epochs=10, warmup_epochs=2, batch_size=4096),
         steps=5,
         seed=0,
         share=batch_layout(DistributedEnv(), 4096, None),
@@ -90,9 +90,9 @@ def test_broken_weights_are_never_saved(tmp_path):
 
 def test_accumulated_passes_are_one_step(tmp_path):
     """Exactly so for a network without BatchNorm."""
-    uncut = data_spec("digits", crop_padding=0)  # each pass has draws of its own
+    uncut = data_config("digits", crop_padding=0)  # each pass has draws of its own
     whole, (epoch,) = trained(tmp_path, like=uncut, drop_path_rate=0.0, epochs=1)
-    parts, (again,) = trained(tmp_path, how=machine(micro_batch_size=16), like=uncut, drop_path_rate=0.0, epochs=1)
+    parts, (again,) = trained(tmp_path, how=execution_config(micro_batch_size=16), like=uncut, drop_path_rate=0.0, epochs=1)
     assert again.train_loss == pytest.approx(epoch.train_loss, rel=1e-5)
     for a, b in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
@@ -123,13 +123,13 @@ def test_ema_is_the_average_by_hand(tmp_path):
 
 def test_bf16_changes_a_result_by_no_more_than_rounding(tmp_path):
     _, plain = trained(tmp_path)
-    _, half = trained(tmp_path, how=machine(amp="bf16"))
+    _, half = trained(tmp_path, how=execution_config(amp="bf16"))
     assert half[0].train_loss != plain[0].train_loss
     assert half[0].train_loss == pytest.approx(plain[0].train_loss, rel=0.01)
 
 
 def test_channels_last_changes_a_result_by_no_more_than_rounding(tmp_path):
-    _, plain = trained(tmp_path, how=machine(channels_last=False))
+    _, plain = trained(tmp_path, how=execution_config(channels_last=False))
     _, last = trained(tmp_path)
     assert last[0].train_loss == pytest.approx(plain[0].train_loss, rel=1e-4)
 
@@ -140,13 +140,13 @@ def test_channels_last_changes_a_result_by_no_more_than_rounding(tmp_path):
 def test_compiling_changes_a_result_by_no_more_than_rounding(tmp_path):
     # Without stochastic depth: the compiler draws from a generator of its own.
     _, plain = trained(tmp_path, drop_path_rate=0.0, epochs=1)
-    training, compiled = trained(tmp_path, how=machine(compile="on"), drop_path_rate=0.0, epochs=1)
+    training, compiled = trained(tmp_path, how=execution_config(compile="on"), drop_path_rate=0.0, epochs=1)
     assert compiled[0].train_loss == pytest.approx(plain[0].train_loss, rel=1e-4)
     assert list(training.state()["model"]) == list(training.model.state_dict())  # by the names of the plain network
 
 
 def test_values_that_do_not_go_together_are_refused():
-    how, like = recipe("modern", batch_size=64), data_spec("digits")
+    how, like = recipe_config("modern", batch_size=64), data_config("digits")
     with pytest.raises(UserError, match="needs images of at least 32 pixels, digits has 8"):
         check(roadmap("micro")["convnext"], how, like, 1437)
     with pytest.raises(UserError, match="batch_size must be at most 50, the images to train on, got 64"):

@@ -4,7 +4,7 @@ from math import cos, pi
 
 import pytest
 import torch
-from conftest import recipe
+from helpers import recipe_config
 from torch import nn
 
 from modernet import build
@@ -30,8 +30,8 @@ def test_the_classic_schedule_drops_every_thirty_of_ninety_epochs(epoch, lr):
 
 
 def test_the_peak_scales_with_the_batch():
-    assert recipe("modern").peak_lr == pytest.approx(4e-3)
-    assert recipe("modern", batch_size=1024).peak_lr == pytest.approx(1e-3)
+    assert recipe_config("modern").peak_lr == pytest.approx(4e-3)
+    assert recipe_config("modern", batch_size=1024).peak_lr == pytest.approx(1e-3)
 
 
 @pytest.mark.parametrize("step", roadmap("micro"))
@@ -52,7 +52,7 @@ def test_biases_norms_and_layer_scale_are_decayed_by_the_classic_recipe_alone(st
 
 def test_recipes_name_their_optimizers():
     model = nn.Linear(2, 2)
-    sgd, adamw = make_optimizer(model, recipe("classic")), make_optimizer(model, recipe("modern"))
+    sgd, adamw = make_optimizer(model, recipe_config("classic")), make_optimizer(model, recipe_config("modern"))
     assert isinstance(sgd, torch.optim.SGD)
     assert sgd.defaults["momentum"] == 0.9
     assert isinstance(adamw, torch.optim.AdamW)

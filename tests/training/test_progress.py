@@ -10,7 +10,7 @@ import sys
 import termios
 
 import torch
-from conftest import ROOT
+from helpers import ROOT
 
 from modernet.training.state import progress
 from modernet.training.progress import Progress, LossMonitor

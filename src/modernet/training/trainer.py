@@ -74,6 +74,12 @@ class Trainer:
         execution, shutdown = execution or ExecutionConfig(), shutdown or ShutdownSignal()
         return cls(experiment, folder, execution, wandb_mode, shutdown, distributed_env())
 
+    def __enter__(self) -> "Trainer":
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.exit_stack.__exit__(*exception)
+
     def train(self) -> Record:
         """Train to the end, from the last checkpoint if there is one, and write the record.
 
@@ -81,7 +87,7 @@ class Trainer:
         UserError for invalid input, RunLocked where another process trains the run, and Interrupted or DiskFull
         where the same command will resume.
         """
-        with self.exit_stack, _explain_full_disk(self.folder):
+        with self, _explain_full_disk(self.folder):
             self.validate()
             self.lock()
             record = find_record(self.folder)

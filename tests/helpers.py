@@ -1,0 +1,115 @@
+"""Shared by the tests: the product's real entries, and configs and trainers small enough for a test."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from modernet import roadmap
+from modernet.config.experiment import Experiment
+from modernet.config.roadmap import to_dict
+from modernet.config.schema import DataConfig, ExecutionConfig, RecipeConfig
+from modernet.record import Epoch
+from modernet.runtime.signals import ShutdownSignal
+from modernet.training.trainer import Trainer
+
+ROOT = Path(__file__).parents[1]
+
+MAIN_PATH = [
+    "resnet50",
+    "modern_recipe",
+    "stage_ratio",
+    "patchify_stem",
+    "depthwise_conv",
+    "increase_width",
+    "invert_bottleneck",
+    "move_up_depthwise",
+    "kernel_size",
+    "gelu",
+    "fewer_activations",
+    "fewer_norms",
+    "layer_norm",
+    "separate_downsampling",
+    "convnext",
+]
+
+
+def run_script(
+    *command: object, cwd: Path = ROOT, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a Python script of the project, as a user would from the repository's root."""
+    words = [sys.executable, *map(str, command)]
+    return subprocess.run(
+        words, cwd=cwd, env=os.environ | dict(environment or {}), capture_output=True, text=True, check=False
+    )
+
+
+def config_values(name: str, **changes: Any) -> dict[str, Any]:
+    """The values of configs/NAME.yaml, with these changes."""
+    size, values = (OmegaConf.load(ROOT / f"configs/{path}.yaml") for path in ("size/micro", name))
+    config = to_dict(OmegaConf.create({"size": size, "values": values})["values"])
+    config.pop("defaults", None)
+    return config | changes
+
+
+def recipe_config(name: str, **changes: Any) -> RecipeConfig:
+    """configs/recipe/NAME.yaml at size micro, with these changes."""
+    return RecipeConfig(**config_values(f"recipe/{name}", **changes))
+
+
+def data_config(name: str, **changes: Any) -> DataConfig:
+    """configs/data/NAME.yaml, with these changes."""
+    return DataConfig(**config_values(f"data/{name}", **changes))
+
+
+def execution_config(**changes: Any) -> ExecutionConfig:
+    """On the CPU, in this process, with these changes."""
+    return ExecutionConfig(**{"device": "cpu", "amp": "off", "num_workers": 0, "checkpoint_minutes": 60.0, **changes})
+
+
+NO_AUGMENTATION = {"randaugment": 0.0, "mixup_alpha": 0.0, "cutmix_alpha": 0.0, "random_erasing_prob": 0.0}
+SHORT_RECIPE = {
+    **NO_AUGMENTATION,
+    "epochs": 2,
+    "batch_size": 64,
+    "warmup_epochs": 1,
+    "lr": 4e-3,
+    "base_batch_size": 64,
+    "init": "torch",
+}
+
+
+def short_experiment(
+    step: str = "convnext", seed: int = 0, data: DataConfig | None = None, **recipe: Any
+) -> Experiment:
+    """A step of size micro on the digits for two epochs; keyword arguments change the recipe."""
+    model = replace(roadmap("micro")[step], stem_stride=1)
+    recipe_ = recipe_config("modern", **{**SHORT_RECIPE, **recipe})
+    return Experiment(step, step, "digits", "micro", seed, model, recipe_, data or data_config("digits"))
+
+
+def ready_trainer(
+    folder: Path,
+    experiment: Experiment | None = None,
+    execution: ExecutionConfig | None = None,
+    shutdown: ShutdownSignal | None = None,
+) -> Trainer:
+    """A trainer that has gone through every stage before `fit`."""
+    execution = execution or execution_config()
+    trainer = Trainer.from_experiment(experiment or short_experiment(), folder, execution, shutdown=shutdown)
+    trainer.validate()
+    trainer.lock()
+    trainer.build()
+    trainer.resume()
+    return trainer
+
+
+def train_short(folder: Path, execution: ExecutionConfig | None = None, **changes: Any) -> tuple[Trainer, list[Epoch]]:
+    """Train `short_experiment(**changes)` to the end; the trainer and its epochs."""
+    with ready_trainer(folder, short_experiment(**changes), execution) as trainer:
+        return trainer, list(trainer.epochs())
