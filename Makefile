@@ -1,70 +1,81 @@
-# Every command of the project. `make` lists them; `make roadmap` and `make test` set up what they need by themselves.
-PYTHON ?= python3
-BIN := .venv/bin
+# The commands of the project; `make` lists them. Each target installs what it needs into .venv.
+export PYTHON ?= python3
 PROTOCOL ?= digits
 SEEDS ?= 0
-# A run a core; on a GPU one after another, as only you know how many networks fit on it.
+# One run per core on a CPU; one run at a time on a GPU, where only the user knows how many networks fit into memory.
 LAUNCHER ?= $(if $(wildcard /dev/nvidia0),basic,joblib)
 STUDY ?= my_study
+# The build of torch: default, or cpu for one without the CUDA libraries. An existing .venv keeps its build.
+TORCH ?= $(or $(patsubst .venv/installed-%,%,$(firstword $(wildcard .venv/installed-*))),default)
+ifeq ($(filter $(TORCH),default cpu),)
+$(error TORCH must be default or cpu, got '$(TORCH)')
+endif
+
+BIN := .venv/bin
+INSTALLED := .venv/installed-$(TORCH)
+DEV_INSTALLED := .venv/dev-installed
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help install roadmap kernels leave-one-out table report test test-fast lint lock freeze wheel clean
+.PHONY: help install roadmap kernels leave-one-out add-one-in table report freeze test test-all lint lock wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
-install: .venv/installed  ## build .venv with the locked versions (the other targets do it when needed)
+install: $(INSTALLED)  ## install the locked packages into .venv (TORCH=cpu: without the CUDA libraries)
 
-.venv/installed: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "modernet needs Python 3.11 or newer, this is %d.%d: make PYTHON=/path/to/python3.11" % sys.version_info[:2])'
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --require-hashes --requirement requirements.lock
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+$(INSTALLED): requirements.lock requirements-setup.lock pyproject.toml scripts/install.sh
+	@scripts/install.sh $(TORCH)
 	@touch $@
 
-# The three studies take PROTOCOL=, SEEDS=0,1,2 and LAUNCHER=basic, joblib or slurm. What is done already is found.
-SWEEP = $(BIN)/python train.py --multirun protocol=$(PROTOCOL) seed=$(SEEDS) hydra/launcher=$(LAUNCHER)
-# The table of what was done, also where a run failed.
-THEN_TABLE = ; status=$$?; $(BIN)/python scripts/table.py --protocol $(PROTOCOL) && exit $$status
-comma := ,
-empty :=
-STEPS := $(basename $(notdir $(wildcard configs/step/*.yaml)))
-LEFT_OUT := $(subst $(empty) $(empty),$(comma),$(filter-out resnet50 modern_recipe,$(STEPS)))
+$(DEV_INSTALLED): $(INSTALLED) requirements-dev.lock
+	@scripts/install.sh dev
+	@touch $@
 
-roadmap: install  ## train every step on the embedded digits and print the table (PROTOCOL=cifar10 SEEDS=0,1,2 LAUNCHER=slurm)
-	$(SWEEP) '+step=glob(*)' $(THEN_TABLE)
+# A study (configs/study/) and the table of its protocol, also where a run failed. Finished runs are skipped.
+run_study = $(BIN)/python train.py +study=$(1) protocol=$(PROTOCOL) seed=$(SEEDS) hydra/launcher=$(LAUNCHER); \
+	status=$$?; $(BIN)/python scripts/table.py --protocol $(PROTOCOL) && exit $$status
 
-kernels: install  ## train kernel sizes 3 to 11 and print the table
-	$(SWEEP) +step=move_up_depthwise model.kernel_size=3,5,7,9,11 $(THEN_TABLE)
+roadmap: $(INSTALLED)  ## train every step and print the table (PROTOCOL=cifar10 SEEDS=0,1,2 LAUNCHER=basic|joblib|slurm)
+	$(call run_study,roadmap)
 
-leave-one-out: install  ## train the end without each of its steps and print the table
-	$(SWEEP) +step=convnext 'without=[],$(LEFT_OUT)' $(THEN_TABLE)
+kernels: $(INSTALLED)  ## train kernel sizes 3 to 11 and print the table
+	$(call run_study,kernels)
 
-table: install  ## print the results table of everything trained so far
+leave-one-out: $(INSTALLED)  ## train the last step without each of the earlier ones and print the table
+	$(call run_study,leave_one_out)
+
+add-one-in: $(INSTALLED)  ## train the start with each of the steps alone and print the table
+	$(call run_study,add_one_in)
+
+table: $(INSTALLED)  ## print the results table of all runs
 	@$(BIN)/python scripts/table.py
 
-report: install  ## write results/report.html: conclusions, tables, figures, every run (of results/runs, else results/studies)
+report: $(INSTALLED)  ## write results/report.html: conclusions, tables, figures, runs
 	$(BIN)/python scripts/report.py
 
-test: install  ## run all tests
-	$(BIN)/pytest -n auto --dist loadgroup
-
-test-fast: install  ## run the tests that take seconds
-	$(BIN)/pytest -n auto --dist loadgroup -m 'not slow'
-
-lint: install  ## ruff and pyright, as before every commit
-	$(BIN)/pre-commit run --all-files
-
-freeze: install  ## copy the records (no weights) to results/studies/STUDY, with generated tables and figures
+freeze: $(INSTALLED)  ## copy the records, without weights, to results/studies/STUDY with tables and figures
 	$(BIN)/python scripts/freeze.py $(STUDY)
 
-wheel: install  ## build the wheel into dist/
-	$(BIN)/python -m build --wheel
+test: $(DEV_INSTALLED)  ## run all tests but the slow ones
+	$(BIN)/pytest -n auto --dist loadgroup -m 'not slow'
 
-lock: install  ## resolve the newest versions again and write requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade --generate-hashes \
-		--no-emit-index-url --no-annotate --no-header --quiet --output-file requirements.lock
+test-all: $(DEV_INSTALLED)  ## run all tests
+	$(BIN)/pytest -n auto --dist loadgroup
+
+lint: $(DEV_INSTALLED)  ## run ruff, pyright and import-linter
+	$(BIN)/pre-commit run --all-files
+
+# Names, versions and hashes for every platform and Python, no addresses. requirements-dev.lock lists what the other two lack.
+COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
+lock: $(INSTALLED)  ## resolve the newest versions and rewrite the locks
+	$(COMPILE) --group setup --output-file requirements-setup.lock
+	$(COMPILE) pyproject.toml --all-extras --constraint requirements-setup.lock --output-file requirements.lock
+	$(COMPILE) --group dev --constraint requirements-setup.lock --constraint requirements.lock --output-file requirements-dev.lock \
+		$$(sed -n 's/^\([a-z0-9.-]*\)==.*/--no-emit-package \1/p' requirements-setup.lock requirements.lock)
+
+wheel: $(INSTALLED)  ## build the wheel and the sdist into dist/
+	$(BIN)/uv build --no-build-isolation --quiet
 
 clean:  ## remove .venv and caches; results/ stays
 	rm -rf .venv dist build .pytest_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""Time what is made of many records: whole commands, over copies of this repository's records by other names.
+"""Time the commands that read many records, on copies of this repository's records under other names.
 
 python scripts/benchmark_report.py [--records 1000]      # half a minute
 """
@@ -13,11 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
-from modernet import record
-from modernet.analysis import table
+from modernet.analysis.selection import load_selection
+from modernet.cli import exit_on_error
+from modernet.record import METRICS_FILE, write_record
 
 ROOT = Path(__file__).parents[1]
-SEEDS = 5
+STUDY = ROOT / "results/studies/cifar10_micro"
+SEEDS, REPEATS = 5, 3
 COMMANDS = (
     ["scripts/table.py"],
     ["scripts/table.py", "--csv"],
@@ -27,39 +29,47 @@ COMMANDS = (
 )
 
 
-def write(folder: Path, count: int) -> None:
-    """The first protocol, and as many side studies of it as give `count` records, of five seeds each."""
-    real = list(table.collect(ROOT / "results/studies/first_light", "digits").records.items())
+def write_copies(folder: Path, count: int) -> None:
+    """Write `count` records: each variant of the study with five seeds, and as many side studies as it takes."""
+    variants = {record.variant: (path, record) for path, record in load_selection(STUDY).records.items()}
+    originals = list(variants.values())
     for number in range(count):
-        round_, place = divmod(number, len(real))
-        study, seed = divmod(round_, SEEDS)
-        source, found = real[place]
-        change = f"+recipe.epochs={study}" if study else ""
-        top1 = None if found.top1 is None else found.top1 - seed / 10 - study / 100
-        config = found.config | {"seed": seed}
-        copy = replace(found, variant=found.variant + change, seed=seed, top1=top1, config=config)
+        cycle, index = divmod(number, len(originals))
+        side_study, seed = divmod(cycle, SEEDS)
+        source, record = originals[index]
+        change = f"+recipe.epochs={side_study}" if side_study else ""
+        top1 = None if record.top1 is None else record.top1 - seed / 10 - side_study / 100
+        copy = replace(
+            record, variant=record.variant + change, seed=seed, top1=top1, config=record.config | {"seed": seed}
+        )
         path = folder / str(number)
         path.mkdir()
-        record.write(path, copy)
-        shutil.copy(source.with_name(record.METRICS), path)
+        write_record(path, copy)
+        shutil.copy(source.with_name(METRICS_FILE), path)
+
+
+def time_command(command: list[str], folder: Path) -> float:
+    """Median seconds of a whole command, the start of Python included."""
+    script, *options = command
+    seconds = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        words = [sys.executable, ROOT / script, folder, *options]
+        subprocess.run(words, cwd=folder.parent, check=True, stdout=subprocess.DEVNULL)
+        seconds.append(time.perf_counter() - start)
+    return median(seconds)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=1000)
     count = parser.parse_args().records
-    with tempfile.TemporaryDirectory() as name:
+    with exit_on_error(), tempfile.TemporaryDirectory() as name:
         runs = Path(name) / "runs"
         runs.mkdir()
-        write(runs, count)
-        for script, *options in COMMANDS:
-            seconds = []
-            for _ in range(3):
-                start = time.perf_counter()
-                command = [sys.executable, ROOT / script, runs, *options]
-                subprocess.run(command, cwd=name, check=True, stdout=subprocess.DEVNULL)
-                seconds.append(time.perf_counter() - start)
-            print(f"{median(seconds):5.2f} s  {' '.join([script, *options])}, {count:,} records")
+        write_copies(runs, count)
+        for command in COMMANDS:
+            print(f"{time_command(command, runs):5.2f} s  {' '.join(command)}, {count:,} records")
 
 
 if __name__ == "__main__":

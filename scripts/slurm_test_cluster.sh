@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# A real Slurm of one node on the loopback, without systemd, to test on: Debian's slurm-wlm and munge, as root.
+# A real Slurm cluster of one node on the loopback interface, for tests. Needs root, and Debian's slurm-wlm and munge.
 #
 #   scripts/slurm_test_cluster.sh up      # then, in a shell: export SLURM_CONF=/tmp/modernet-slurm/slurm.conf
 #   scripts/slurm_test_cluster.sh down
 #
-# CPUS= says how many processors the node claims (4 unless told): more than there are, so that several jobs run at once.
+# CPUS=N sets the number of CPUs that the node claims (4 by default), more than it has, so that several jobs run at once.
 set -euo pipefail
 home=/tmp/modernet-slurm
 conf=$home/slurm.conf
 export SLURM_CONF=$conf
 
-needed() {
+check_requirements() {
     for program in munged slurmctld slurmd sbatch; do
         command -v "$program" >/dev/null || {
-            echo "slurm_test_cluster.sh: error: there is no $program; apt-get install slurm-wlm munge brings it" >&2
+            echo "slurm_test_cluster.sh: error: there is no $program; run apt-get install slurm-wlm munge" >&2
             exit 2
         }
     done
@@ -21,14 +21,17 @@ needed() {
 }
 
 up() {
-    needed
+    check_requirements
     mkdir -p "$home/state" "$home/spool"
-    # munge: who a message comes from. It insists on folders of its own user that nobody else can write to.
+    # munge authenticates messages. It requires that its user owns its folders and that nobody else can write to them.
     [ -s /etc/munge/munge.key ] || mungekey --create --force
     mkdir -p /run/munge /var/log/munge /var/lib/munge
     chown munge: /etc/munge/munge.key /run/munge /var/log/munge /var/lib/munge
     chmod 755 /run/munge
-    munge --no-input >/dev/null 2>&1 || setpriv --reuid munge --regid munge --clear-groups munged
+    if ! munge --no-input >/dev/null 2>&1; then
+        setpriv --reuid munge --regid munge --clear-groups munged
+        touch "$home/munged_started_here"
+    fi
     cat >"$conf" <<CONF
 ClusterName=modernet
 SlurmctldHost=$(hostname -s)(127.0.0.1)
@@ -47,7 +50,7 @@ TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SchedulerParameters=sched_interval=2,batch_sched_delay=1
-# A job that is requeued waits for its credential to expire: for two minutes unless told.
+# A requeued job waits until its credential expires: two minutes by default.
 AuthInfo=cred_expire=5
 KillWait=5
 ReturnToService=2
@@ -65,7 +68,7 @@ CONF
         fi
         sleep 0.5
     done
-    echo "slurm_test_cluster.sh: error: the node does not come up" >&2
+    echo "slurm_test_cluster.sh: error: the node does not start" >&2
     tail --lines=5 "$home"/*.log >&2
     exit 1
 }
@@ -76,9 +79,9 @@ down() {
     for daemon in slurmd slurmctld; do
         pid=$(cat "$home/$daemon.pid" 2>/dev/null) || continue
         kill "$pid" 2>/dev/null || true
-        while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done  # it writes its state before it ends
+        while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done  # it writes its state before it exits
     done
-    pkill -x munged || true
+    [ -f "$home/munged_started_here" ] && kill "$(cat /run/munge/munged.pid)" 2>/dev/null || true
     rm -rf "$home"
 }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import run_script
+from helpers import run_command, run_script
 
 # The tests run in one process per core; more threads would wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -20,6 +20,17 @@ def train(tmp_path):
     def call(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         wandb = [] if any("wandb=" in str(argument) for argument in arguments) else ["wandb=disabled"]
         return run_script("train.py", *arguments, *wandb, f"runs={tmp_path / 'runs'}", environment=environment)
+
+    return call
+
+
+@pytest.fixture
+def train_in_process(tmp_path):
+    """`train`, but in this interpreter: no second start of Python and torch."""
+
+    def call(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        wandb = [] if any("wandb=" in str(argument) for argument in arguments) else ["wandb=disabled"]
+        return run_command("train", *arguments, *wandb, f"runs={tmp_path / 'runs'}", environment=environment)
 
     return call
 

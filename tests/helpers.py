@@ -1,22 +1,28 @@
 """Shared by the tests: the product's real entries, and configs and trainers small enough for a test."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
+from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import torch
 from omegaconf import OmegaConf
 
 from modernet import roadmap
 from modernet.config.experiment import Experiment
 from modernet.config.roadmap import to_dict
 from modernet.config.schema import DataConfig, ExecutionConfig, RecipeConfig
-from modernet.record import Epoch
+from modernet.record import METRICS_FILE, RECORD_FILE, Epoch
 from modernet.runtime.signals import ShutdownSignal
-from modernet.training.trainer import Trainer
+from modernet.training.trainer import WEIGHTS_FILE, Trainer
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,6 +53,50 @@ def run_script(
     return subprocess.run(
         words, cwd=cwd, env=os.environ | dict(environment or {}), capture_output=True, text=True, check=False
     )
+
+
+def run_command(
+    verb: str, *arguments: object, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run `modernet VERB ARGUMENTS` in this interpreter, where a new process is not the point."""
+    main, words = import_module(f"modernet.commands.{verb}").main, [f"{verb}.py", *map(str, arguments)]
+    out, err, status = StringIO(), StringIO(), 0
+    changes = patch.dict(os.environ, environment or {}), patch.object(sys, "argv", words)
+    with changes[0], changes[1], redirect_stdout(out), redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
+
+
+def printed_record(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The record whose path train.py printed last."""
+    assert result.returncode == 0, result.stderr
+    return json.loads((ROOT / result.stdout.splitlines()[-1]).read_text())
+
+
+CLOCK_FIELDS = ("train_seconds", "images_per_second")  # the only values that differ between two runs of one config
+
+
+def load_outcome(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, dict[str, torch.Tensor]]]:
+    """A finished run's record and epochs, without what depends on the clock, and its weights."""
+    record = json.loads((folder / RECORD_FILE).read_text())
+    epochs = [json.loads(line) for line in (folder / METRICS_FILE).read_text().splitlines()]
+    for values in (record, *epochs):
+        for name in CLOCK_FIELDS:
+            del values[name]
+    return record, epochs, torch.load(folder / WEIGHTS_FILE, weights_only=True)
+
+
+def assert_identical_runs(folder: Path, other: Path) -> None:
+    """Two finished runs have the same record, the same epochs and, bit for bit, the same weights."""
+    (record, epochs, weights), (record2, epochs2, weights2) = load_outcome(folder), load_outcome(other)
+    assert epochs == epochs2
+    assert record == record2
+    assert weights.keys() == weights2.keys()
+    for part, values in weights.items():
+        assert all(torch.equal(value, weights2[part][name]) for name, value in values.items()), part
 
 
 def config_values(name: str, **changes: Any) -> dict[str, Any]:

@@ -14,11 +14,16 @@ from modernet.config.schema import DataConfig, ModelConfig, RecipeConfig
 if TYPE_CHECKING:
     from modernet.models.flops import model_cost
     from modernet.models.network import build_model
+    from modernet.training.trained import load_run
 
-__all__ = ["DataConfig", "ModelConfig", "RecipeConfig", "build_model", "model_cost", "roadmap"]
+__all__ = ["DataConfig", "ModelConfig", "RecipeConfig", "build_model", "load_run", "model_cost", "roadmap"]
 
 # Imported on first use: torch is of no use to tables and reports.
-LAZY = {"build_model": "modernet.models.network", "model_cost": "modernet.models.flops"}
+LAZY = {
+    "build_model": "modernet.models.network",
+    "load_run": "modernet.training.trained",
+    "model_cost": "modernet.models.flops",
+}
 # Names of modernet 0.1, for one more release.
 ALIASES = {
     "ModelSpec": "ModelConfig",

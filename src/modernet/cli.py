@@ -23,7 +23,8 @@ from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, Rec
 from modernet.errors import Interrupted, ModernetError, RunFailed, UserError, describe, squeeze
 
 TRACEBACK_VARIABLE = "HYDRA_FULL_ERROR"
-SHOW_TRACEBACK = os.environ.get(TRACEBACK_VARIABLE) == "1"
+SET_BY_US = "MODERNET_SETS_HYDRA_FULL_ERROR"  # child processes inherit the first variable, which the user did not set
+SHOW_TRACEBACK = os.environ.get(TRACEBACK_VARIABLE) == "1" and SET_BY_US not in os.environ
 
 # Section of the config -> the dataclass that validates it; execution fields stand at the top level.
 SECTIONS = {
@@ -85,6 +86,8 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, ValidationError) and error.title in SECTIONS:
         section, cls = SECTIONS[error.title]
         return "; ".join(_explain_validation(section, cls, finding) for finding in error.errors())
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file == "hydra/launcher/submitit_slurm":
+        return "hydra/launcher=slurm needs hydra-submitit-launcher: pip install 'modernet[slurm]'"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
         return _explain_missing_config(error)
     if isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
@@ -101,7 +104,9 @@ def exit_on_error() -> Iterator[None]:
 
     HYDRA_FULL_ERROR=1 prints the traceback as well.
     """
-    os.environ[TRACEBACK_VARIABLE] = "1"  # makes Hydra raise its errors instead of printing them and exiting with 1
+    if os.environ.get(TRACEBACK_VARIABLE) != "1":
+        # Hydra raises its errors instead of printing them and exiting with 1.
+        os.environ |= {TRACEBACK_VARIABLE: "1", SET_BY_US: "1"}
     try:
         yield
     except Exception as error:

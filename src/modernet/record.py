@@ -1,10 +1,10 @@
 """What one run leaves on disk: `record.json`, its result, and `metrics.jsonl`, a line per epoch."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -17,6 +17,41 @@ from modernet.runtime.io import write_text
 RECORD_FILE = "record.json"
 METRICS_FILE = "metrics.jsonl"
 SCHEMA_VERSION = 2  # 1: modernet 0.1, with other names for the fields of config
+
+
+@dataclass(frozen=True, config=STRICT)
+class Metric:
+    """A number that a run measures in each epoch, besides losses, accuracies and speed."""
+
+    name: str  # its key in `Epoch.metrics` and `Record.metrics`, and its column in CSV and JSON
+    title: str  # of columns and axes
+    unit: str  # as printed; empty for a number without one
+    format: str  # of Python's `format`
+    description: str  # for notes, after the title and a colon; no full stop
+
+    @property
+    def heading(self) -> str:
+        """`title (unit)`."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    def format_value(self, value: float | None) -> str:
+        """The number without its unit; empty where nothing was measured."""
+        return "" if value is None else format(value, self.format)
+
+
+METRICS = (
+    Metric("peak_memory", "peak memory", "MiB", ",.0f", "largest memory of a device in training, the mean over runs"),
+)
+"""The declared metrics. A new one takes two edits: a line here, and its value where the training loop measures it.
+
+Who measures puts the value into `Epoch.metrics[name]`; the record keeps the last epoch's. A metric that a run cannot
+measure is left out of the dictionary. Names must differ from the fields of Epoch, Record and the table's Row.
+
+Who shows metrics iterates over METRICS, never over a name: `metric.heading` titles a column, `metric.format_value(
+record.metrics.get(metric.name))` fills it, and `declared_metrics(records or rows)` lists those that anything has.
+`flatten(epoch)` has the metrics beside the other values, for lines of metrics.jsonl (so that `load_epochs` returns
+them under their names, for curves) and for wandb.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -33,6 +68,7 @@ class Epoch:
     top1_ema: float | None  # percent, of the averaged weights, where the recipe has them
     train_seconds: float  # without evaluation
     images_per_second: float  # trained
+    metrics: dict[str, float] = field(default_factory=dict)  # of METRICS, those that were measured
 
     def __str__(self) -> str:
         ema = "" if self.top1_ema is None else f", EMA top-1 {self.top1_ema:.2f} %"
@@ -70,11 +106,31 @@ class Record:
     top1_ema: float | None = None  # percent, of the averaged weights, where the recipe has them
     reason: str | None = None  # why it failed
     machine: dict[str, Any] = field(default_factory=dict)  # how the work was done: devices, precision, ...
+    metrics: dict[str, float] = field(default_factory=dict)  # of METRICS, those of the last epoch
 
     @property
     def hash(self) -> str:
         """The run's identity."""
         return run_hash(self.config)
+
+
+class HasMetrics(Protocol):
+    """An epoch, a record or a row of a table."""
+
+    @property
+    def metrics(self) -> Mapping[str, float]: ...
+
+
+def declared_metrics(measured: Iterable[HasMetrics]) -> list[Metric]:
+    """Those of METRICS of which any of these has a value, in the order of METRICS."""
+    names = {name for one in measured for name in one.metrics}
+    return [metric for metric in METRICS if metric.name in names]
+
+
+def flatten(measured: Epoch | Record) -> dict[str, Any]:
+    """Plain values, with the metrics under their names beside the other values."""
+    values = asdict(measured)
+    return values | values.pop("metrics")
 
 
 class LoadedRecords(NamedTuple):

@@ -1,95 +1,18 @@
-"""Tables follow from the records alone, and leave nothing out silently."""
+"""Rows of the table: their order, their statistics, the paper's values."""
 
-import csv
-import json
-from dataclasses import asdict, replace
 from itertools import count
 from math import sqrt
-from pathlib import Path
 from statistics import pvariance
 
 import pytest
-from helpers import ROOT, run_script
+from helpers import MAIN_PATH, run_command
+from records import make_record
 from scipy import stats as scipy_stats
 
-from modernet.analysis import formatting as formats
-from modernet import record
-from modernet.analysis import table
-from modernet.record import Record
-
-
-def made(step: str, top1: float, seed: int = 0, variant: str | None = None, **changes) -> Record:
-    """A record with this result."""
-    base = Record(
-        step=step,
-        variant=variant or step,
-        protocol="digits",
-        size="micro",
-        seed=seed,
-        data="digits",
-        recipe="modern",
-        params=500_000,
-        gmacs=0.0123,
-        top1=top1,
-        top5=99.0,
-        val_loss=0.5,
-        epochs=2,
-        train_seconds=3.0,
-        images_per_second=900.0 + 10 * seed**2,
-        device="cpu",
-        torch="2.15.0",
-        commit=None,
-        status="done",
-        config={"seed": seed, "model": {"act": variant or step}},
-    )
-    return replace(base, **changes)
-
-
-@pytest.fixture
-def runs(tmp_path):
-    """Three seeds of three steps, two steps without any spread, a variant of each kind, a run of another protocol."""
-    records = [
-        *[made("resnet50", top1, seed) for seed, top1 in enumerate((88.0, 89.0, 90.5))],
-        *[made("modern_recipe", top1, seed) for seed, top1 in enumerate((90.0, 91.0, 92.0))],
-        *[made("stage_ratio", top1, seed) for seed, top1 in enumerate((92.0, 93.0, 94.5))],
-        *[made(step, 95.0, seed) for step in ("patchify_stem", "depthwise_conv") for seed in (0, 1)],
-        made("move_up_depthwise", 80.0),
-        *[
-            made("move_up_depthwise", 80.0 + kernel, variant=f"move_up_depthwise+kernel_size={kernel}")
-            for kernel in (11, 5, 9)
-        ],
-        made("gelu", 70.0, variant="gelu+recipe.epochs=3"),
-        made("kernel_size", 71.0, variant="kernel_size+recipe.epochs=3"),
-        made("gelu", 60.0, protocol="cifar10_micro", data="cifar10"),
-    ]
-    for number, one in enumerate(records):
-        folder = tmp_path / "runs" / one.protocol / str(number)
-        folder.mkdir(parents=True)
-        record.write(folder, one)
-        (folder / "metrics.jsonl").write_text(json.dumps({"epoch": 1, "top1": one.top1}) + "\n")
-        (folder / "checkpoint.pt").write_bytes(b"weights")
-    return tmp_path / "runs"
-
-
-COUNT = 20  # of the records in `runs`
-
-
-def test_a_record_comes_back_as_it_was(tmp_path):
-    one = made("gelu", 71.25)
-    assert record.read(record.write(tmp_path, one)) == one
-    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
-
-
-def rows_of(folder: Path, protocol: str | None = None) -> list[table.Row]:
-    return table.rows(table.collect(folder, protocol).records.values())
-
-
-FORMATS = {"md": formats.markdown, "csv": formats.to_csv, "tex": formats.to_latex}
-
-
-@pytest.mark.parametrize("kind", FORMATS)
-def test_the_table_is_this(runs, kind):
-    assert FORMATS[kind](rows_of(runs, "digits")) == (ROOT / f"tests/golden_table.{kind}").read_text()
+from modernet.analysis.selection import select
+from modernet.analysis.table import build_rows
+from modernet.config.search_path import add_config_dir
+from modernet.record import write_record
 
 
 def power_by_scipy(effect: float, n: int) -> float:
@@ -98,9 +21,8 @@ def power_by_scipy(effect: float, n: int) -> float:
 
 
 @pytest.mark.filterwarnings("ignore:Precision loss")  # scipy's, where one side has no spread
-def test_every_number_is_scipys(runs):
-    """The golden tables hold what these rows hold."""
-    rows = {row.variant: row for row in rows_of(runs, "digits")}
+def test_statistics_of_rows_equal_scipys(runs):
+    rows = {row.variant: row for row in build_rows(select(runs, "digits").records.values())}
     compared = 0
     for row in rows.values():
         if row.n > 1 and row.top1_std:
@@ -131,11 +53,11 @@ def test_p_values_are_corrected_in_four_families():
     gains = {"resnet50": 0, "modern_recipe": 2, "stage_ratio": 2.5, "gelu": 3}
     gains |= {"gelu+act=relu": 5, "gelu+width=8": 3.2}
     records = [
-        made(variant.split("+")[0], 80.0 + gain + seed, seed, variant)
+        make_record(variant.split("+")[0], 80.0 + gain + seed, seed, variant)
         for variant, gain in gains.items()
         for seed in range(3)
     ]
-    rows = {row.variant: row for row in table.rows(records) if row.n}
+    rows = {row.variant: row for row in build_rows(records) if row.n}
     for name, families in (
         ("difference", [["modern_recipe", "stage_ratio"], ["gelu+act=relu", "gelu+width=8"]]),
         ("start_difference", [["modern_recipe", "stage_ratio", "gelu"], ["gelu+act=relu", "gelu+width=8"]]),
@@ -148,10 +70,10 @@ def test_p_values_are_corrected_in_four_families():
     assert rows["gelu"].difference_holm is None  # kernel_size was not run
 
 
-def test_a_sign_is_claimed_only_where_both_intervals_are_clear_of_zero():
+def test_sign_is_unclear_unless_both_confidence_intervals_exclude_zero():
     def sign(step: str, before: str, gain: float, spread: float = 0.1, n: int = 3) -> str | None:
         pairs = ((before, 80.0), (step, 80.0 + gain))
-        rows = table.rows([made(name, top1 + seed * spread, seed) for name, top1 in pairs for seed in range(n)])
+        rows = build_rows([make_record(name, top1 + seed * spread, seed) for name, top1 in pairs for seed in range(n)])
         return next(row.sign for row in rows if row.variant == step)
 
     assert sign("increase_width", "depthwise_conv", 1.0) == "agrees"  # the paper: +2.22 ± 0.08 and 0.02
@@ -164,8 +86,8 @@ def test_a_sign_is_claimed_only_where_both_intervals_are_clear_of_zero():
     assert sign("convnext", "separate_downsampling", 1.0) is None  # no row of the paper's
 
 
-def test_the_papers_rows_are_those_of_the_size_or_of_t():
-    rows = {size: table.rows([made("gelu", 80.0, size=size)]) for size in ("t", "b", "micro")}
+def test_paper_values_are_those_of_the_size_or_of_size_t():
+    rows = {size: build_rows([make_record("gelu", 80.0, size=size)]) for size in ("t", "b", "micro")}
     assert {size: {row.paper_size for row in of} for size, of in rows.items()} == {
         "t": {"t"},
         "b": {"b"},
@@ -179,135 +101,45 @@ def test_the_papers_rows_are_those_of_the_size_or_of_t():
     assert gelu["t"].paper_difference_high == pytest.approx(80.62 - 80.57 + half, abs=1e-3)
     assert gelu["b"].paper_difference == pytest.approx(82.19 - 82.30)
     assert gelu["b"].paper_difference_low is None  # one seed each
-    notes = {size: " ".join(formats.notes(of)) for size, of in rows.items()}
-    assert "size micro is not in the paper: those of t" in notes["micro"]
-    assert "not in the paper" not in notes["t"] + notes["b"]
 
 
-def test_text_of_records_is_escaped():
-    name = "gelu+act=a|b_50%&<script>\\x"
-    rows = table.rows([made("gelu", 80.0, variant=name), made("gelu", 81.0)])
-    cells = next(line for line in formats.markdown(rows).splitlines() if "script" in line)
-    assert r"act=a\|b_50%&\<script>" in cells
-    tex = next(line for line in formats.to_latex(rows).splitlines() if "script" in line)
-    assert r"gelu+act=a|b\_50\%\&\ensuremath{<}script\ensuremath{>}\textbackslash{}x" in tex
+def test_published_steps_that_were_not_run_are_rows_of_n_0(runs):
+    rows = build_rows(select(runs, "digits").records.values())
+    assert [row.variant for row in rows if row.is_published and not row.changes] == MAIN_PATH
+    assert {row.variant for row in rows if not row.n} == set(MAIN_PATH[5:7] + MAIN_PATH[8:])
+    assert [row.variant for row in rows if row.changes] == ["kernel_size+recipe.epochs=3", "gelu+recipe.epochs=3"]
 
 
-def test_json_and_csv_say_the_same(runs):
-    rows = json.loads(run_script("scripts/table.py", runs, "--json").stdout)
-    lines = run_script("scripts/table.py", runs, "--csv").stdout.strip().splitlines()
-    assert lines[0].split(",") == list(rows[0])
-    first = (
-        "protocol,size,changes,variant,n,top1,top1_std,before,difference,difference_low,difference_high,gmacs,params"
-    )
-    assert lines[0].startswith(first)  # which other people's scripts read
-    assert len(lines) - 1 == len(rows)
-    for of_json, of_csv in zip(rows, csv.DictReader(lines), strict=True):
-        shown = {float: "{:.10g}".format, list: lambda value: str(tuple(value)), type(None): lambda _: ""}
-        assert of_csv == {key: shown.get(type(value), str)(value) for key, value in of_json.items()}
-    ratio = next(row for row in rows if (row["protocol"], row["variant"]) == ("digits", "stage_ratio"))
-    expected = {
-        "n": 3,
-        "top1": pytest.approx(93 + 1 / 6),
-        "before": "modern_recipe",
-        "difference": pytest.approx(2 + 1 / 6),
-    }
-    assert {name: ratio[name] for name in expected} == expected
-    assert ratio["difference_low"] < 2 < ratio["difference_high"]
-    not_run = next(row for row in rows if row["variant"] == "convnext")
-    assert (not_run["n"], not_run["top1"]) == (0, None)
+@pytest.fixture
+def config_dir(tmp_path, monkeypatch):
+    """A folder with two side steps of the user: `wide`, a child of gelu, and `deep`, a child of convnext."""
+    monkeypatch.setenv("MODERNET_CONFIG_DIR", "")
+    folder = tmp_path / "my_configs"
+    (folder / "step").mkdir(parents=True)
+    for name, parent, change in (("wide", "gelu", "{width: 32}"), ("deep", "convnext", "{depths: [2, 2, 2, 2]}")):
+        text = f"# @package _global_\n# A step.\ndefaults: [/step/{parent}, _self_]\nstep: {name}\nmodel: {change}\n"
+        (folder / f"step/{name}.yaml").write_text(text)
+    return folder
 
 
-def test_protocol_chooses(runs):
-    rows = json.loads(run_script("scripts/table.py", runs, "--protocol", "cifar10_micro", "--json").stdout)
-    assert {row["protocol"] for row in rows} == {"cifar10_micro"}
-    assert [row["variant"] for row in rows if row["n"]] == ["gelu"]
-
-
-def test_what_cannot_be_compared_is_left_out_by_path(runs):
-    folder = runs / "digits"
-    alien, short = asdict(made("gelu", 1.0)) | {"colour": "red"}, asdict(made("gelu", 1.0))
-    del short["top5"], short["size"]
-    texts = {
-        "broken": '{"step": "gelu"',
-        "binary": "\0",
-        "alien": json.dumps(alien),
-        "short": json.dumps(short),
-        "empty": "{}",
-    }
-    records = {
-        "failed": made("gelu", 0.0, status="failed"),
-        "unscored": replace(made("gelu", 0.0), top1=None),
-        "not_a_number": made("gelu", float("nan")),
-        "unknown_step": made("swin", 1.0),
-        "unknown_size": made("gelu", 1.0, size="xxl"),
-        "other": made("stage_ratio", 10.0, 9, config={"seed": 9, "model": {"act": "other"}}),
-        "twice": made("stage_ratio", 10.0, 0),
-    }
-    reasons = {
-        "broken": "not a record (Invalid JSON: EOF",
-        "binary": "not a record (Invalid JSON: expected value",
-        "alien": "not a record (colour Unexpected keyword argument)",
-        "short": "not a record (size Field required, top5 Field required)",
-        "empty": "not a record (step Field required, variant Field required, protocol Field required and 17 more)",
-        "directory": "not a record ([Errno 21] Is a directory",
-        "failed": "failed",
-        "unscored": "done, with a top-1 of None",
-        "not_a_number": "done, with a top-1 of nan",
-        "unknown_step": "there is no step 'swin' here; is it from another version?",
-        "unknown_size": "there is no size 'xxl' here; is it from another version?",
-        "other": "another configuration by the name of stage_ratio",
-        "twice": f"stage_ratio with seed 0 a second time; the first is {folder / '6'}",
-    }
-    for name in reasons:
-        (folder / name).mkdir()
-    for name, text in texts.items():
-        (folder / name / "record.json").write_text(text)
-    for name, one in records.items():
-        record.write(folder / name, one)
-    (folder / "directory/record.json").mkdir()
-    found = table.collect(runs)
-    assert len(found.records) == COUNT
-    said = {Path(line.split(":")[0]).parent.name: line.split(": ", 1)[1] for line in found.left_out}
-    assert said.keys() == reasons.keys()
-    for name, reason in reasons.items():
-        assert said[name].startswith(reason)
-    result = run_script("scripts/table.py", runs)
-    assert result.returncode == 0
-    assert len([line for line in result.stderr.splitlines() if line.startswith("left out: ")]) == len(reasons)
-
-
-def test_no_record_is_one_line_and_status_2(tmp_path):
-    for arguments in ([tmp_path], [tmp_path, "--protocol", "imagenet"]):
-        result = run_script("scripts/table.py", *arguments)
-        assert result.returncode == 2
-        assert result.stderr.startswith("table.py: error: there is no finished record")
-        assert len(result.stderr.splitlines()) == 1
-
-
-def test_freeze_copies_evidence_without_weights_and_adds_to_a_study(runs, tmp_path):
-    def freeze(*arguments: object):
-        return run(ROOT / "scripts/freeze.py", *arguments, "--runs", runs, cwd=tmp_path)
-
-    result = freeze("mine", "--protocol", "cifar10_micro")
-    assert result.stdout.strip() == "results/studies/mine/table.md"
-    study = tmp_path / "results/studies/mine"
-    files = sorted(path.name for path in study.rglob("*.*") if path.parent.name != "figures")
-    assert files == ["metrics.jsonl", "record.json", "table.csv", "table.md"]
-    assert [path.name for path in sorted((study / "figures").iterdir())] == [
-        "cifar10_micro-micro-curves.png",
-        "cifar10_micro-micro-curves.svg",
-    ]
-    assert "skipped: cifar10_micro, size micro: no roadmap: fewer than two steps" in result.stderr
-    assert "60.00" in (study / "table.md").read_text()
-    assert freeze("mine").returncode == 0
-    assert len(list(study.rglob("record.json"))) == COUNT
-    assert formats.markdown(rows_of(runs)) in (study / "table.md").read_text()
-    assert (study / "figures/digits-micro-roadmap.svg").is_file()
-    (study / "table.md").unlink()
-    again = run(ROOT / "scripts/freeze.py", "mine", "--runs", study, cwd=tmp_path)
-    assert (again.returncode, again.stdout.strip()) == (0, "results/studies/mine/table.md")
-    assert formats.markdown(rows_of(runs)) in (study / "table.md").read_text()
-    for name in ("../elsewhere", "a/b", ""):
-        assert freeze(name).returncode == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["results", "runs"]
+def test_side_steps_of_the_user_stand_behind_their_parent_once_they_are_run(tmp_path, config_dir):
+    gains = {"kernel_size": 0, "gelu": 1, "wide": 2, "fewer_activations": 3}
+    for number, (name, gain) in enumerate(gains.items()):
+        for seed in (0, 1):
+            folder = tmp_path / f"runs/{number}-{seed}"
+            folder.mkdir(parents=True)
+            write_record(folder, make_record(name, 80.0 + gain + seed / 10, seed))
+    result = run_command("table", tmp_path / "runs", "--csv")
+    assert "there is no step 'wide' here" in result.stderr  # without --config-dir
+    result = run_command("table", tmp_path / "runs", "--config-dir", config_dir)
+    assert (result.returncode, result.stderr) == (0, "")
+    order = MAIN_PATH.copy()
+    order.insert(order.index("gelu") + 1, "wide")
+    shown = [line.split("|")[1].strip() for line in result.stdout.splitlines() if line.startswith("| ")]
+    assert shown[1 : len(order) + 1] == order  # `deep` was not run
+    add_config_dir(config_dir)
+    rows = {row.variant: row for row in build_rows(select(tmp_path / "runs").records.values())}
+    assert (rows["wide"].before, rows["fewer_activations"].before) == ("gelu", "gelu")
+    # The family of the published steps has two tests, with and without the side step.
+    assert rows["fewer_activations"].difference_holm == pytest.approx(2 * rows["fewer_activations"].difference_p)
+    assert rows["wide"].difference_holm == rows["wide"].difference_p

@@ -1,72 +1,51 @@
-"""Who imports whom: reporting needs no torch, and imports run one way."""
+"""Tables, figures and reports need no torch; the public names of the package."""
 
-import ast
+import json
 import subprocess
 import sys
-from pathlib import Path
 
-import pytest
-from helpers import ROOT
+import modernet
 
-PACKAGE = ROOT / "src/modernet"
-
-# Each module may import those in the lines above it. errors knows the specs and steps, to say what is allowed.
-ORDER = """
-spec paper stats style
-steps shapley
-errors
-blocks rng log record optim place stop lock account dashboard
-model device augment experiment table sync checkpoint progress together slurm
-costs pretrained arrays training sweep formats combinations
-files track plan tooltips conclusions attribution
-shards figures attribution_figure studies
-data report
-fit
-run
-""".strip().splitlines()
-
-
-WITHOUT_TORCH = """
-record steps table stats experiment paper errors sweep plan formats style figures dashboard sync
-shapley combinations attribution attribution_figure tooltips conclusions studies report
-"""
-
-
-@pytest.mark.parametrize("name", WITHOUT_TORCH.split())
-def test_reporting_imports_no_torch(name):
-    code = f"import sys, modernet.{name}; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-def imports(path: Path) -> set[str]:
-    """The modules of the package that a file imports."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "modernet":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("modernet."):
-            found.add(node.module.split(".")[1])
-    return found
-
-
-def test_imports_run_one_way():
-    lines = [line.split() for line in ORDER]
-    modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
-    assert {name for line in lines for name in line} == modules
-    for number, line in enumerate(lines):
-        allowed = {name for earlier in lines[:number] for name in earlier}
-        for name in line:
-            assert imports(PACKAGE / f"{name}.py") <= allowed, name
-
-
-def test_the_package_offers_what_the_readme_uses():
-    code = """
-import modernet.costs  # a module of a like name changes nothing
-from modernet import ModelConfig
-from modernet import build
-from modernet import cost
+# Runs each command of a JSON list in this interpreter, where `import torch` fails.
+RUN_WITHOUT_TORCH = """
+import importlib, json, sys
+sys.modules.update(torch=None, torchvision=None)
 from modernet import roadmap
-cost(ModelConfig())
-build(roadmap("micro")["gelu"], 10)
+assert roadmap("t")["gelu"].act == "gelu"
+for verb, *arguments in json.loads(sys.argv[1]):
+    sys.argv = [verb, *arguments]
+    importlib.import_module(f"modernet.commands.{verb}").main()
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_commands_that_train_nothing_need_no_torch(train, tmp_path):
+    training = ("+step=convnext", "recipe.epochs=1", "recipe.warmup_epochs=0", "wandb=disabled")
+    first = train(*training)
+    assert first.returncode == 0, first.stderr
+    commands = [
+        ["table", "runs"],
+        ["figures", "runs"],
+        ["report", "runs", "--out", "report.html"],
+        ["dashboard", "--dry-run"],
+        ["train", *training, "runs=runs"],  # the run is finished
+    ]
+    words = [sys.executable, "-c", RUN_WITHOUT_TORCH, json.dumps(commands)]
+    again = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    record = first.stdout.splitlines()[-1]
+    assert again.stdout.splitlines()[-1] == record.removeprefix(f"{tmp_path}/")
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_names_of_the_first_version_are_aliases():
+    from modernet import build, cost, roadmap
+
+    assert (build, cost) == (modernet.build_model, modernet.model_cost)
+    assert (modernet.ModelSpec, modernet.DataSpec, modernet.Recipe) == (
+        modernet.ModelConfig,
+        modernet.DataConfig,
+        modernet.RecipeConfig,
+    )
+    model = roadmap("micro")["gelu"]
+    parameters = sum(parameter.numel() for parameter in build(model, 10).parameters())
+    assert cost(model, num_classes=10).params == parameters

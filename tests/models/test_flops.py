@@ -1,101 +1,113 @@
-"""What every network costs, to the last parameter, as the paper's tables have it."""
+"""The cost of every network: parameters and GMACs equal the paper's, to the last digit."""
 
 import json
 import re
 import resource
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
-from helpers import ROOT, run_script
+from helpers import ROOT, run_command, run_script
 from torch.utils.flop_counter import FlopCounterMode
 
-from modernet import build
-from modernet import cost
-from modernet.analysis import paper
-from modernet import roadmap
-from modernet.models.flops import networks
+from modernet import build_model, roadmap
+from modernet.analysis.paper import paper_rows
+from modernet.models.flops import ModelCost, model_cost, table_networks
 
-ROWS = [row for size in ("t", "b") for row in paper.rows(size).values() if row.params]
+ROWS = [row for size in ("t", "b") for row in paper_rows(size).values() if row.params]
 
 
-def test_the_paper_has_36_networks():
-    """18 a size: 15 steps, the released one among them, and three more kernels."""
+@cache
+def cost_of(size: str, step: str) -> ModelCost:
+    """The cost of a network of the costs table, counted once for all tests."""
+    return model_cost(table_networks(size)[step])
+
+
+def test_table_networks_are_the_36_networks_of_the_paper():
+    """18 per size: 15 steps and three more kernel sizes."""
     assert len(ROWS) == 36
     for size in ("t", "b"):
-        assert list(networks(size)) == [row.step for row in ROWS if row.size == size]
+        assert list(table_networks(size)) == [row.step for row in ROWS if row.size == size]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.size}-{row.step}")
-def test_params_and_gmacs_are_the_papers(row):
-    counted = cost(networks(row.size)[row.step])
+def test_params_and_gmacs_equal_the_paper(row):
+    counted = cost_of(row.size, row.step)
     assert counted.params == row.params
     assert round(counted.gmacs, 3) == row.gmacs
 
 
 @pytest.mark.parametrize("step", ["resnet50", "invert_bottleneck", "convnext"])
-def test_torchs_own_counter_agrees(step):
-    spec = replace(roadmap("t")[step], stem_stride=2)
+def test_model_cost_equals_torch_flop_counter(step):
+    config = replace(roadmap("micro")[step], stem_stride=2)
+    model = build_model(config, num_classes=10).eval()
     with FlopCounterMode(display=False) as counter:
-        build(spec, num_classes=10).eval()(torch.randn(1, 3, 64, 64))
-    counted = cost(spec, image_size=64, num_classes=10)
+        model(torch.randn(1, 3, 64, 64))
+    counted = model_cost(config, image_size=64, num_classes=10)
     assert counted.gmacs == pytest.approx(counter.get_total_flops() / 2e9, rel=1e-12)
-    assert counted.params == sum(parameter.numel() for parameter in build(spec, num_classes=10).parameters())
+    assert counted.params == sum(parameter.numel() for parameter in model.parameters())
 
 
 @pytest.mark.parametrize(("step", "millions"), [("resnet50", 11.1), ("convnext", 13.4)])
-def test_activations_are_the_known_ones(step, millions):
+def test_activations_equal_published_counts(step, millions):
     """ResNet-50: 11.1 M (Radosavovic et al. 2020, Table 1)."""
-    assert round(cost(roadmap("t")[step]).activations / 1e6, 1) == millions
+    assert round(cost_of("t", step).activations / 1e6, 1) == millions
 
 
-def test_counting_takes_no_memory_for_the_weights():
-    spec = replace(roadmap("b")["convnext"], width=1024)
-    cost(roadmap("t")["gelu"])  # whatever a first call loads
+def test_model_cost_allocates_no_memory_for_the_weights():
+    config = replace(roadmap("b")["convnext"], width=1024)
+    cost_of("t", "gelu")  # loads whatever a first call loads
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    counted = cost(spec)
+    counted = model_cost(config)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     assert counted.params > 5e9
     assert grown < 0.02 * 4 * counted.params
 
 
 @pytest.mark.parametrize("size", ["t", "b", "micro"])
-def test_the_script_prints_a_row_per_network(size):
-    result = run_script("scripts/costs.py", "--size", size, "--json")
+def test_costs_command_prints_one_json_row_per_network(size):
+    result = run_command("costs", "--size", size, "--json")
     assert result.returncode == 0, result.stderr
     rows = json.loads(result.stdout)
-    assert [row["step"] for row in rows] == list(networks(size))
-    printed = paper.rows(size)
+    assert [row["step"] for row in rows] == list(table_networks(size))
+    printed = paper_rows(size)
     for row in rows:
         assert list(row) == ["step", "params", "gmacs", "paper_gmacs", "paper_top1"]
         if size == "micro":
             assert row["paper_gmacs"] is None
         else:
-            of_paper = printed[row["step"]]
-            assert (row["params"], row["gmacs"]) == (of_paper.params, of_paper.gmacs)
-            assert (row["paper_gmacs"], row["paper_top1"]) == (of_paper.gmacs_printed, of_paper.top1)
+            paper = printed[row["step"]]
+            assert (row["params"], row["gmacs"]) == (paper.params, paper.gmacs)
+            assert (row["paper_gmacs"], row["paper_top1"]) == (paper.gmacs_printed, paper.top1)
 
 
-def test_the_table_explains_the_two_cells_where_the_paper_contradicts_itself():
-    lines = run_script("scripts/costs.py", "--size", "t").stdout.splitlines()
+def test_costs_script_marks_and_explains_where_the_paper_contradicts_itself():
+    result = run_script("scripts/costs.py", "--size", "t")
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
     marked = [line.split()[1] for line in lines if line.startswith("|") and " * |" in line]
     assert marked == ["layer_norm", "separate_downsampling"]
     assert [line.split()[1] for line in lines if line.startswith("* ")] == ["layer_norm:", "separate_downsampling:"]
 
 
-def test_another_size_is_refused_with_what_is_allowed():
-    result = run_script("scripts/costs.py", "--size", "xl")
+def test_costs_command_rejects_unknown_size_and_names_allowed_ones():
+    result = run_command("costs", "--size", "xl")
     assert result.returncode == 2
     assert "xl" in result.stderr
     assert all(size in result.stderr for size in ("t", "b", "micro"))
 
 
-def test_the_readme_says_what_is_counted():
-    table = {
-        line.split("`")[1]: [cell.strip() for cell in line.split("|")[4:6]]
-        for line in (ROOT / "README.md").read_text().partition("## The roadmap")[2].partition("\n## ")[0].splitlines()
-        if re.match(r"\| `\w+` \|", line)
-    }
-    counted = {name: cost(spec) for name, spec in roadmap("t").items()}
-    assert table == {name: [f"{one.gmacs:.3f}", f"{one.params:,}"] for name, one in counted.items()}
-    assert list(table) == list(counted)
+def readme_table() -> Iterator[tuple[str, str, str]]:
+    """Step, GMACs and parameters of each row of the README's table of steps."""
+    section = (ROOT / "README.md").read_text().partition("## The roadmap")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("|")]
+    gmacs, params = rows[0].index("GMACs"), rows[0].index("parameters")
+    return ((row[0].strip("`"), row[gmacs], row[params]) for row in rows if re.fullmatch(r"`\w+`", row[0]))
+
+
+def test_readme_table_of_steps_shows_the_counted_costs():
+    costs = {name: cost_of("t", name) for name in roadmap("t")}
+    expected = [(name, f"{cost.gmacs:.3f}", f"{cost.params:,}") for name, cost in costs.items()]
+    assert list(readme_table()) == expected

@@ -1,4 +1,7 @@
-"""Both ends of the roadmap are torchvision's networks, weight for weight."""
+"""Pretrained weights: both ends of the roadmap are torchvision's networks, weight for weight."""
+
+from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
@@ -7,24 +10,27 @@ import torchvision
 from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
-from modernet import build
-from modernet import roadmap
-from modernet.models.pretrained import export, load
+from modernet import ModelConfig, build_model, roadmap
+from modernet.models.pretrained import export_pretrained, load_pretrained
 
-ENDS = {
+ENDS: dict[tuple[str, str], Callable[[], nn.Module]] = {
     ("t", "resnet50"): torchvision.models.resnet50,
     ("t", "convnext"): torchvision.models.convnext_tiny,
     ("b", "resnet200"): lambda: ResNet(Bottleneck, [3, 24, 36, 3]),
     ("b", "convnext"): torchvision.models.convnext_base,
 }
+# Size b has the same layers in greater number.
+EACH_END = pytest.mark.parametrize(
+    ("size", "step"), [pytest.param(*end, marks=pytest.mark.slow if end[0] == "b" else ()) for end in ENDS]
+)
 
 
 @torch.no_grad()
-def perturbed(model: nn.Module) -> nn.Module:
-    """Every parameter and statistic away from where it starts, so that none can be forgotten unseen."""
+def perturb(model: nn.Module) -> nn.Module:
+    """Move every parameter and statistic away from its initial value, so that a forgotten one changes the output."""
     generator = torch.Generator().manual_seed(0)
 
-    def perturb(part: str) -> None:
+    def perturb_part(part: str) -> None:
         for name, value in model.state_dict().items():
             if part in name and value.is_floating_point():
                 value.mul_(1 + 0.2 * torch.rand(value.shape, generator=generator))
@@ -33,37 +39,47 @@ def perturbed(model: nn.Module) -> nn.Module:
     for name, value in model.named_parameters():
         if name.endswith(("layer_scale", "gamma")):
             value.fill_(0.5)
-    perturb("")
+    perturb_part("")
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
     model.train()(torch.randn(4, 3, 64, 64, generator=generator))  # statistics that keep the activations small
-    perturb("running_")
+    perturb_part("running_")
     return model.eval()
 
 
-@pytest.mark.parametrize(("size", "step"), ENDS)
+@cache
+def reference_network(size: str, step: str) -> nn.Module:
+    """Torchvision's network, perturbed; built once for all tests, which do not change it."""
+    return perturb(ENDS[size, step]())
+
+
+def random_images() -> torch.Tensor:
+    return torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+@EACH_END
 @torch.no_grad()
-def test_outputs_equal_torchvisions(size, step):
-    reference = perturbed(ENDS[size, step]())
-    model = build(roadmap(size)[step]).eval()
-    load(model, reference.state_dict(), "torchvision")
-    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+def test_outputs_equal_torchvision(size, step):
+    reference = reference_network(size, step)
+    model = build_model(roadmap(size)[step]).eval()
+    load_pretrained(model, reference.state_dict(), "torchvision")
+    images = random_images()
     expected, outputs = reference(images), model(images)
-    assert expected.std() > 0.01  # alive
+    assert expected.std() > 0.01  # the activations have not died out
     assert (outputs - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-@pytest.mark.parametrize(("size", "step"), ENDS)
-def test_export_gives_torchvisions_checkpoint_back(size, step):
-    reference = perturbed(ENDS[size, step]())
-    model = build(roadmap(size)[step])
-    load(model, reference.state_dict(), "torchvision")
-    exported = export(model)
-    reference_state = reference.state_dict()
-    assert sorted(exported) == sorted(reference_state)
-    assert all(torch.equal(exported[name], value) for name, value in reference_state.items())
-    ENDS[size, step]().load_state_dict(exported)
+@EACH_END
+def test_export_returns_the_torchvision_checkpoint(size, step):
+    state = reference_network(size, step).state_dict()
+    model = build_model(roadmap(size)[step])
+    load_pretrained(model, state, "torchvision")
+    exported = export_pretrained(model)
+    assert sorted(exported) == sorted(state)
+    assert all(torch.equal(exported[name], value) for name, value in state.items())
+    with torch.device("meta"):
+        ENDS[size, step]().load_state_dict(exported)  # raises for a name or a shape that differs
 
 
 class OfficialBlock(nn.Module):
@@ -91,13 +107,14 @@ class ChannelsFirstNorm(nn.LayerNorm):
 class OfficialConvNeXt(nn.Module):
     """ConvNeXt with the parameter names of the paper's repository."""
 
-    def __init__(self, depths, widths) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        widths = [config.width * 2**i for i in range(4)]
         norms = [ChannelsFirstNorm(width, eps=1e-6) for width in widths]
         stem = nn.Sequential(nn.Conv2d(3, widths[0], 4, 4), ChannelsFirstNorm(widths[0], eps=1e-6))
         between = [nn.Sequential(norms[i], nn.Conv2d(widths[i], widths[i + 1], 2, 2)) for i in range(3)]
         self.downsample_layers = nn.ModuleList([stem, *between])
-        stages = [nn.Sequential(*[OfficialBlock(widths[i]) for _ in range(depths[i])]) for i in range(4)]
+        stages = [nn.Sequential(*[OfficialBlock(widths[i]) for _ in range(config.depths[i])]) for i in range(4)]
         self.stages = nn.ModuleList(stages)
         self.norm = nn.LayerNorm(widths[3], eps=1e-6)
         self.head = nn.Linear(widths[3], 1000)
@@ -108,56 +125,57 @@ class OfficialConvNeXt(nn.Module):
         return self.head(self.norm(x.mean([2, 3])))
 
 
-@pytest.mark.parametrize("size", ["t", "b"])
+@pytest.mark.parametrize("size", ["micro", "t", pytest.param("b", marks=pytest.mark.slow)])
 @torch.no_grad()
-def test_official_checkpoints_load_wrapped_or_not(size):
-    spec = roadmap(size)["convnext"]
-    reference = perturbed(OfficialConvNeXt(spec.depths, [spec.width * 2**i for i in range(4)]))
-    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+def test_official_checkpoint_loads_wrapped_or_not(size):
+    config = roadmap(size)["convnext"]
+    reference = perturb(OfficialConvNeXt(config))
+    images = random_images()
     expected = reference(images)
     for checkpoint in (reference.state_dict(), {"model": reference.state_dict()}):
-        model = build(spec).eval()
-        load(model, checkpoint, "official")
+        model = build_model(config).eval()
+        load_pretrained(model, checkpoint, "official")
         assert (model(images) - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-def test_the_authors_resnet_goes_by_torchvisions_names():
-    reference = torchvision.models.resnet50()
-    model = build(roadmap("t")["resnet50"])
-    load(model, reference.state_dict(), "official")
-    assert torch.equal(model.classifier.weight, reference.fc.weight)
+def test_official_resnet_checkpoint_has_torchvision_names():
+    reference = reference_network("t", "resnet50").state_dict()
+    model = build_model(roadmap("t")["resnet50"])
+    load_pretrained(model, reference, "official")
+    assert torch.equal(model.classifier.weight, reference["fc.weight"])
 
 
-def test_a_checkpoint_that_does_not_fit_names_the_first_keys_and_changes_nothing():
-    model = build(roadmap("t")["convnext"])
+def test_checkpoint_of_another_network_is_rejected_with_names_and_copies_nothing():
+    model = build_model(roadmap("micro")["convnext"])
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    checkpoint = export(model)
+    checkpoint = export_pretrained(model)
     del checkpoint["features.0.0.weight"]
     checkpoint["features.9.weight"] = torch.ones(1)
     checkpoint["classifier.2.bias"] = torch.ones(10)
     with pytest.raises(ValueError, match="does not fit") as caught:
-        load(model, checkpoint, "torchvision")
+        load_pretrained(model, checkpoint, "torchvision")
     message = str(caught.value)
     assert "missing: features.0.0.weight;" in message
     assert "unknown: features.9.weight;" in message
     assert "of another shape: classifier.2.bias (10,) instead of (1000,)" in message
     with pytest.raises(ValueError, match=r"missing: conv1.weight, bn1.weight, .* and \d+ more"):
-        load(build(roadmap("t")["resnet50"]), checkpoint, "torchvision")
+        load_pretrained(build_model(roadmap("micro")["resnet50"]), checkpoint, "torchvision")
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
-def test_an_old_checkpoint_without_batch_counters_loads():
-    reference = torchvision.models.resnet50().state_dict()
+def test_old_checkpoint_without_num_batches_tracked_loads():
+    reference = reference_network("t", "resnet50").state_dict()
     old = {name: value for name, value in reference.items() if not name.endswith("num_batches_tracked")}
-    load(build(roadmap("t")["resnet50"]), old, "torchvision")
+    assert len(old) < len(reference)
+    load_pretrained(build_model(roadmap("t")["resnet50"]), old, "torchvision")
 
 
 @pytest.mark.parametrize("step", ["gelu", "separate_downsampling"])
-def test_a_network_between_the_ends_has_no_checkpoint(step):
+def test_intermediate_step_has_no_pretrained_weights(step):
     with pytest.raises(ValueError, match="only the two ends"):
-        load(build(roadmap("t")[step]), {}, "torchvision")
+        load_pretrained(build_model(roadmap("micro")[step]), {}, "torchvision")
 
 
-def test_another_source_is_refused():
+def test_unknown_source_is_rejected():
     with pytest.raises(ValueError, match="source must be one of torchvision, official, got 'timm'"):
-        load(build(roadmap("t")["convnext"]), {}, "timm")
+        load_pretrained(build_model(roadmap("micro")["convnext"]), {}, "timm")

@@ -7,7 +7,7 @@ import hydra
 import pytest
 from helpers import ROOT, run_script
 from hydra import initialize_config_dir
-from test_table import made
+from records import make_record as made
 
 from modernet.sweeps import estimate as plan
 from modernet import record

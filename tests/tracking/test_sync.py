@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from helpers import ROOT, data_config, recipe_config, run_script
-from test_table import made
+from records import make_record as made
 from wandb_server import Server
 
 from modernet import record

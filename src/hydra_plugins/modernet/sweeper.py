@@ -1,21 +1,20 @@
-"""What `python train.py -m` does, as Hydra loads it: configs/hydra/sweeper/study.yaml names the class."""
-
-from typing import Any
+"""Hydra's entry to modernet's sweeps; configs/hydra/sweeper/study.yaml names the class."""
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
 
 class StudySweeper(BasicSweeper):
-    """Hydra's basic sweeper, but every run is checked before the first starts, and what is done is found."""
+    """Hydra's basic sweeper, except that it validates every run before the first one starts and skips finished runs."""
 
-    def sweep(self, arguments: list[str]) -> Any:
-        from modernet import sweep  # not where Hydra only looks which plugins there are
+    def sweep(self, arguments: list[str]) -> None:
+        """Run the combinations of these overrides and `hydra.sweeper.params`. Raises RunFailed or UserError."""
+        from modernet.sweeps import jobs, sweep  # Hydra imports this file only to see which plugins there are
 
         assert self.launcher is not None
         assert self.config is not None
-        launcher = self.launcher
-        sweep.run(
-            sweep.expand(arguments),
-            lambda jobs: launcher.launch(jobs, initial_job_idx=0),
-            self.config.hydra.launcher,
+        launcher, config = self.launcher, self.config.hydra
+        sweep.run_sweep(
+            jobs.expand(arguments, config.sweeper.params),
+            lambda overrides: launcher.launch(overrides, initial_job_idx=0),
+            config.launcher,
         )

@@ -1,72 +1,97 @@
-"""Rows of results -> markdown, CSV, JSON or LaTeX, with what has to be said of the numbers."""
+"""Rows of the results table as markdown, CSV, JSON, LaTeX or a DataFrame, with notes on the columns."""
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
-from modernet.analysis.table import Row, groups
+from modernet.analysis.table import Row, group_rows
+from modernet.record import Metric, declared_metrics
 
 if TYPE_CHECKING:
     import pandas as pd
 
-RESULTS = ["variant", "n", "top-1 (%)", "95 % interval", "GMACs", "parameters", "images/s"]
-DIFFERENCES = ["variant", "to the step before", "p", "to the start", "p", "paper", "paper, to the step before", "sign"]
-Cells = tuple[str, list[str], list[list[str]]]  # title, headers and body of one table
+RESULTS = ["variant", "n", "top-1 (%)", "95 % confidence interval", "GMACs", "parameters", "images/s"]
+DIFFERENCES = [
+    "variant",
+    "vs previous step",
+    "p (Holm)",
+    "vs start",
+    "p (Holm)",
+    "paper (%)",
+    "paper vs previous step",
+    "sign",
+]
+SHOWN_SEEDS = 1_000  # larger numbers of seeds are shown as > 1,000
 
-SHOWN_SEEDS = 1_000
+
+class Cells(NamedTuple):
+    """One table as text."""
+
+    title: str
+    headers: list[str]
+    body: list[list[str]]
 
 
-def bounds(low: float | None, high: float | None, sign: str = "") -> str:
-    """An interval; empty where there is none."""
+def format_interval(low: float | None, high: float | None, sign: str = "") -> str:
+    """`[low, high]`; empty without an interval. `sign` is "+" for differences."""
     return f"[{low:{sign}.2f}, {high:{sign}.2f}]" if low is not None else ""
 
 
-def accuracy(row: Row) -> str:
-    """Mean ± std; of a single run its accuracy alone."""
-    return "not run" if row.top1 is None else f"{row.top1:.2f}" + (f" ± {row.top1_std:.2f}" if row.n > 1 else "")
+def format_accuracy(row: Row) -> str:
+    """Mean ± std in percent; the accuracy alone for a single run."""
+    if row.top1 is None:
+        return "not run"
+    return f"{row.top1:.2f}" + (f" ± {row.top1_std:.2f}" if row.n > 1 else "")
 
 
-def _result(row: Row) -> list[str]:
-    costs = [f"{row.gmacs:.4f}", f"{row.params:,}", f"{row.images_per_second:,.0f}"] if row.n else ["", "", ""]
-    return [row.name, str(row.n), accuracy(row), bounds(row.top1_low, row.top1_high), *costs]
+def format_difference(gap: float | None, low: float | None, high: float | None) -> str:
+    """A difference in percentage points, with its confidence interval where there is one."""
+    return "" if gap is None else f"{gap:+.2f} {format_interval(low, high, '+')}".strip()
 
 
-def change(gap: float | None, low: float | None, high: float | None) -> str:
-    """A difference, and its interval where there is one."""
-    return "" if gap is None else f"{gap:+.2f} {bounds(low, high, '+')}".strip()
+def format_p_value(p: float | None) -> str:
+    """Three decimals; empty without a test."""
+    if p is None:
+        return ""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def p_value(p: float | None) -> str:
-    return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+def _result_cells(row: Row, metrics: list[Metric]) -> list[str]:
+    cost = [f"{row.gmacs:.4f}", f"{row.params:,}", f"{row.images_per_second:,.0f}"] if row.n else ["", "", ""]
+    measured = [metric.format_value(row.metrics.get(metric.name)) for metric in metrics]
+    return [row.name, str(row.n), format_accuracy(row), format_interval(row.top1_low, row.top1_high), *cost, *measured]
 
 
-def _difference(row: Row) -> list[str]:
+def _difference_cells(row: Row) -> list[str]:
     return [
         row.name,
-        change(row.difference, row.difference_low, row.difference_high),
-        p_value(row.difference_holm),
-        change(row.start_difference, row.start_difference_low, row.start_difference_high),
-        p_value(row.start_difference_holm),
+        format_difference(row.difference, row.difference_low, row.difference_high),
+        format_p_value(row.difference_holm),
+        format_difference(row.start_difference, row.start_difference_low, row.start_difference_high),
+        format_p_value(row.start_difference_holm),
         "" if row.paper_top1 is None else f"{row.paper_top1:.2f}",
-        change(row.paper_difference, row.paper_difference_low, row.paper_difference_high),
+        format_difference(row.paper_difference, row.paper_difference_low, row.paper_difference_high),
         row.sign or "",
     ]
 
 
 def _tables(rows: list[Row]) -> list[Cells]:
-    """Of one group: what came out, and what differs where there is something to compare."""
-    compared = [row for row in rows if row.n]
-    tables = [("accuracy and cost", RESULTS, [_result(row) for row in rows])]
-    if any(row.difference is not None or row.start_difference is not None for row in compared):
-        tables += [("differences", DIFFERENCES, [_difference(row) for row in compared])]
+    """The tables of one group: results, and differences where there is something to compare."""
+    metrics = declared_metrics(rows)
+    headers = [*RESULTS, *(metric.heading for metric in metrics)]
+    tables = [Cells("accuracy and cost", headers, [_result_cells(row, metrics) for row in rows])]
+    run = [row for row in rows if row.n]
+    if any(row.difference is not None or row.start_difference is not None for row in run):
+        tables.append(Cells("differences", DIFFERENCES, [_difference_cells(row) for row in run]))
     return tables
 
 
-def seeds(rows: list[Row]) -> str:
-    """Of one group: how many seeds would tell neighbours apart; empty where no pair has a spread."""
+def seeds_needed_note(rows: list[Row]) -> str:
+    """The seeds that would separate each variant of a group from its previous step; empty where no pair has a std."""
     needed = [
         f"{row.name} {row.seeds_needed if row.seeds_needed <= SHOWN_SEEDS else f'> {SHOWN_SEEDS:,}'}"
         for row in rows
@@ -75,81 +100,94 @@ def seeds(rows: list[Row]) -> str:
     if not needed:
         return ""
     return (
-        "Seeds of each that would tell a variant from the step before it (power 0.8, two-sided alpha 0.05, "
+        "Seeds per network needed to detect the difference to the previous step (power 0.8, two-sided alpha 0.05, "
         f"if difference and pooled std are as observed here): {', '.join(needed)}."
     )
 
 
-def notes(table: list[Row]) -> list[str]:
-    """What the columns of these rows mean, a paragraph each."""
-    borrowed = sorted({(row.size, row.paper_size) for row in table if row.paper_size not in (None, row.size)})
-    stand_in = "".join(f"; size {size} is not in the paper: those of {paper}" for size, paper in borrowed)
+def notes(rows: list[Row]) -> list[str]:
+    """The meaning of the columns of these rows, a paragraph each."""
+    borrowed = sorted({(row.size, row.paper_size) for row in rows if row.paper_size not in (None, row.size)})
+    stand_in = "".join(f"; size {size} is not in the paper: values of size {paper}" for size, paper in borrowed)
+    measured = "".join(f" {metric.title}: {metric.description}." for metric in declared_metrics(rows))
     return [
-        "top-1: percent of the evaluated images after the last epoch, mean ± std over n seeds, and the 95 % interval "
-        "of the mean (Student's t). GMACs: convolutions and linear layers, one image. images/s: trained, median over "
-        "runs; compare them on one device only.",
-        "Differences are in points, with Welch's 95 % intervals: to the step before (of a variant: to its step) and "
-        "to the start of the roadmap. p is Welch's, two-sided, corrected by Holm in families: the steps' differences "
-        "to the step before, the steps' to the start, and the same two of the variants. No interval: a single seed, "
-        "or seeds that all gave the same.",
-        f"paper: top-1 on ImageNet-1K (Liu et al. 2022, Tables 10 and 11{stand_in}); intervals from the std and n "
-        "printed there. sign: does our difference to the step before have the paper's sign? unclear: the interval of "
-        "either includes zero (each taken by itself, uncorrected), or ours is missing.",
+        "top-1: percent of the evaluated images after the last epoch, mean ± std over n seeds, with the 95 % "
+        "confidence interval of the mean (Student's t). GMACs: convolutions and linear layers, one image. images/s: "
+        f"training speed, median over runs; comparable only on the same device.{measured}",
+        "Differences are in percentage points, with Welch's 95 % confidence intervals: to the previous step (of a "
+        "variant: to its step) and to the start of the roadmap. p (Holm): Welch's two-sided p-value, corrected by "
+        "Holm's method in four families: the published steps' differences to the previous step, the same to the "
+        "start, and both again for variants and other steps. There is no confidence interval for a single seed, or "
+        "where all seeds gave the same result.",
+        f"paper: top-1 on ImageNet-1K (Liu et al. 2022, Tables 10 and 11{stand_in}); confidence intervals follow from "
+        "the std and n printed there. sign: whether our difference to the previous step has the paper's sign; unclear "
+        "where either confidence interval (each uncorrected) includes zero, or ours is missing.",
     ]
 
 
-def _tabular(headers: list[str], body: list[list[str]], style: str) -> str:
-    columns = ("left", *["right"] * (len(headers) - 1))
-    return tabulate(body, headers, style, disable_numparse=True, colalign=columns)
+def _tabulate(table: Cells, style: str) -> str:
+    columns = ("left", *["right"] * (len(table.headers) - 1))
+    return tabulate(table.body, table.headers, style, disable_numparse=True, colalign=columns)
 
 
-def _escaped(text: str) -> str:
-    """For markdown: text of a record ends no cell and begins no HTML."""
+def _escape_markdown(text: str) -> str:
+    """Text of a record must neither end a cell nor begin HTML."""
     return re.sub(r"(\||<(?=[a-zA-Z/!]))", r"\\\1", text)
 
 
-def markdown(table: list[Row]) -> str:
-    """A heading and tables per group, how many seeds would do, and what the columns mean."""
+def to_markdown(rows: list[Row]) -> str:
+    """Per group a heading, its tables and the seeds needed; then the notes."""
     text = []
-    for group, rows in groups(table).items():
-        text += [f"**{_escaped(str(group))}**"]
-        text += [
-            _tabular(headers, [list(map(_escaped, row)) for row in body], "github")
-            for _, headers, body in _tables(rows)
-        ]
-        text += [_escaped(seeds(rows))]
-    return "\n\n".join(filter(None, [*text, *notes(table)]))
+    for group, members in group_rows(rows).items():
+        text.append(f"**{_escape_markdown(str(group))}**")
+        for table in _tables(members):
+            body = [[_escape_markdown(cell) for cell in cells] for cells in table.body]
+            text.append(_tabulate(table._replace(body=body), "github"))
+        text.append(_escape_markdown(seeds_needed_note(members)))
+    return "\n\n".join(filter(None, [*text, *notes(rows)]))
 
 
-def _tex(text: str) -> str:
+def _escape_latex(text: str) -> str:
     return "".join(LATEX_ESCAPE_RULES.get(letter, letter) for letter in text)
 
 
-def to_latex(table: list[Row]) -> str:
+def to_latex(rows: list[Row]) -> str:
     """Tables with booktabs' rules, for \\input: one or two floats per group, then the notes."""
     text = ["% \\usepackage{booktabs}"]
-    for group, rows in groups(table).items():
-        for title, headers, body in _tables(rows):
-            tabular = _tabular(headers, body, "latex_booktabs")  # which escapes its cells
-            caption = f"\\caption{{{_tex(f'{group}: {title}')}}}"
-            text += ["\n".join([r"\begin{table}", r"\centering", caption, tabular, r"\end{table}"])]
-        text += [_tex(seeds(rows))]
-    plain = "\n\n".join(filter(None, [*text, *map(_tex, notes(table))]))
-    return re.sub(r"(?<![\w-])-(?=\d)", "$-$", plain.replace("±", r"$\pm$"))  # a minus rather than a hyphen
+    for group, members in group_rows(rows).items():
+        for table in _tables(members):
+            tabular = _tabulate(table, "latex_booktabs")  # escapes its cells
+            caption = f"\\caption{{{_escape_latex(f'{group}: {table.title}')}}}"
+            text.append("\n".join([r"\begin{table}", r"\centering", caption, tabular, r"\end{table}"]))
+        text.append(_escape_latex(seeds_needed_note(members)))
+    plain = "\n\n".join(filter(None, [*text, *map(_escape_latex, notes(rows))]))
+    return re.sub(r"(?<![\w-])-(?=\d)", "$-$", plain.replace("±", r"$\pm$"))  # a minus sign instead of a hyphen
 
 
-def frame(table: list[Row]) -> "pd.DataFrame":
-    """A line per row; what is not known is NA."""
+def to_dicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """The fields of each row, followed by a key for each declared metric that any row has; None where unknown."""
+    rows = list(rows)
+    names = [metric.name for metric in declared_metrics(rows)]
+    result = []
+    for row in rows:
+        values = asdict(row)
+        measured = values.pop("metrics")
+        result.append(values | {name: measured.get(name) for name in names})
+    return result
+
+
+def to_frame(rows: Iterable[Row]) -> "pd.DataFrame":
+    """`to_dicts` as a DataFrame; NA where unknown."""
     import pandas as pd  # takes a third of a second, which the other formats save
 
-    return pd.DataFrame(table).astype({"params": "Int64", "seeds_needed": "Int64"})
+    return pd.DataFrame(to_dicts(rows)).astype({"params": "Int64", "seeds_needed": "Int64"})
 
 
-def to_csv(table: list[Row]) -> str:
-    """A line per row; what is not known is empty."""
-    return frame(table).to_csv(index=False, float_format="%.10g")
+def to_csv(rows: list[Row]) -> str:
+    """`to_dicts` as CSV; empty where unknown."""
+    return to_frame(rows).to_csv(index=False, float_format="%.10g")
 
 
-def to_json(table: list[Row]) -> str:
-    """A list of rows; what is not known is null."""
-    return json.dumps([asdict(row) for row in table], indent=1)
+def to_json(rows: list[Row]) -> str:
+    """`to_dicts` as JSON; null where unknown."""
+    return json.dumps(to_dicts(rows), indent=1)

@@ -1,179 +1,187 @@
-"""Combinations of the roadmap's steps: which a study of them needs, and which of their runs are done."""
+"""The combinations of steps that an attribution needs, within a budget, and which of their runs are finished."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from math import inf
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
-from modernet import record
-from modernet.errors import UserError
-from modernet.config.experiment import Experiment, digest, undone
-from modernet.record import Record
 from modernet.attribution.shapley import Coalition, Pair, prefixes
+from modernet.config.experiment import Experiment, ablate
+from modernet.config.identity import identity, network_hash
+from modernet.config.roadmap import network_steps
 from modernet.config.schema import ModelConfig
-from modernet.config.roadmap import changing
-
-END = "convnext"
+from modernet.errors import UserError
+from modernet.record import Record, load_records
 
 
 @dataclass(frozen=True)
-class Study:
-    """The steps that change the network as players; data and recipe are those of `end`, for every coalition."""
+class AttributionDesign:
+    """A game whose players are the steps that change the network on the way to `step`.
 
-    end: Experiment  # of any seed
+    Every coalition is trained with the data and the recipe of `end`.
+    """
+
+    end: Experiment  # with all steps; its seed is ignored
+    step: str  # the last of the steps
     seeds: tuple[int, ...]
 
     @cached_property
     def players(self) -> tuple[str, ...]:
-        return tuple(changing(END, self.end.size))
+        """The steps in roadmap order."""
+        return tuple(network_steps(self.step, self.end.size))
 
     @cached_property
-    def everyone(self) -> Coalition:
+    def all_steps(self) -> Coalition:
+        """The coalition of all players."""
         return frozenset(self.players)
 
     def network(self, coalition: Coalition) -> ModelConfig:
-        """The start with the changes of these steps, made in roadmap order."""
-        return undone(self.end.model, END, self.end.size, [name for name in self.players if name not in coalition])
+        """The start with the changes of these steps, applied in roadmap order."""
+        removed = [name for name in self.players if name not in coalition]
+        return ablate(self.end.model, self.step, self.end.size, removed)
 
     def runs(self, network: ModelConfig) -> list[Experiment]:
-        """One a seed."""
+        """The runs of a network, one per seed."""
         return [replace(self.end, model=network, seed=seed) for seed in self.seeds]
 
-    def shown(self, coalition: Coalition) -> str:
-        """In words, by what it has or by what it lacks."""
-        inside = [name for name in self.players if name in coalition]
-        outside = [name for name in self.players if name not in coalition]
-        if len(inside) <= len(outside):
-            return f"start with {', '.join(inside)}" if inside else "start"
-        return f"end without {', '.join(outside)}" if outside else "end"
+    def describe(self, coalition: Coalition) -> str:
+        """The shorter of `start with a, b` and `end without c`."""
+        included = [name for name in self.players if name in coalition]
+        removed = [name for name in self.players if name not in coalition]
+        if len(included) <= len(removed):
+            return f"start with {', '.join(included)}" if included else "start"
+        return f"end without {', '.join(removed)}" if removed else "end"
 
 
 @dataclass(frozen=True)
-class Found:
-    """Finished runs by the hash of their science, the paths of failed ones, and a line for each that was left out."""
+class LoadedRuns:
+    """The runs of a folder by their hash, and a line for each record that cannot be used."""
 
     done: dict[str, Record]
     failed: dict[str, Path]
-    left_out: list[str]
+    excluded: list[str]
 
 
-def find(folder: Path) -> Found:
+def load_runs(folder: Path) -> LoadedRuns:
     """Read every record below a folder."""
-    found = Found({}, {}, [])
-    for path in record.paths(folder):
-        try:
-            one = record.read(path)
-        except ValueError as error:
-            found.left_out.append(f"{path}: not a record ({str(error).splitlines()[0]})")
-            continue
-        name = digest(one.config)
-        if one.status == "failed":
-            found.failed[name] = path
-        elif one.top1 is None:
-            found.left_out.append(f"{path}: has no top-1")
-        elif name in found.done:
-            found.left_out.append(f"{path}: {one.variant} with seed {one.seed} a second time")
+    loaded = load_records(folder)
+    runs = LoadedRuns({}, {}, list(loaded.rejected))
+    for path, record in loaded.records.items():
+        if record.status == "failed":
+            runs.failed[record.hash] = path
+        elif record.top1 is None:
+            runs.excluded.append(f"{path}: has no top-1")
+        elif record.hash in runs.done:
+            runs.excluded.append(f"{path}: {record.variant} with seed {record.seed} a second time")
         else:
-            found.done[name] = one
-    return found
+            runs.done[record.hash] = record
+    return runs
 
 
-def seconds_per_run(
+def _setting(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What all networks of a design have in common."""
+    return {name: value for name, value in identity(config).items() if name in ("recipe", "data", "data_fingerprint")}
+
+
+def build_time_model(
     records: Iterable[Record], end: Experiment, gmacs: Callable[[ModelConfig], float]
 ) -> Callable[[ModelConfig], float]:
-    """How long a network trains, from records of the same data and recipe: its own mean, or by its GMACs that of all.
+    """A function that estimates the training seconds of a network, from records of the same data and recipe.
 
-    Raises UserError where there is none.
+    A measured network takes its own mean; others are estimated in proportion to their GMACs. Raises UserError where
+    there is no such record.
     """
-    alike = [one for one in records if all(one.config.get(part) == end.config[part] for part in ("recipe", "data"))]
-    if not alike:
+    same_setting = [record for record in records if _setting(record.config) == _setting(end.config)]
+    if not same_setting:
         raise UserError(
-            f"no finished run of {end.protocol} with this recipe tells how long one takes; "
-            "finish one, or give the budget as --runs, which does not need it"
+            f"no run of {end.protocol} with this recipe is finished, so the time of a run is unknown; "
+            "finish one, or give the budget as --runs"
         )
     measured = defaultdict(list)
-    for one in alike:
-        measured[digest(one.config["model"])].append(one.train_seconds)
-    rate = sum(one.train_seconds for one in alike) / sum(one.gmacs for one in alike)
+    for record in same_setting:
+        measured[network_hash(record.config["model"])].append(record.train_seconds)
+    total_seconds = sum(record.train_seconds for record in same_setting)
+    seconds_per_gmac = total_seconds / sum(record.gmacs for record in same_setting)
 
-    def seconds(network: ModelConfig) -> float:
-        own = measured.get(digest(replace(end, model=network).config["model"]))
-        return mean(own) if own else rate * gmacs(network)
+    def estimate_seconds(network: ModelConfig) -> float:
+        own = measured.get(network_hash(network))
+        return mean(own) if own else seconds_per_gmac * gmacs(network)
 
-    return seconds
+    return estimate_seconds
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a plan may take in all, done or not, and what the runs of a network take of it."""
+    """A limit on all runs of a plan, finished or not, and what the runs of one network use of it."""
 
     limit: float = inf
     unit: str = ""
-    price: Callable[[ModelConfig], float] = lambda network: 0.0
+    cost: Callable[[ModelConfig], float] = lambda network: 0.0
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What path, leave-one-out, add-one-in and some pairs of orders need, in this order."""
+class AttributionPlan:
+    """The networks of the path, leave-one-out and add-one-in, then those of some pairs of orders."""
 
-    study: Study
+    design: AttributionDesign
     pairs: list[Pair]
     networks: dict[Coalition, ModelConfig]
     spent: float  # of the budget
-    beyond: float | None  # what the pair takes that the budget does not allow; None where all are in
+    next_cost: float | None  # of the first pair that exceeds the budget; None where all fit
 
     @cached_property
     def distinct(self) -> dict[ModelConfig, Coalition]:
-        """Each network once, with its first coalition: they share their runs where a step changes nothing."""
+        """Each network once, with its first coalition. A step that changes nothing gives two coalitions one network."""
         first: dict[ModelConfig, Coalition] = {}
         for coalition, network in self.networks.items():
             first.setdefault(network, coalition)
         return first
 
-    def missing(self, found: Found) -> dict[Coalition, list[Experiment]]:
-        """The runs that are not done."""
-        left = {
-            coalition: [run for run in self.study.runs(network) if run.hash not in found.done]
+    def missing(self, runs: LoadedRuns) -> dict[Coalition, list[Experiment]]:
+        """The runs that are not finished."""
+        missing = {
+            coalition: [run for run in self.design.runs(network) if run.hash not in runs.done]
             for network, coalition in self.distinct.items()
         }
-        return {coalition: runs for coalition, runs in left.items() if runs}
+        return {coalition: experiments for coalition, experiments in missing.items() if experiments}
 
-    def complete(self, found: Found) -> dict[ModelConfig, list[Record]]:
-        """The records of the networks that are done with every seed."""
-        hashes = {network: [run.hash for run in self.study.runs(network)] for network in self.distinct}
+    def complete(self, runs: LoadedRuns) -> dict[ModelConfig, list[Record]]:
+        """The records of the networks that are finished with every seed."""
+        hashes = {network: [run.hash for run in self.design.runs(network)] for network in self.distinct}
         return {
-            network: [found.done[name] for name in names]
-            for network, names in hashes.items()
-            if found.done.keys() >= set(names)
+            network: [runs.done[run_hash] for run_hash in of_network]
+            for network, of_network in hashes.items()
+            if runs.done.keys() >= set(of_network)
         }
 
 
-def plan(study: Study, pairs: Iterable[Pair], budget: Budget, found: Found) -> Plan:
-    """Pair by pair until the budget does not allow the next; one that is done already is taken anyway.
+def build_plan(design: AttributionDesign, pairs: Iterable[Pair], budget: Budget, runs: LoadedRuns) -> AttributionPlan:
+    """Add pair after pair until the next one exceeds the budget; a pair whose runs are all finished is always added.
 
-    Raises UserError where it does not even allow path, leave-one-out and add-one-in.
+    Raises UserError where the path, leave-one-out and add-one-in alone exceed the budget.
     """
-    alone = [frozenset({player}) for player in study.players]
-    base = [*prefixes(study.players), *(study.everyone - one for one in alone), *alone]
+    single = [frozenset({player}) for player in design.players]
+    base = [*prefixes(design.players), *(design.all_steps - one for one in single), *single]
     blocks = chain([(None, base)], ((pair, [*prefixes(pair[0]), *prefixes(pair[1])]) for pair in pairs))
     networks: dict[Coalition, ModelConfig] = {}
-    taken: list[Pair] = []
+    added: list[Pair] = []
     spent = 0.0
     for pair, coalitions in blocks:
-        more = {coalition: study.network(coalition) for coalition in coalitions if coalition not in networks}
-        new = set(more.values()) - set(networks.values())
-        price = sum(map(budget.price, new))
-        done = all(run.hash in found.done for network in new for run in study.runs(network))
-        if spent + price > budget.limit and not done:
+        block = {coalition: design.network(coalition) for coalition in coalitions if coalition not in networks}
+        new_networks = set(block.values()) - set(networks.values())
+        cost = sum(map(budget.cost, new_networks))
+        is_finished = all(run.hash in runs.done for network in new_networks for run in design.runs(network))
+        if spent + cost > budget.limit and not is_finished:
             if pair is None:
-                needs = f"path, leave-one-out and add-one-in alone take {price:.4g} {budget.unit}"
-                raise UserError(f"{needs}, more than the {budget.limit:.4g} allowed")
-            return Plan(study, taken, networks, spent, price)
-        networks |= more
-        spent += price
-        taken += [pair] if pair else []
-    return Plan(study, taken, networks, spent, None)
+                needs = f"the path, leave-one-out and add-one-in alone take {cost:.4g} {budget.unit}"
+                raise UserError(f"{needs}, which exceeds the budget of {budget.limit:.4g}")
+            return AttributionPlan(design, added, networks, spent, cost)
+        networks |= block
+        spent += cost
+        added += [pair] if pair else []
+    return AttributionPlan(design, added, networks, spent, None)

@@ -9,17 +9,20 @@ python train.py --help                                # the steps, the groups an
 Rerun the same command to resume an interrupted run; finished runs are skipped.
 """
 
+import argparse
+import sys
 from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from modernet.cli import exit_on_error, raise_for_sweep
+from modernet.config import help as config_help
+from modernet.config import studies
 from modernet.config.experiment import build_execution, build_experiment
-from modernet.config.roadmap import steps_help
-from modernet.config.search_path import CONFIGS
+from modernet.config.search_path import CONFIGS, add_config_dir
 from modernet.data.fingerprint import resolve_data
 from modernet.errors import RunFailed
 from modernet.record import RECORD_FILE, find_result
@@ -27,7 +30,8 @@ from modernet.runtime.distributed import distributed_env
 from modernet.runtime.signals import catch_signals
 from modernet.sweeps.slurm import requeue_on_warning
 
-OmegaConf.register_new_resolver("roadmap_help", steps_help, replace=True)
+config_help.register()
+studies.register()
 
 
 @hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")
@@ -50,4 +54,18 @@ def train(config: DictConfig) -> None:
 
 def main() -> None:
     with exit_on_error():
+        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        parser.add_argument("--config-dir", "-cd")
+        known, rest = parser.parse_known_args()
+        if known.config_dir:  # the plugin in hydra_plugins/modernet puts it on Hydra's search path
+            add_config_dir(known.config_dir)
+            sys.argv[1:] = rest
+        flags = [word for word in rest if word.startswith("-")]
+        if not flags and any(word.startswith("+study=") for word in rest):
+            # The study sets hydra.mode too, but Hydra reads that first, and ignores the mistakes that it meets.
+            sys.argv.append("--multirun")
         train()
+
+
+if __name__ == "__main__":
+    main()

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from modernet.config.identity import run_hash, to_plain
 from modernet.config.roadmap import apply_steps, network_steps, roadmap, step_option, to_dict
 from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig, SizeConfig
+from modernet.config.search_path import config_files
 from modernet.errors import UserError
 
 EXECUTION_FIELDS = [field.name for field in fields(ExecutionConfig)]
@@ -93,10 +94,15 @@ def _overrides_needed(step: str, protocol: str, size: str, sections: Sections) -
     _, recipe, data = sections
     base = _without_overrides(step, protocol, size)
     overrides = []
-    if (recipe.name, data.name) != (base[1].name, base[2].name):
-        overrides += [f"recipe={recipe.name}"] if recipe.name != base[1].name else []
-        overrides += [f"data={data.name}"] if data.name != base[2].name else []
-        base = _without_overrides(step, protocol, size, recipe.name, data.name)
+    named = (("recipe", recipe, base[1]), ("data", data, base[2]))
+    choices = {
+        group: section.name
+        for group, section, default in named
+        if section.name != default.name and section.name in config_files(group)
+    }
+    if choices:
+        overrides += [f"{group}={name}" for group, name in choices.items()]
+        base = _without_overrides(step, protocol, size, **choices)
     for prefix, before, after in zip(("", "recipe.", "data."), base, sections, strict=True):
         old, new = to_plain(asdict(before)), to_plain(asdict(after))
         overrides += [
@@ -175,7 +181,9 @@ def build_experiment(config: DictConfig) -> Experiment:
     names = to_dict(config)["ablate"]
     model, recipe, data = _to_sections(config)
     sections = ablate(model, step, size, names if isinstance(names, list) else [names]), recipe, data
-    overrides = {name: _overrides_needed(name, protocol, size, sections) for name in _nearest_steps(sections[0], step, size)}
+    overrides = {
+        name: _overrides_needed(name, protocol, size, sections) for name in _nearest_steps(sections[0], step, size)
+    }
     step = min(overrides, key=lambda name: len(overrides[name]))
     variant = "+".join([step, *overrides[step]])
     return Experiment(

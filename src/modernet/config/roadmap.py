@@ -47,7 +47,8 @@ def _all_steps(folders: tuple[Path, ...]) -> list[Step]:
     names = {step.name for step in steps}
     for step in steps:
         if step.parent is not None and step.parent not in names:
-            raise UserError(f"{step.path}: its defaults name '{step.parent}', which is no step; allowed: {_join(names)}")
+            allowed = ", ".join(sorted(names))
+            raise UserError(f"{step.path}: its defaults name '{step.parent}', which is no step; allowed: {allowed}")
     published = _path_to(END, {step.name: step for step in steps})
 
     def subtree(step: Step) -> list[Step]:
@@ -56,10 +57,6 @@ def _all_steps(folders: tuple[Path, ...]) -> list[Step]:
         return [step, *(descendant for child in children for descendant in subtree(child))]
 
     return [step for root in steps if root.parent is None for step in subtree(root)]
-
-
-def _join(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
 
 
 def _path_to(name: str | None, steps: dict[str, Step]) -> list[str]:

@@ -50,16 +50,16 @@ class ModelConfig:
 
     depths: Stages = (3, 4, 6, 3)  # blocks per stage
     width: PositiveInt = 64  # channels of the stem; the stages' widths are multiples of it
-    stem: Literal["resnet", "patchify"] = "resnet"
+    stem: Literal["resnet", "patchify"] = "resnet"  # 7x7 and max-pool, or one convolution over patches
     stem_stride: Literal[4, 2, 1] = 4  # downsampling before the first stage
     depthwise: bool = False  # the kxk convolution has one group per channel
     inverted: bool = False  # w -> 4w -> w instead of 4w -> w -> 4w
     spatial_first: bool = False  # kxk, 1x1, 1x1 instead of 1x1, kxk, 1x1
     kernel_size: Annotated[PositiveInt, AfterValidator(_check_odd)] = 3  # k of the kxk convolution
-    act: Literal["relu", "gelu"] = "relu"
+    act: Literal["relu", "gelu"] = "relu"  # activation function
     act_after: Positions = (0, 1, 2)  # convolutions followed by an activation; 2 is after the residual sum
     norm_after: Positions = (0, 1, 2)  # convolutions followed by a norm
-    norm: Literal["batch", "layer"] = "batch"
+    norm: Literal["batch", "layer"] = "batch"  # BatchNorm, or LayerNorm over the channels
     downsample: Literal["strided", "separate"] = "strided"  # in the first block of a stage, or in a layer before it
     layer_scale: NonNegativeFloat = 0.0  # initial value; 0 builds the network without Layer Scale
 
@@ -68,45 +68,45 @@ class ModelConfig:
 class SizeConfig:
     """The numbers that the steps and the modern recipe refer to. configs/size/ has the values."""
 
-    name: str = "t"
+    name: str = "t"  # of the file in configs/size/
     start: str = "resnet50"  # name of the first step in this size
     depths_before: Stages = (3, 4, 6, 3)  # blocks per stage of the start
-    depths_after: Stages = (3, 3, 9, 3)  # from stage_ratio on
-    width_before: PositiveInt = 64
-    width_between: PositiveInt = 64  # from stage_ratio on
-    width_after: PositiveInt = 96  # from increase_width on
-    drop_path_rate: Fraction = 0.1  # of the modern recipe; larger networks need more
+    depths_after: Stages = (3, 3, 9, 3)  # blocks per stage from stage_ratio on
+    width_before: PositiveInt = 64  # width of the start
+    width_between: PositiveInt = 64  # width from stage_ratio on
+    width_after: PositiveInt = 96  # width from increase_width on
+    drop_path_rate: Fraction = 0.1  # in the modern recipe; larger networks need more
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class RecipeConfig:
     """How a network is trained. The defaults are the classic recipe; configs/recipe/ has the values with sources."""
 
-    name: str = "classic"
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    lr: PositiveFloat = 0.1  # peak at base_batch_size; scales linearly with batch_size
-    base_batch_size: PositiveInt = 256
+    name: str = "classic"  # of the file in configs/recipe/
+    optimizer: Literal["sgd", "adamw"] = "sgd"  # its fields are below
+    lr: PositiveFloat = 0.1  # peak learning rate at base_batch_size; scales linearly with batch_size
+    base_batch_size: PositiveInt = 256  # images per step at which lr holds
     batch_size: Annotated[int, Field(ge=2)] = 256  # images per optimizer step, over all devices
-    epochs: PositiveInt = 90
-    weight_decay: NonNegativeFloat = 1e-4
+    epochs: PositiveInt = 90  # length of the training
+    weight_decay: NonNegativeFloat = 1e-4  # of weights with two dimensions or more
     decay_norm_and_bias: bool = True  # weight decay on biases, norms and Layer Scale too
-    momentum: Fraction = 0.9  # sgd
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)  # adamw
-    schedule: Literal["cosine", "step"] = "step"  # of the learning rate after warm-up
-    warmup_epochs: NonNegativeFloat = 0.0  # linear
-    min_lr: NonNegativeFloat = 0.0
-    label_smoothing: Fraction = 0.0
+    momentum: Fraction = 0.9  # momentum of sgd
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)  # betas of adamw
+    schedule: Literal["cosine", "step"] = "step"  # learning rate after warm-up
+    warmup_epochs: NonNegativeFloat = 0.0  # epochs of linear warm-up of the learning rate
+    min_lr: NonNegativeFloat = 0.0  # learning rate at the end of the schedule
+    label_smoothing: Fraction = 0.0  # in the training loss
     drop_path_rate: Fraction = 0.0  # stochastic depth: drop rate of the last block, linear in depth
-    randaugment: Annotated[float, Field(ge=0, le=10)] = 0.0  # magnitude, of 10; 0 is off
+    randaugment: Annotated[float, Field(ge=0, le=10)] = 0.0  # magnitude of RandAugment; 0 is off
     randaugment_std: NonNegativeFloat = 0.0  # standard deviation of the magnitude
-    mixup_alpha: NonNegativeFloat = 0.0  # of the Beta distribution; 0 is off
-    cutmix_alpha: NonNegativeFloat = 0.0  # of the Beta distribution; 0 is off
-    mixup_switch_prob: Probability = 0.5  # of CutMix instead of Mixup, where both are on
-    random_erasing_prob: Probability = 0.0  # per image
-    ema_decay: Fraction = 0.0  # per step; 0 is off. The averaged weights are evaluated as top1_ema
+    mixup_alpha: NonNegativeFloat = 0.0  # parameter of the Beta distribution of Mixup; 0 is off
+    cutmix_alpha: NonNegativeFloat = 0.0  # parameter of the Beta distribution of CutMix; 0 is off
+    mixup_switch_prob: Probability = 0.5  # probability of CutMix instead of Mixup, where both are on
+    random_erasing_prob: Probability = 0.0  # probability per image
+    ema_decay: Fraction = 0.0  # of the weights, per step; 0 is off. The record has their accuracy as top1_ema
     sync_batchnorm: bool = False  # BatchNorm statistics over all devices instead of per device
-    init: Literal["he_fan_out", "trunc_normal", "fan_in", "torch"] = "he_fan_out"
-    init_std: PositiveFloat = 0.02  # of trunc_normal
+    init: Literal["he_fan_out", "trunc_normal", "fan_in", "torch"] = "he_fan_out"  # initial weights
+    init_std: PositiveFloat = 0.02  # standard deviation of trunc_normal
 
     @property
     def peak_lr(self) -> float:
@@ -118,19 +118,19 @@ class RecipeConfig:
 class DataConfig:
     """A data set and how its images are cropped. configs/data/ has the values."""
 
-    name: str = "folder"
+    name: str = "folder"  # of the file in configs/data/
     kind: Literal["digits", "npz", "fake", "folder", "shards"] = "folder"  # digits, npz and fake fit in memory
     root: str | None = None  # the folder of the files; null for a data set without files
     split: Literal["train/test", "train/val"] = "train/test"  # train/val holds a tenth of train out for tuning
     num_classes: PositiveInt | None = None  # null: read from the files
     image_size: PositiveInt = 224  # pixels, square
     mean: Channels = (0.485, 0.456, 0.406)  # of the training images, in [0, 1]
-    std: Channels = (0.229, 0.224, 0.225)
+    std: Channels = (0.229, 0.224, 0.225)  # of the training images
     flip: bool = True  # mirror half of the training images
     crop_padding: NonNegativeInt = 0  # in memory: pixels added on each side before the random crop
     crop_pct: Annotated[float, Field(gt=0, le=1)] = 0.875  # files: side of the evaluated centre crop / resized side
-    train_images: PositiveInt | None = None  # fake, shards: number of images, which no file says
-    test_images: PositiveInt | None = None
+    train_images: PositiveInt | None = None  # fake, shards: number of training images, which no file says
+    test_images: PositiveInt | None = None  # fake, shards: number of evaluated images
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -143,4 +143,4 @@ class ExecutionConfig:
     channels_last: bool = True  # memory layout of images and weights
     micro_batch_size: PositiveInt | None = None  # images per device and forward pass; null: the whole share
     num_workers: NonNegativeInt | Literal["auto"] = "auto"  # data loading processes per device; auto: from the CPUs
-    checkpoint_minutes: NonNegativeFloat = 5.0  # between checkpoints
+    checkpoint_minutes: NonNegativeFloat = 5.0  # minutes between checkpoints; a stop signal saves at once

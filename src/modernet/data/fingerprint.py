@@ -1,9 +1,35 @@
-"""What a data set's files say of it, without torch: number of classes and images, and a fingerprint."""
+"""Facts about a data set's files: number of classes and images, and a fingerprint that identifies the content.
 
-from dataclasses import dataclass, replace
+The fingerprint is part of a run's identity, so other files below the same data.root give another run. Neither the path
+of the files nor the machine changes it. Nothing here imports torch.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from yaml import YAMLError
 
 from modernet.config.experiment import Experiment
+from modernet.config.identity import digest, identity
 from modernet.config.schema import DataConfig
+from modernet.data.file_lists import list_images, list_shards, npz_path
+from modernet.errors import UserError
+from modernet.record import RECORD_FILE
+from modernet.runtime.io import write_text
+
+LENGTH = 16  # hexadecimal digits of a fingerprint
+DIGITS_CLASSES, DIGITS_TRAIN_IMAGES, DIGITS_TEST_IMAGES = 10, 1437, 360
+FACTS_SUFFIX = ".fingerprint.json"  # NAME.npz.fingerprint.json caches the facts about NAME.npz
+ADDRESS = re.compile(r"(?!file:)[a-zA-Z][a-zA-Z0-9+.-]+:")  # http:, s3:, pipe:, ...; C: is a drive
+
+CONFIG_FILE, CHECKPOINTS = "config.yaml", "checkpoint-*.pt"  # in a run's folder, as modernet.training writes them
 
 
 @dataclass(frozen=True)
@@ -11,17 +37,129 @@ class DataFacts:
     """Facts about a data set."""
 
     num_classes: int
-    fingerprint: str | None
+    train_images: int | None  # before data.split=train/val holds some out; None: unknown
+    test_images: int | None
+    fingerprint: str | None  # None for data without files
 
 
 def inspect_data(data: DataConfig) -> DataFacts:
-    """Raises UserError where the files are missing."""
-    assert data.num_classes is not None
-    return DataFacts(data.num_classes, None)
+    """The facts that the files of a data set give. Raises UserError for missing or invalid files.
+
+    Lists of files are cached in this process, facts about an .npz file beside the file.
+    """
+    return _INSPECTORS[data.kind](data)
 
 
 def resolve_data(experiment: Experiment) -> Experiment:
-    """The experiment with the number of classes and the fingerprint of its data set."""
+    """The experiment with the number of classes and the fingerprint of its data set. Raises UserError."""
     facts = inspect_data(experiment.data)
     data = replace(experiment.data, num_classes=facts.num_classes)
     return replace(experiment, data=data, data_fingerprint=facts.fingerprint)
+
+
+def check_data_unchanged(experiment: Experiment, runs: Path) -> None:
+    """Raises UserError where an interrupted run below `runs` is this one but for the content of its data files."""
+    if experiment.data_fingerprint is None:
+        return
+    for folder in sorted((runs / experiment.protocol).glob(f"*-s{experiment.seed}-*")):
+        if (folder / RECORD_FILE).exists() or not any(folder.glob(CHECKPOINTS)):
+            continue
+        interrupted = _load_config(folder / CONFIG_FILE)
+        before, now = interrupted.get("data_fingerprint"), experiment.data_fingerprint
+        if before in (None, now) or not _is_same_root(interrupted.get("data_root"), experiment.data.root):
+            continue
+        if _identity_without_files(interrupted) == _identity_without_files(experiment.config):
+            raise UserError(
+                f"the files below data.root={experiment.data.root} changed since {folder} was interrupted (fingerprint "
+                f"{before} before, {now} now); restore the files to resume that run, or delete the folder to train "
+                "from the start"
+            )
+
+
+def _load_config(path: Path) -> dict[str, Any]:
+    try:
+        config: Any = OmegaConf.to_container(OmegaConf.load(path))
+    except (OSError, ValueError, YAMLError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def _identity_without_files(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The identity without what is read from the files of a data set: the fingerprint and the number of classes."""
+    values = {name: value for name, value in config.items() if name not in ("data_root", "data_fingerprint")}
+    values["data"] = {name: value for name, value in config["data"].items() if name != "num_classes"}
+    return identity(values)
+
+
+def _is_same_root(before: str | None, now: str | None) -> bool:
+    return before is not None and now is not None and Path(before).resolve() == Path(now).resolve()
+
+
+def _inspect_digits(data: DataConfig) -> DataFacts:
+    return DataFacts(data.num_classes or DIGITS_CLASSES, DIGITS_TRAIN_IMAGES, DIGITS_TEST_IMAGES, None)
+
+
+def _inspect_fake(data: DataConfig) -> DataFacts:
+    return DataFacts(_required_num_classes(data), data.train_images, data.test_images, None)
+
+
+def _inspect_folder(data: DataConfig) -> DataFacts:
+    train, test = list_images(data)
+    fingerprint = digest({"train": train.digest, "test": test.digest}, LENGTH)
+    return DataFacts(len(train.classes), len(train.files), len(test.files), fingerprint)
+
+
+def _inspect_npz(data: DataConfig) -> DataFacts:
+    path = npz_path(data)
+    status = path.stat()
+    facts = _npz_facts(path, status.st_size, status.st_mtime_ns)
+    return replace(facts, num_classes=data.num_classes or facts.num_classes)
+
+
+@cache
+def _npz_facts(path: Path, size: int, mtime_ns: int) -> DataFacts:
+    """Read the arrays, unless the facts about this version of the file are cached beside it."""
+    cache_file, version = path.with_name(path.name + FACTS_SUFFIX), {"size": size, "mtime_ns": mtime_ns}
+    with suppress(OSError, ValueError, KeyError, TypeError):  # missing or damaged: it is written again
+        cached = json.loads(cache_file.read_text(encoding="utf-8"))
+        if cached["version"] == version:
+            return DataFacts(**cached["facts"])
+    from modernet.data.npz import load_arrays  # imports numpy, which a finished run does not need
+
+    arrays = load_arrays(path)
+    facts = DataFacts(arrays.num_classes, len(arrays.train[1]), len(arrays.test[1]), arrays.digest()[:LENGTH])
+    with suppress(OSError):  # a read-only folder
+        write_text(cache_file, json.dumps({"version": version, "facts": asdict(facts)}, indent=1) + "\n")
+    return facts
+
+
+def _inspect_shards(data: DataConfig) -> DataFacts:
+    shards = {
+        split: list(map(_describe_shard, urls)) for split, urls in zip(("train", "val"), list_shards(data), strict=True)
+    }
+    return DataFacts(_required_num_classes(data), data.train_images, data.test_images, digest(shards, LENGTH))
+
+
+def _describe_shard(url: str) -> list[str | int]:
+    """Name and size of a local file; a remote address as it is."""
+    if ADDRESS.match(url):
+        return [url]
+    path = Path(url.removeprefix("file://").removeprefix("file:"))
+    if not path.is_file():
+        raise UserError(f"there is no shard {path}")
+    return [path.name, path.stat().st_size]
+
+
+def _required_num_classes(data: DataConfig) -> int:
+    if data.num_classes is None:
+        raise UserError(f"data={data.name} needs data.num_classes=N, the number of classes; its files do not give it")
+    return data.num_classes
+
+
+_INSPECTORS: dict[str, Callable[[DataConfig], DataFacts]] = {
+    "digits": _inspect_digits,
+    "npz": _inspect_npz,
+    "fake": _inspect_fake,
+    "folder": _inspect_folder,
+    "shards": _inspect_shards,
+}

@@ -1,6 +1,7 @@
-"""The batches a run is trained and evaluated on, wherever the images are stored."""
+"""The batches that a run is trained and evaluated on, wherever the images are stored."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal, Protocol
 
 import torch
@@ -9,13 +10,21 @@ from torch import Tensor
 from modernet.config.schema import DataConfig, RecipeConfig
 from modernet.data import in_memory
 from modernet.data.augment import Labels
+from modernet.data.fingerprint import inspect_data
+from modernet.runtime.device import available_cpus
 from modernet.runtime.distributed import BatchLayout
+
+MAX_AUTO_WORKERS = 8
+AUTO_SHARD_WORKERS = 4  # the same on every machine, because the order of the images depends on it
 
 
 class Loader(Protocol):
     """Batches on the device: (N, 3, H, W) float32 normalized images, and their labels."""
 
-    num_workers: int  # processes that load files; 0 for images in memory
+    @property
+    def num_workers(self) -> int:
+        """Processes that load files; 0 for images in memory."""
+        ...
 
     @property
     def num_images(self) -> int:
@@ -27,8 +36,13 @@ class Loader(Protocol):
         ...
 
     def eval_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """This rank's part of the evaluated split; all ranks together see every image once."""
+        """This rank's images of the evaluated split; over all ranks, every image once."""
         ...
+
+
+def auto_num_workers(local_world_size: int) -> int:
+    """Data loading processes of one rank for num_workers=auto: its fraction of the CPUs, 1 to 8."""
+    return max(1, min(MAX_AUTO_WORKERS, available_cpus() // local_world_size))
 
 
 def build_loader(
@@ -39,15 +53,18 @@ def build_loader(
     device: torch.device,
     num_workers: int | Literal["auto"],
 ) -> Loader:
-    """Raises UserError where the data set's files are not as they should be."""
-    if data.kind in in_memory.SETS:
-        train, test = (images.to(device) for images in in_memory.read(data))
+    """The loader for this kind of data set. Raises UserError for missing or invalid files."""
+    data = replace(data, num_classes=inspect_data(data).num_classes)
+    if data.kind in in_memory.SOURCES:
+        train, test = (images.to(device) for images in in_memory.load_images(data))
         return in_memory.InMemoryLoader(train, test, data, recipe, seed, layout)
-    from modernet.data import image_folder, shards  # decoders and workers are of no use to the others
-
-    workers = 4 if num_workers == "auto" else num_workers
     if data.kind == "folder":
-        return image_folder.ImageFolderLoader(
-            *image_folder.read_tree(data), data, recipe, seed, layout, device, workers
-        )
-    return shards.ShardLoader(*shards.read_shards(data), data, recipe, seed, layout, device, workers)
+        from modernet.data import image_folder  # data sets in memory need no decoders
+
+        workers = auto_num_workers(layout.env.local_world_size) if num_workers == "auto" else num_workers
+        splits = image_folder.load_splits(data)
+        return image_folder.ImageFolderLoader(*splits, data, recipe, seed, layout, device, workers)
+    from modernet.data import shards
+
+    workers = AUTO_SHARD_WORKERS if num_workers == "auto" else num_workers
+    return shards.ShardLoader(*shards.load_shard_lists(data), data, recipe, seed, layout, device, workers)

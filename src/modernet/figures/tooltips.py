@@ -1,42 +1,63 @@
-"""What a mark of a figure says when it is pointed at: a row of results, or a gain, in a few lines."""
+"""Texts of the tooltips: what a mark of a figure stands for, in a few lines."""
 
 from collections.abc import Sequence
 
-from modernet.analysis.formatting import accuracy, bounds, change, p_value
+from modernet.analysis.formatting import format_accuracy, format_difference, format_interval, format_p_value
 from modernet.analysis.table import Row
+from modernet.attribution.formatting import format_contribution, format_cost_factors
+from modernet.attribution.measures import Contribution
 
 
-def _seeds(count: int) -> str:
-    return f"{count} seed{'s' * (count != 1)}"
+def row_tooltip(row: Row, *lines: str) -> str:
+    """A variant's accuracy, its confidence interval, further lines, and cost."""
+    interval = format_interval(row.top1_low, row.top1_high) or "not available: the seeds show no spread"
+    return "\n".join(
+        [
+            row.name,
+            f"top-1 {format_accuracy(row)} %",
+            f"95 % confidence interval {interval}",
+            *lines,
+            f"{_count_seeds(row.n)}, {row.gmacs:.4f} GMACs",
+        ]
+    )
 
 
-def of_row(row: Row, *more: str) -> str:
-    interval = f"95 % interval {bounds(row.top1_low, row.top1_high) or 'unknown: no spread'}"
-    cost = f"{_seeds(row.n)}, {row.gmacs:.4f} GMACs"
-    return "\n".join([row.name, f"top-1 {accuracy(row)} %", interval, *more, cost])
+def paper_tooltip(row: Row, *lines: str) -> str:
+    """The paper's accuracy of a variant. Where the paper has none, no mark is drawn and nobody reads the text."""
+    top1 = "" if row.paper_top1 is None else f"top-1 {row.paper_top1:.2f} % on ImageNet-1K"
+    return "\n".join([f"{row.name}, paper (size {row.paper_size})", top1, *lines])
 
 
-def of_paper(row: Row, *more: str) -> str:
-    """The paper's value for a row; nobody sees it where there is none."""
-    top1 = f"top-1 {row.paper_top1:.2f} % on ImageNet-1K" if row.paper_top1 is not None else ""
-    return "\n".join([f"{row.name}, the paper's (size {row.paper_size})", top1, *more])
+def difference_tooltip(row: Row) -> str:
+    """`row_tooltip` with the difference to the previous step and its p-value."""
+    difference = format_difference(row.difference, row.difference_low, row.difference_high)
+    lines = [f"difference to {row.before}: {difference} points"]
+    if row.difference_holm is not None:
+        p = format_p_value(row.difference_holm)
+        lines.append(f"p {p if p.startswith('<') else f'= {p}'} (Holm)")
+    return row_tooltip(row, *lines)
 
 
-def of_difference(row: Row) -> str:
-    gap = change(row.difference, row.difference_low, row.difference_high)
-    p = [f"p = {p_value(row.difference_holm)} (Holm)"] if row.difference_holm is not None else []
-    return of_row(row, f"to {row.before}: {gap} points", *p)
+def paper_difference_tooltip(row: Row) -> str:
+    """`paper_tooltip` with the paper's difference to its previous step."""
+    difference = format_difference(row.paper_difference, row.paper_difference_low, row.paper_difference_high)
+    return paper_tooltip(row, f"difference to {row.before}: {difference} points")
 
 
-def of_papers_difference(row: Row) -> str:
-    gap = change(row.paper_difference, row.paper_difference_low, row.paper_difference_high)
-    return of_paper(row, f"to {row.before}: {gap} points")
-
-
-def of_curve(variant: str, reached: Sequence[Sequence[float]]) -> list[str]:
-    """A text per epoch, from top-1 in percent (runs, epochs)."""
+def curve_tooltips(variant: str, runs: Sequence[Sequence[float]]) -> list[str]:
+    """One text per epoch of a learning curve, from top-1 in percent, [run][epoch]."""
     return [
         f"{variant}, epoch {number}\ntop-1 {sum(epoch) / len(epoch):.2f} %\n"
-        f"lowest {min(epoch):.2f}, highest {max(epoch):.2f}\n{_seeds(len(epoch))}"
-        for number, epoch in enumerate(zip(*reached, strict=False), 1)
+        f"lowest {min(epoch):.2f}, highest {max(epoch):.2f}\n{_count_seeds(len(epoch))}"
+        for number, epoch in enumerate(zip(*runs, strict=False), 1)
     ]
+
+
+def contribution_tooltip(step: str, measure: str, contribution: Contribution) -> str:
+    """A step's contribution by one measure, and its factors of GMACs and parameters."""
+    factors = format_cost_factors(contribution)
+    return f"{step}, {measure}\n{format_contribution(contribution)} points\nGMACs and parameters times {factors}"
+
+
+def _count_seeds(count: int) -> str:
+    return f"{count} seed{'s' * (count != 1)}"

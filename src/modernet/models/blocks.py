@@ -1,4 +1,4 @@
-"""The one block of the roadmap and its parts: three convolutions, their norms and activations, and a shortcut."""
+"""The residual block of all steps and its layers: three convolutions with norms and activations, and a shortcut."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -9,23 +9,23 @@ from torchvision.ops import StochasticDepth
 
 from modernet.config.schema import ModelConfig
 
-EXPANSION = 4  # wide end of a bottleneck / narrow end (He et al. 2015; Liu et al. 2022, Sec. 2.4)
+EXPANSION = 4  # wide / narrow channels of a bottleneck (He et al. 2015; Liu et al. 2022, Sec. 2.4)
 
 
 class LayerNorm2d(nn.LayerNorm):
-    """LayerNorm over the channels of (N, C, H, W), each pixel by itself; eps 1e-6 as in the authors' code."""
+    """LayerNorm over the channels of each pixel of (N, C, H, W); eps 1e-6 as in the authors' code."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=1e-6)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C); free of a copy in channels_last
+        x = x.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C); no copy in channels_last
         x = F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
         return x.permute(0, 3, 1, 2)
 
 
 class Pointwise(nn.Conv2d):
-    """A 1x1 convolution with stride 1, which is a linear layer at every pixel: one matrix product in channels_last."""
+    """A 1x1 convolution with stride 1, computed as one matrix product in channels_last."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not x.is_contiguous(memory_format=channels_last):
@@ -34,7 +34,7 @@ class Pointwise(nn.Conv2d):
 
 
 class LayerScale(nn.Module):
-    """A learnt factor per channel of (N, C, H, W) (Touvron et al. 2021). One-dimensional, so that it is not decayed."""
+    """A learnable factor per channel of (N, C, H, W) (Touvron et al. 2021). One-dimensional, so it is not decayed."""
 
     def __init__(self, channels: int, value: float) -> None:
         super().__init__()
@@ -49,42 +49,43 @@ ACTS: dict[str, Callable[[], nn.Module]] = {"relu": lambda: nn.ReLU(inplace=True
 
 
 def has_bias(config: ModelConfig, normed: bool) -> bool:
-    """A convolution has a bias unless a BatchNorm directly follows it, which would take it out again."""
+    """A convolution has a bias unless a BatchNorm directly follows it, which would subtract it again."""
     return not (normed and config.norm == "batch")
 
 
 class Block(nn.Module):
     """(N, in, H, W) -> (N, out, H / stride, W / stride): act(shortcut(x) + residual(x)).
 
-    `narrow` is the width of the bottleneck's narrow end; the kxk convolution carries the stride.
+    `narrow` are the channels of the bottleneck's narrow side; the kxk convolution has the stride.
     """
 
-    def __init__(self, config: ModelConfig, in_channels: int, narrow: int, stride: int, drop: float) -> None:
+    def __init__(self, config: ModelConfig, in_channels: int, narrow: int, stride: int, drop_path_rate: float) -> None:
         super().__init__()
         hidden, out = (EXPANSION * narrow, narrow) if config.inverted else (narrow, EXPANSION * narrow)
         spatial = 0 if config.spatial_first else 1
-        ends = [in_channels, in_channels, hidden, out] if config.spatial_first else [in_channels, hidden, hidden, out]
+        middle = in_channels if config.spatial_first else hidden  # channels between the first two convolutions
+        channels = [in_channels, middle, hidden, out]
 
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         for i in range(3):
             size = config.kernel_size if i == spatial else 1
             layers[f"conv{i}"] = (nn.Conv2d if i == spatial else Pointwise)(
-                ends[i],
-                ends[i + 1],
+                channels[i],
+                channels[i + 1],
                 kernel_size=size,
                 stride=stride if i == spatial else 1,
                 padding=size // 2,
-                groups=ends[i] if i == spatial and config.depthwise else 1,
+                groups=channels[i] if i == spatial and config.depthwise else 1,
                 bias=has_bias(config, normed=i in config.norm_after),
             )
             if i in config.norm_after:
-                layers[f"norm{i}"] = NORMS[config.norm](ends[i + 1])
+                layers[f"norm{i}"] = NORMS[config.norm](channels[i + 1])
             if i in config.act_after and i < 2:
                 layers[f"act{i}"] = ACTS[config.act]()
         if config.layer_scale:
             layers["scale"] = LayerScale(out, config.layer_scale)
-        if drop:
-            layers["drop"] = StochasticDepth(drop, mode="row")
+        if drop_path_rate:
+            layers["drop"] = StochasticDepth(drop_path_rate, mode="row")
         self.residual = nn.Sequential(layers)
 
         self.shortcut: nn.Module = nn.Identity()

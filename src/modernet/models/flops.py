@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from modernet.models.network import build_model
-from modernet.config.schema import ModelConfig
 from modernet.config.roadmap import roadmap
+from modernet.config.schema import ModelConfig
+from modernet.models.network import build_model
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # fvcore 0.1.5 still imports torch.jit.script

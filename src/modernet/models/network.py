@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from modernet.models.blocks import ACTS, EXPANSION, NORMS, Block, has_bias
 from modernet.config.schema import ModelConfig
+from modernet.models.blocks import ACTS, EXPANSION, NORMS, Block, has_bias
 
 
 def build_stem(config: ModelConfig) -> nn.Sequential:
@@ -13,7 +13,7 @@ def build_stem(config: ModelConfig) -> nn.Sequential:
     if config.stem == "patchify":
         layers: list[nn.Module] = [nn.Conv2d(3, width, stride, stride, bias=has_bias(config, normed=separate))]
     else:
-        # 7x7/2 and max-pool/2; on small images 3x3/1 and max-pool/2, on the smallest 3x3/1 alone.
+        # Stride 4: 7x7/2 and max-pool/2. Stride 2: 3x3/1 and max-pool/2. Stride 1: 3x3/1.
         size = 7 if stride == 4 else 3
         conv = nn.Conv2d(3, width, size, 2 if stride == 4 else 1, size // 2, bias=has_bias(config, normed=True))
         layers = [conv, NORMS[config.norm](width), ACTS[config.act]()]
@@ -27,7 +27,7 @@ def build_stem(config: ModelConfig) -> nn.Sequential:
 def build_stages(config: ModelConfig, drop_path_rate: float) -> tuple[nn.Sequential, int]:
     """The four stages and their output channels. Each stage but the first halves height and width."""
     blocks = sum(config.depths)
-    drops = iter([drop_path_rate * i / max(blocks - 1, 1) for i in range(blocks)])  # linear in depth
+    drop_rates = iter([drop_path_rate * i / max(blocks - 1, 1) for i in range(blocks)])  # linear in depth
     stages, channels = nn.Sequential(), config.width
     for i, depth in enumerate(config.depths):
         narrow = config.width * 2**i
@@ -39,7 +39,7 @@ def build_stages(config: ModelConfig, drop_path_rate: float) -> tuple[nn.Sequent
             stage.add_module("downsample", downsample)
             channels, stride = out, 1
         for j in range(depth):
-            stage.add_module(str(j), Block(config, channels, narrow, stride if j == 0 else 1, next(drops)))
+            stage.add_module(str(j), Block(config, channels, narrow, stride if j == 0 else 1, next(drop_rates)))
             channels = out
         stages.append(stage)
     return stages, channels

@@ -1,4 +1,4 @@
-"""Weights for both ends of the roadmap from torchvision's or the authors' checkpoints, and back to torchvision."""
+"""Pretrained weights for ResNet and ConvNeXt: from torchvision's or the authors' checkpoints, and to torchvision's."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from modernet.models.network import Network
 from modernet.config.roadmap import roadmap
+from modernet.models.network import Network
 
-# Our name, as a pattern, and theirs from its groups.
+# Pattern of our parameter names -> function from its groups to the other name.
 Rules = list[tuple[str, Callable[..., str]]]
 
 RESNET: Rules = [
@@ -29,7 +29,7 @@ RESNET: Rules = [
     (r"classifier\.(.+)", "fc.{}".format),
 ]
 
-PLACES = {"conv0": 0, "norm0": 2, "conv1": 3, "conv2": 5}  # in torchvision's block, permutations between them
+TORCHVISION_INDEX = {"conv0": 0, "norm0": 2, "conv1": 3, "conv2": 5}  # in torchvision's block; permutations are between
 CONVNEXT_TORCHVISION: Rules = [
     (r"stem\.(.+)", "features.0.{}".format),
     (r"stages\.(\d)\.downsample\.(.+)", lambda s, p: f"features.{2 * int(s)}.{p}"),
@@ -39,26 +39,26 @@ CONVNEXT_TORCHVISION: Rules = [
     ),
     (
         r"stages\.(\d)\.(\d+)\.residual\.(\w+)\.(.+)",
-        lambda s, b, layer, p: f"features.{2 * int(s) + 1}.{b}.block.{PLACES[layer]}.{p}",
+        lambda s, b, layer, p: f"features.{2 * int(s) + 1}.{b}.block.{TORCHVISION_INDEX[layer]}.{p}",
     ),
     (r"norm\.(.+)", "classifier.0.{}".format),
     (r"classifier\.(.+)", "classifier.2.{}".format),
 ]
 
-LAYERS = {"conv0": "dwconv", "norm0": "norm", "conv1": "pwconv1", "conv2": "pwconv2"}
+OFFICIAL_NAME = {"conv0": "dwconv", "norm0": "norm", "conv1": "pwconv1", "conv2": "pwconv2"}
 CONVNEXT_OFFICIAL: Rules = [
     (r"stem\.(.+)", "downsample_layers.0.{}".format),
     (r"stages\.(\d)\.downsample\.(.+)", "downsample_layers.{}.{}".format),
     (r"stages\.(\d)\.(\d+)\.residual\.scale\.gamma", "stages.{}.{}.gamma".format),
     (
         r"stages\.(\d)\.(\d+)\.residual\.(\w+)\.(.+)",
-        lambda s, b, layer, p: f"stages.{s}.{b}.{LAYERS[layer]}.{p}",
+        lambda s, b, layer, p: f"stages.{s}.{b}.{OFFICIAL_NAME[layer]}.{p}",
     ),
     (r"norm\.(.+)", "norm.{}".format),
     (r"classifier\.(.+)", "head.{}".format),
 ]
 
-# The authors took ResNet as torchvision has it, names and all.
+# The authors use torchvision's ResNet with its names.
 RULES = {
     ("resnet", "torchvision"): RESNET,
     ("resnet", "official"): RESNET,
@@ -68,67 +68,68 @@ RULES = {
 SOURCES = ("torchvision", "official")
 
 
-def _end(model: Network) -> str:
-    """`resnet` or `convnext`, of whatever depths and width; raises ValueError for what lies between."""
-    spec, steps = model.spec, roadmap("t")
-    for end, step in (("resnet", "resnet50"), ("convnext", "convnext")):
+def _family(model: Network) -> str:
+    """`resnet` or `convnext`, of any depths and width; raises ValueError for a network between them."""
+    config, steps = model.config, roadmap("t")
+    for family, step in (("resnet", "resnet50"), ("convnext", "convnext")):
         published = steps[step]
-        scale = published.layer_scale if spec.layer_scale else 0.0  # its initial value is not part of the network
-        if replace(spec, depths=published.depths, width=published.width, layer_scale=scale) == published:
-            return end
-    raise ValueError(f"only the two ends of the roadmap, ResNet and ConvNeXt, have published weights; this is {spec}")
+        scale = published.layer_scale if config.layer_scale else 0.0  # the initial value is not part of the network
+        if replace(config, depths=published.depths, width=published.width, layer_scale=scale) == published:
+            return family
+    raise ValueError(f"only the two ends of the roadmap, ResNet and ConvNeXt, have published weights; this is {config}")
 
 
 def _names(model: Network, source: str) -> dict[str, str]:
-    """Our names -> theirs."""
+    """Our parameter name -> the name in the source."""
     if source not in SOURCES:
         raise ValueError(f"source must be one of {', '.join(SOURCES)}, got {source!r}")
-    rules = RULES[_end(model), source]
+    rules = RULES[_family(model), source]
 
-    def theirs(name: str) -> str:
+    def source_name(name: str) -> str:
         return next(rename(*match.groups()) for pattern, rename in rules if (match := re.fullmatch(pattern, name)))
 
-    return {name: theirs(name) for name in model.state_dict()}
+    return {name: source_name(name) for name in model.state_dict()}
 
 
-def _first(keys: list[str]) -> str:
-    return ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
+def _shorten(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _bare(shape: torch.Size) -> list[int]:
+def _squeezed(shape: torch.Size) -> list[int]:
     """A linear layer (out, in) is a 1x1 convolution (out, in, 1, 1), and Layer Scale (C, 1, 1) a vector."""
     return [size for size in shape if size != 1]
 
 
 @torch.no_grad()
-def load(model: Network, state_dict: Mapping[str, Any], source: str) -> None:
+def load_pretrained(model: Network, state_dict: Mapping[str, Any], source: str) -> None:
     """Copy a checkpoint of ResNet or ConvNeXt into `model`, from `torchvision` or the paper's `official` repository.
 
-    Where it does not fit, raises ValueError with the first keys that are missing, unknown or of another shape, and
-    copies nothing.
+    Raises ValueError with the first names that are missing, unknown or of another shape; then nothing is copied.
     """
-    if set(state_dict) == {"model"}:  # as the official files are wrapped
+    if set(state_dict) == {"model"}:  # the official files wrap the weights
         state_dict = state_dict["model"]
     ours, names = model.state_dict(), _names(model, source)
-    optional = {name for name in names if name.endswith("num_batches_tracked")}  # older files lack them
-    missing = [theirs for name, theirs in names.items() if theirs not in state_dict and name not in optional]
+    optional = {name for name in names if name.endswith("num_batches_tracked")}  # absent in older files
+    missing = [
+        source_name for name, source_name in names.items() if source_name not in state_dict and name not in optional
+    ]
     unknown = sorted(set(state_dict) - set(names.values()))
-    present = {name: state_dict[theirs] for name, theirs in names.items() if theirs in state_dict}
+    present = {name: state_dict[source_name] for name, source_name in names.items() if source_name in state_dict}
     misshapen = [
         f"{names[name]} {tuple(value.shape)} instead of {tuple(ours[name].shape)}"
         for name, value in present.items()
-        if _bare(value.shape) != _bare(ours[name].shape)
+        if _squeezed(value.shape) != _squeezed(ours[name].shape)
     ]
     found = (("missing", missing), ("unknown", unknown), ("of another shape", misshapen))
-    if problems := [f"{what}: {_first(keys)}" for what, keys in found if keys]:
+    if problems := [f"{problem}: {_shorten(keys)}" for problem, keys in found if keys]:
         raise ValueError(f"the checkpoint does not fit this network ({source} names); " + "; ".join(problems))
     for name, value in present.items():
         ours[name].copy_(value.reshape(ours[name].shape))
 
 
-def export(model: Network) -> dict[str, Tensor]:
-    """The weights of a ResNet or ConvNeXt by torchvision's names, in its shapes; else raises ValueError."""
-    convnext = _end(model) == "convnext"
+def export_pretrained(model: Network) -> dict[str, Tensor]:
+    """The weights of a ResNet or ConvNeXt under torchvision's names and shapes. Raises ValueError for others."""
+    convnext = _family(model) == "convnext"
 
     def shaped(name: str, value: Tensor) -> Tensor:
         if convnext and re.search(r"residual\.conv[12]\.weight", name):
@@ -136,4 +137,6 @@ def export(model: Network) -> dict[str, Tensor]:
         return value[:, None, None] if name.endswith("gamma") else value
 
     weights = model.state_dict()
-    return {theirs: shaped(name, weights[name]).clone() for name, theirs in _names(model, "torchvision").items()}
+    return {
+        source_name: shaped(name, weights[name]).clone() for name, source_name in _names(model, "torchvision").items()
+    }

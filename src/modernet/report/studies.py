@@ -1,83 +1,87 @@
-"""Folders of records and attributions -> what a report is of, with paths that may be published."""
+"""From folders to studies: their records, their attributions, and paths that may be published."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modernet.attribution.measures import measures as attribution
-from modernet import record
-from modernet.analysis import table
-from modernet.attribution.measures import Written
+from modernet.analysis.selection import select
+from modernet.attribution.formatting import LoadedAttribution, load_attribution
 from modernet.errors import UserError
-from modernet.record import Record
+from modernet.record import Record, record_paths
 
 RUNS, ATTRIBUTION, STUDIES = Path("results/runs"), Path("results/attribution"), Path("results/studies")
+ATTRIBUTION_FILE = "attribution.json"
 
 
 @dataclass(frozen=True)
 class Study:
-    """What lies in one folder, and a line for each file that was left out. Paths in lines are relative to it."""
+    """The content of one folder. Paths in texts are relative to it, so they say nothing about this machine."""
 
-    name: str
+    name: str  # as display_path(folder)
     folder: Path  # absolute
     records: dict[Path, Record]
-    attributions: dict[str, Written]  # by path
-    left_out: list[str]
+    attributions: dict[str, LoadedAttribution]  # by path
+    excluded: list[str]  # a line for each file that is not used
 
     @property
     def title(self) -> str:
+        """The last part of the name."""
         return self.name.rpartition("/")[2]
 
-    def relative(self, text: str) -> str:
-        """A line without where this machine has the folder."""
-        return printable(text.replace(f"{self.folder}{os.sep}", ""))
+    def make_relative(self, text: str) -> str:
+        """The text with paths of this study relative to its folder."""
+        return to_printable(text.replace(f"{self.folder}{os.sep}", ""))
 
 
-def printable(path: str | Path) -> str:
-    """With a mark for what is not UTF-8 in the name of a file."""
+def to_printable(path: str | Path) -> str:
+    """A file name as text; bytes that are not UTF-8 become U+FFFD."""
     return os.fsencode(path).decode(errors="replace")
 
 
-def shown(path: Path) -> str:
-    """A path as it may be published: from here down, or its last part alone."""
-    here, whole = Path.cwd().resolve(), path.resolve()
-    return printable(whole.relative_to(here) if whole.is_relative_to(here) else whole.name)
+def display_path(path: Path) -> str:
+    """A path that may be published: relative to the working directory, or the last part of any other path."""
+    here, absolute = Path.cwd().resolve(), path.resolve()
+    return to_printable(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute.name)
 
 
 def default_folders() -> list[Path]:
-    """What a report is of where nobody says: the runs if there are some, else the committed studies."""
-    if any(record.paths(RUNS)):
+    """results/runs and results/attribution, or where nothing was run, every folder of results/studies."""
+    if any(record_paths(RUNS)):
         return [RUNS, *([ATTRIBUTION] if ATTRIBUTION.is_dir() else [])]
     return sorted(path for path in STUDIES.glob("*") if path.is_dir())
 
 
-def _read(folder: Path, protocol: str | None) -> Study:
-    if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}")
-    whole = folder.resolve()
-    found = table.collect(whole, protocol)
-    study = Study(shown(folder), whole, found.records, {}, [])
-    study.left_out.extend(map(study.relative, found.left_out))
-    for path in sorted(whole.rglob("attribution.json")):
-        name = study.relative(str(path))
-        try:
-            written = attribution.read(path)
-        except (OSError, ValueError) as error:
-            study.left_out.append(f"{name}: {study.relative(str(error)).splitlines()[0]}")
-            continue
-        if protocol in (None, written.protocol):
-            study.attributions[name] = written
-    return study
+def load_studies(folders: Sequence[Path], protocol: str | None = None) -> list[Study]:
+    """One study per folder, of one protocol or of all.
 
-
-def read(folders: Sequence[Path], protocol: str | None = None) -> list[Study]:
-    """A study a folder. Raises UserError for a folder that is none, or where no folder holds a finished record."""
-    studies = [_read(folder, protocol) for folder in {folder.resolve(): folder for folder in folders}.values()]
+    Raises UserError for a missing folder, and where no folder holds a finished record.
+    """
+    distinct = {folder.resolve(): folder for folder in folders}
+    studies = [_load_study(folder, protocol) for folder in distinct.values()]
     if not any(study.records for study in studies):
-        of = f" of protocol {protocol}" if protocol else ""
-        places = ", ".join(map(str, folders)) or f"{RUNS} and {STUDIES}"
+        of_protocol = f" of protocol {protocol}" if protocol else ""
+        searched = ", ".join(map(str, folders)) or f"{RUNS} and {STUDIES}"
         raise UserError(
-            f"there is no finished record{of} below {places}; `python train.py --help` says how to make some"
+            f"there is no finished record{of_protocol} below {searched}; `python train.py --help` explains how to train"
         )
     return studies
+
+
+def _load_study(folder: Path, protocol: str | None) -> Study:
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}")
+    absolute = folder.resolve()
+    selection = select(absolute, protocol)
+    study = Study(display_path(folder), absolute, selection.records, {}, [])
+    study.excluded.extend(map(study.make_relative, selection.excluded))
+    for path in sorted(absolute.rglob(ATTRIBUTION_FILE)):
+        name = study.make_relative(str(path))
+        try:
+            attribution = load_attribution(path)
+        except (OSError, ValueError) as error:
+            study.excluded.append(f"{name}: {study.make_relative(str(error)).splitlines()[0]}")
+            continue
+        if protocol in (None, attribution.protocol):
+            study.attributions[name] = attribution
+    return study

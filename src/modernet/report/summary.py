@@ -1,116 +1,132 @@
-"""Rows of one group -> words: which steps helped, as far as intervals and corrected p-values allow to say."""
+"""Conclusions in words: which steps raised accuracy, as far as confidence intervals and corrected p-values decide."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modernet.analysis.formatting import accuracy, change, p_value
+from modernet.analysis.formatting import format_accuracy, format_difference, format_p_value
 from modernet.analysis.stats import ALPHA
 from modernet.analysis.table import Row
 
-# What can be said of a row's difference to the one before, and how it is said.
+# What the data say about a row's difference to the previous step -> heading in the report.
 VERDICTS = {
     "raised": "Raised top-1",
     "lowered": "Lowered top-1",
-    "uncorrected": "Not decided: the interval excludes zero, but p does not pass after correction",
-    "unclear": "Not decided: the interval includes zero",
-    "no noise": "No test: a single seed on either side, or no spread",
-    "not run": "Not compared: the one before was not run",
+    "not significant": "Undecided: the confidence interval excludes zero, but the corrected p-value is too large",
+    "undecided": "Undecided: the confidence interval includes zero",
+    "not tested": "Not tested: a single seed on either side, or no spread between seeds",
+    "not compared": "Not compared: the previous step was not run",
 }
-TESTED = ("raised", "lowered", "uncorrected", "unclear")
+TESTED = ("raised", "lowered", "not significant", "undecided")
+NBSP = "\N{NO-BREAK SPACE}"
 
 
-def verdict(row: Row) -> str:
-    """One of VERDICTS, of a row that was run."""
+def classify(row: Row) -> str:
+    """The key in VERDICTS for a row with runs."""
     if row.difference is None:
-        return "not run"
+        return "not compared"
     if row.difference_low is None or row.difference_high is None or row.difference_holm is None:
-        return "no noise"
+        return "not tested"
     if row.difference_holm < ALPHA:
         return "raised" if row.difference > 0 else "lowered"
-    return "unclear" if row.difference_low <= 0 <= row.difference_high else "uncorrected"
+    return "undecided" if row.difference_low <= 0 <= row.difference_high else "not significant"
 
 
 @dataclass(frozen=True)
 class Family:
-    """Rows whose p-values were corrected together, and what they come to."""
+    """Rows whose p-values are corrected for each other, and their conclusion."""
 
     name: str
-    answer: str  # in a sentence
-    verdicts: list[tuple[str, list[str]]]  # what can be said, and of which rows with which numbers
+    conclusion: str  # a few sentences
+    verdicts: list[tuple[str, list[str]]]  # heading, and a line for each of its rows
 
 
-def _counted(count: int, word: str) -> str:
-    return f"{count} {word}{'s' * (count != 1)}"
+def build_families(rows: Sequence[Row]) -> list[Family]:
+    """The families of a group that have rows: published steps against the previous one, and all other rows."""
+    return [
+        _build_family(name, members)
+        for name, published in (
+            ("Steps, compared with the previous step", True),
+            ("Variants and side steps, compared with their base", False),
+        )
+        if (members := [row for row in rows if row.n and row.before and row.is_published == published])
+    ]
 
 
-def _p(p: float) -> str:
-    return f"p\N{NO-BREAK SPACE}{p_value(p) if p < 0.001 else f'= {p_value(p)}'}".replace(" ", "\N{NO-BREAK SPACE}")
+def _build_family(name: str, members: list[Row]) -> Family:
+    rows_of = {verdict: [row for row in members if classify(row) == verdict] for verdict in VERDICTS}
+    verdicts = [(VERDICTS[verdict], list(map(_describe_row, rows))) for verdict, rows in rows_of.items() if rows]
+    return Family(name, _conclude(rows_of), verdicts)
 
 
-def _shown(row: Row) -> str:
+def _conclude(rows_of: dict[str, list[Row]]) -> str:
+    tests = sum(len(rows_of[verdict]) for verdict in TESTED)
+    if not tests:
+        return (
+            "No conclusion: no two neighbours have two or more seeds each with different results, so the size of the "
+            "noise is unknown."
+        )
+    raised, lowered = (", ".join(row.name for row in rows_of[verdict]) or "none" for verdict in ("raised", "lowered"))
+    conclusion = (
+        f"{_count(tests, 'test')}, Holm-corrected (at most {100 * ALPHA:.0f} % chance of any false positive). "
+        f"Raised top-1: {raised}. Lowered top-1: {lowered}."
+    )
+    if undecided := len(rows_of["not significant"]) + len(rows_of["undecided"]):
+        verb = "is" if undecided == 1 else "are"
+        conclusion += f" {_count(undecided, 'test')} {verb} undecided; this does not show that there is no difference."
+    return conclusion
+
+
+def _describe_row(row: Row) -> str:
     if row.difference is None:
         return row.name
-    p = f", {_p(row.difference_holm)}" if row.difference_holm is not None else ""
-    return f"{row.name} {change(row.difference, row.difference_low, row.difference_high)}{p}"
+    p = f", {_format_p(row.difference_holm)}" if row.difference_holm is not None else ""
+    return f"{row.name} {format_difference(row.difference, row.difference_low, row.difference_high)}{p}"
 
 
-def _answer(of: dict[str, list[Row]]) -> str:
-    tested = sum(len(of[name]) for name in TESTED)
-    if not tested:
-        if not any(of.values()):
-            return "Nothing was run."
-        return (
-            "The records cannot tell: no two neighbours were run with two seeds or more that differ, so nothing says "
-            "how large a difference is noise."
-        )
-    raised, lowered = (", ".join(row.name for row in of[name]) for name in ("raised", "lowered"))
-    undecided = len(of["uncorrected"]) + len(of["unclear"])
-    said = (
-        f"By {_counted(tested, 'test')}, corrected together (Holm: the chance of a false find is "
-        f"{100 * ALPHA:.0f} % at most), "
-        f"{raised or 'nothing'} raised top-1, and {lowered or 'nothing'} lowered it."
-    )
-    if undecided:
-        said += f" {_counted(undecided, 'test')} did not decide, which is not to say that there is no difference."
-    return said
+def _format_p(p: float) -> str:
+    """`p = 0.021` or `p < 0.001`, without a line break."""
+    text = format_p_value(p)
+    return f"p {text if text.startswith('<') else f'= {text}'}".replace(" ", NBSP)
 
 
-def families(rows: Sequence[Row]) -> list[Family]:
-    """The steps against the step before, and the variants against their step; those that have rows."""
-    result = []
-    for name, is_step in (("Steps, against the step before", True), ("Variants, against their step", False)):
-        members = [row for row in rows if row.n and row.is_step == is_step and row.before]
-        of = {kind: [row for row in members if verdict(row) == kind] for kind in VERDICTS}
-        if members:
-            said = [(VERDICTS[kind], list(map(_shown, some))) for kind, some in of.items() if some]
-            result.append(Family(name, _answer(of), said))
-    return result
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def overall(rows: Sequence[Row]) -> list[str]:
-    """What was run of one group, from where to where it went, how it compares to the paper; a sentence each."""
+def describe_group(rows: Sequence[Row]) -> list[str]:
+    """A sentence each on the runs of a group, its total difference, its best variant, and the paper's signs."""
     run = [row for row in rows if row.n]
-    steps, seeds = [row for row in run if row.is_step], sorted({row.n for row in run})
-    planned = sum(row.is_step for row in rows)
-    each = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else _counted(seeds[0], "seed")
-    variants = f" and {_counted(len(run) - len(steps), 'variant')}" if len(run) > len(steps) else ""
-    said = [f"{len(steps)} of {_counted(planned, 'step')}{variants}, {each} each: {sum(row.n for row in run)} runs."]
-    if len(steps) > 1 and (last := steps[-1]).start_difference is not None:
-        gap = change(last.start_difference, last.start_difference_low, last.start_difference_high)
-        p = last.start_difference_holm
-        sure = f", {_p(p)} after correction" if p is not None else "; no interval, for want of seeds or spread"
-        start = (last.start or "").removesuffix(f"+{last.changes}")
-        said += [f"From {start} to {last.name}: {gap} points of top-1{sure}."]
+    steps = [row for row in run if row.is_published]
+    sentences = [_describe_runs(rows, run, steps)]
+    if len(steps) > 1 and steps[-1].start_difference is not None:
+        sentences.append(_describe_total(steps[-1]))
     if len(run) > 1:
         best = max(run, key=lambda row: row.top1 or 0)
-        said += [
-            f"Highest mean: {best.name}, {accuracy(best)} %; the highest of {len(run)}, picked afterwards, is "
-            "likely to be flattered."
-        ]
-    signs = [row.sign for row in steps if row.sign]
-    if signs:
-        said += [
-            f"Sign of the step's difference against the paper's: agrees in {signs.count('agrees')}, disagrees in "
-            f"{signs.count('disagrees')}, unclear in {signs.count('unclear')} of {len(signs)}."
-        ]
-    return said
+        sentences.append(
+            f"Highest mean: {best.name}, {format_accuracy(best)} %. The maximum of {len(run)} means is biased upwards."
+        )
+    if signs := [row.sign for row in steps if row.sign]:
+        sentences.append(
+            f"Sign of each step's difference, compared with the paper: agrees in {signs.count('agrees')}, disagrees "
+            f"in {signs.count('disagrees')}, unclear in {signs.count('unclear')} of {len(signs)}."
+        )
+    return sentences
+
+
+def _describe_runs(rows: Sequence[Row], run: list[Row], steps: list[Row]) -> str:
+    seeds = sorted({row.n for row in run})
+    per_variant = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else _count(seeds[0], "seed")
+    parts = []
+    if published := sum(row.is_published for row in rows):
+        parts.append(f"{len(steps)} of {_count(published, 'step')}")
+    if len(run) > len(steps):
+        parts.append(_count(len(run) - len(steps), "variant"))
+    return f"{' and '.join(parts)}, {per_variant} each: {_count(sum(row.n for row in run), 'run')}."
+
+
+def _describe_total(last: Row) -> str:
+    difference = format_difference(last.start_difference, last.start_difference_low, last.start_difference_high)
+    p = last.start_difference_holm
+    test = "; a single seed or no spread, so no confidence interval" if p is None else f", {_format_p(p)} (Holm)"
+    start = (last.start or "").removesuffix(f"+{last.changes}")
+    return f"From {start} to {last.name}: {difference} points of top-1{test}."

@@ -1,10 +1,9 @@
 """Which device a run is trained on, and how many CPUs this process may use."""
 
-import os
-
 import torch
 
 from modernet.errors import UserError
+from modernet.runtime.logging import is_sweep_worker
 
 
 def select_device(name: str, local_rank: int = 0) -> torch.device:
@@ -34,3 +33,11 @@ def device_name(device: torch.device) -> str:
 def sum_dtype(device: torch.device) -> torch.dtype:
     """The dtype of sums over an epoch: float64, or float32 where the device has none (Apple's GPUs)."""
     return torch.float32 if device.type == "mps" else torch.float64
+
+
+def available_cpus() -> int:
+    """CPUs that this process may use: its affinity, its cgroup's quota, and in a joblib sweep its fraction of them."""
+    import joblib  # only data sets of files need it
+
+    cpus = joblib.cpu_count()
+    return min(cpus, torch.get_num_threads()) if is_sweep_worker() else cpus

@@ -27,9 +27,12 @@ def distributed_env(environ: Mapping[str, str] = os.environ) -> DistributedEnv:
     """Read torchrun's or srun's environment variables."""
     if "RANK" in environ and "WORLD_SIZE" in environ:
         names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-        return DistributedEnv(*(int(environ.get(name, default)) for name, default in zip(names, "0101", strict=True)))
+        values = (environ.get(name, default) for name, default in zip(names, "0101", strict=True))
+        return DistributedEnv(*map(int, values))
     if int(environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:  # set by srun alone, not in a batch script around it
-        rank, world_size, local_rank = (int(environ[f"SLURM_{name}"]) for name in ("PROCID", "STEP_NUM_TASKS", "LOCALID"))
+        rank, world_size, local_rank = (
+            int(environ[f"SLURM_{name}"]) for name in ("PROCID", "STEP_NUM_TASKS", "LOCALID")
+        )
         tasks = re.match(r"\d+", environ.get("SLURM_STEP_TASKS_PER_NODE", ""))  # 8(x2),4
         return DistributedEnv(rank, world_size, local_rank, int(tasks[0]) if tasks else 1)
     return DistributedEnv()

@@ -11,37 +11,39 @@ from filelock import FileLock, Timeout
 from modernet.errors import RunLocked
 
 LOCK_FILE = ".lock"
+HOLDER_FILE = ".holder"  # a file besides, as Windows lets nobody read a locked one
 
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
     """Hold the lock of a run's folder. Raises RunLocked where another process holds it.
 
-    The file stays for the next process and names the last holder.
+    Both files stay for the next process.
     """
-    path = folder / LOCK_FILE
-    lock = FileLock(path, timeout=0)
+    holder_file = folder / HOLDER_FILE
+    lock = FileLock(folder / LOCK_FILE, timeout=1)  # seconds; `is_locked` in another process holds it for an instant
     try:
         lock.acquire()
     except Timeout:
-        holder = path.read_text(encoding="utf-8") or "another process"
+        holder = holder_file.read_text(encoding="utf-8") if holder_file.exists() else "another process"
         raise RunLocked(f"{folder} is being trained by {holder}; run the command again when it has finished") from None
     try:
-        path.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        holder_file.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         yield
     finally:
         lock.release()
 
 
 def remove_lock(folder: Path) -> None:
-    """Delete the lock file of a finished run; the holder calls this, and later processes find the record."""
-    (folder / LOCK_FILE).unlink(missing_ok=True)
+    """Delete the lock files of a finished run; the holder calls this, and later processes find the record."""
+    for name in (LOCK_FILE, HOLDER_FILE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def lock_holder(folder: Path) -> int | None:
     """Process id of the last holder, if it was on this machine."""
     try:
-        _, process, _, host = (folder / LOCK_FILE).read_text(encoding="utf-8").split()
+        _, process, _, host = (folder / HOLDER_FILE).read_text(encoding="utf-8").split()
     except (OSError, ValueError):
         return None
     return int(process) if host == socket.gethostname() else None

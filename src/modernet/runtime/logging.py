@@ -1,31 +1,54 @@
 """The log of a run: on the terminal, and in a file in its folder."""
 
 import logging
-import multiprocessing
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 logger = logging.getLogger("modernet")
+SWEEP_VARIABLE = "MODERNET_SWEEP"  # an environment variable reaches the processes of joblib and Slurm, too
+CLEAR_LINE = "\r\x1b[K"
+
+
+@contextmanager
+def sweep_terminal() -> Iterator[None]:
+    """Leave the terminal to a sweep's status line: runs started in this context print nothing but warnings."""
+    os.environ[SWEEP_VARIABLE] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[SWEEP_VARIABLE]
 
 
 def is_sweep_worker() -> bool:
-    """Whether this process shares a terminal with others: a worker of hydra/launcher=joblib."""
-    return multiprocessing.parent_process() is not None
+    """Whether the run in this process is one of a sweep, whose status line has the terminal."""
+    return SWEEP_VARIABLE in os.environ
+
+
+class _SweepHandler(logging.Handler):
+    """Prints a run's warnings above the status line. The sweep reports errors, and train.log has the other lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno == logging.WARNING:
+            clear = CLEAR_LINE if sys.stderr.isatty() else ""  # another process may have drawn the status line
+            tqdm.write(clear + self.format(record), file=sys.stderr)
 
 
 @contextmanager
 def run_logging(path: Path | None, name: str, append: bool = False) -> Iterator[logging.Logger]:
     """A logger that writes to stderr, above the progress bar if there is one, and to the file at `path`.
 
-    Without a path it logs warnings only: ranks that write no files do not repeat each other. In a sweep's worker each
-    line on the terminal starts with the run's name.
+    Without a path it logs warnings only: ranks that write no files do not repeat each other. In a sweep the terminal
+    gets warnings only, each after the run's name.
     """
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if is_sweep_worker():
+    in_sweep = is_sweep_worker()
+    handlers: list[logging.Handler] = [_SweepHandler() if in_sweep else logging.StreamHandler(sys.stderr)]
+    if in_sweep:
         handlers[0].setFormatter(logging.Formatter(name.replace("%", "%%") + ": %(message)s"))
     logger.setLevel(logging.INFO)
     if path is None:
@@ -37,7 +60,7 @@ def run_logging(path: Path | None, name: str, append: bool = False) -> Iterator[
     logger.propagate = False
     logger.handlers = handlers
     try:
-        with logging_redirect_tqdm([logger]):
+        with nullcontext() if in_sweep else logging_redirect_tqdm([logger]):
             yield logger
     finally:
         logger.handlers = []

@@ -1,26 +1,27 @@
-"""What a sweep will take, before it starts: its runs, which of them are done, and the time of the others."""
+"""Estimates of a sweep's duration before it starts: which runs are done, and how long the others take."""
 
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-from modernet import record
-from modernet.errors import UserError
 from modernet.config.experiment import Experiment
-from modernet.record import Record
+from modernet.config.identity import network_hash
 from modernet.config.schema import DataConfig
-from modernet.sweeps.sweep import Job
+from modernet.data.fingerprint import inspect_data
+from modernet.errors import UserError
+from modernet.record import Record
+from modernet.sweeps.jobs import Job
 
-START = 5.0  # seconds a run takes besides: Python, torch, the data set, the record
-EVALUATION = 1 / 3  # of the time that an image takes in training: its forward pass alone
+STARTUP_SECONDS = 5.0  # per run, besides training: Python, torch, the data set, the record
+EVAL_COST = 1 / 3  # of an evaluated image relative to a trained one: the forward pass alone
 MEASURED = "measured"
-ASSUMED = 2000.0  # GMACs/s of a device, of the forward pass, while it trains: a guess for a GPU of these years
+ASSUMED_GMACS = 2000.0  # GMACs/s of forward passes while training: a guess for a current GPU
+HELD_OUT = 1 / 10  # of the training images, with data.split=train/val
 
-# Train and test images of the data sets whose configs leave it to their files.
+# Training and test images of data sets that may be absent on this machine.
 IMAGES = {
     "digits": (1_437, 360),
     "cifar10": (50_000, 10_000),
@@ -32,82 +33,93 @@ IMAGES = {
 
 @dataclass(frozen=True)
 class Workers:
-    """How a launcher does the work: so many runs at once, each on so many devices, or on so many threads of a CPU."""
+    """What a launcher runs at a time."""
 
-    runs: int
-    devices: int
-    threads: int
+    runs: int  # at the same time
+    devices: int  # per run
+    threads: int  # of the CPU, per run
 
 
-def workers(launcher: Any) -> Workers:
-    """Of Hydra's launcher with this config node, on this machine."""
+def launcher_workers(launcher: Any) -> Workers:
+    """The workers of the Hydra launcher with this config node, on this machine."""
     cores = os.cpu_count() or 1
     match launcher["_target_"].rpartition(".")[2]:
         case "JoblibLauncher":
-            n = launcher["n_jobs"]
-            runs = n if n > 0 else max(cores + 1 + n, 1)  # joblib counts from the end: -1 is all cores
+            n_jobs = launcher["n_jobs"]
+            runs = n_jobs if n_jobs > 0 else max(cores + 1 + n_jobs, 1)  # joblib counts from the end: -1 is all cores
             return Workers(runs, 1, max(cores // runs, 1))
         case "SlurmLauncher":
-            tasks = launcher["nodes"] * launcher["tasks_per_node"]
-            return Workers(launcher["array_parallelism"], tasks, launcher["cpus_per_task"] or 1)
+            devices = launcher["nodes"] * launcher["tasks_per_node"]
+            return Workers(launcher["array_parallelism"], devices, launcher["cpus_per_task"] or 1)
     return Workers(1, 1, cores)
 
 
-def images(data: DataConfig) -> tuple[int, int]:
-    """How many there are to train on and to evaluate. Raises UserError where neither config nor name tells."""
-    train, test = data.train_images, data.test_images
+def num_images(data: DataConfig) -> tuple[int, int]:
+    """Numbers of trained and of evaluated images per epoch: from the files, the config, or the data set's name.
+
+    Raises UserError where none of them gives the numbers.
+    """
+    try:
+        facts = inspect_data(data)
+        train, test = facts.train_images, facts.test_images
+    except UserError:  # the files are absent here
+        train, test = data.train_images, data.test_images
     if train is None or test is None:
         if data.name not in IMAGES:
             raise UserError(
-                f"nothing says how many images data={data.name} has: data.train_images=N and data.test_images=N would; "
-                f"known: {', '.join(IMAGES)}"
+                f"the number of images of data={data.name} is unknown; set data.train_images=N and data.test_images=N, "
+                f"or use one of: {', '.join(IMAGES)}"
             )
         train, test = IMAGES[data.name]
-    held_out = round(train / 10)
+    held_out = round(train * HELD_OUT)
     return (train, test) if data.split == "train/test" else (train - held_out, held_out)
 
 
-class Speeds:
-    """What finished records say of the speed of one kind of device."""
+class Throughput:
+    """Training speed of one kind of device, from finished records."""
 
     def __init__(self, records: Iterable[Record], device: str | None, threads: int, assumed: float | None) -> None:
-        """`device` None: that of the most records. `assumed`: GMACs/s where nothing was measured."""
-        done = [found for found in records if found.status == "done" and found.images_per_second > 0]
-        names = [found.device for found in done]
-        self.device = device or max(names, key=names.count, default=None)
-        self.records = [found for found in done if found.device == self.device]
-        self.threads, self.assumed = threads, assumed or ASSUMED
+        """`device` None stands for the device of most records; `assumed` is the GMACs/s of one without records.
 
-    def _rate(self, found: Record) -> float:
-        """Images/s of one device; of a CPU, of the threads that a run will have."""
-        used = found.machine.get("threads")
-        share = self.threads / used if self.device == "cpu" and used else 1.0
-        return found.images_per_second * share / found.machine.get("devices", 1)
+        `threads` are the CPU threads of a run, to which measurements on a CPU are scaled.
+        """
+        done = [record for record in records if record.status == "done" and record.images_per_second > 0]
+        names = [record.device for record in done]
+        self.device = device or max(names, key=names.count, default=None)
+        self.records = [record for record in done if record.device == self.device]
+        self.threads, self.assumed = threads, assumed or ASSUMED_GMACS
+
+    def _per_device(self, record: Record) -> float:
+        """Images/s of one device, or of a CPU with the threads of a run."""
+        threads = record.machine.get("threads")
+        scale = self.threads / threads if self.device == "cpu" and threads else 1.0
+        return record.images_per_second * scale / record.machine.get("devices", 1)
 
     @cached_property
-    def macs(self) -> dict[int, float]:
-        """GMACs/s by image size: small images keep a device less busy."""
-        sizes: dict[int, list[float]] = {}
-        for found in self.records:
-            sizes.setdefault(found.config["data"]["image_size"], []).append(self._rate(found) * found.gmacs)
-        return {size: median(rates) for size, rates in sizes.items()}
+    def gmacs_per_second(self) -> dict[int, float]:
+        """Image size in pixels -> median GMACs/s: small images use a device less well."""
+        rates: dict[int, list[float]] = {}
+        for record in self.records:
+            rates.setdefault(record.config["data"]["image_size"], []).append(self._per_device(record) * record.gmacs)
+        return {size: median(values) for size, values in rates.items()}
 
-    def of(self, run: Experiment) -> tuple[float, str]:
-        """Images/s of one device training this network, and how that is known."""
-        model, size = run.config["model"], run.data.image_size
-        same = [
-            self._rate(found)
-            for found in self.records
-            if found.config["model"] == model and found.config["data"]["image_size"] == size
+    def images_per_second(self, experiment: Experiment) -> tuple[float, str]:
+        """Images/s of one device that trains this network, and where the number comes from."""
+        network, size = network_hash(experiment.model), experiment.data.image_size
+        same_network = [
+            self._per_device(record)
+            for record in self.records
+            if record.config["data"]["image_size"] == size and network_hash(record.config["model"]) == network
         ]
-        if same:
-            return median(same), MEASURED
-        from modernet.models.flops import cost  # and with it torch: what was measured needs neither
+        if same_network:
+            return median(same_network), MEASURED
+        from modernet.models.flops import model_cost  # imports torch, which measured networks do not need
 
-        gmacs = cost(run.model, size, run.data.num_classes).gmacs
-        if size in self.macs:
-            return self.macs[size] / gmacs, f"GMACs, at {self.macs[size]:.3g} GMACs/s of other networks"
-        return self.assumed / gmacs, f"GMACs, at {self.assumed:,.0f} GMACs/s, which nothing measured"
+        gmacs = model_cost(experiment.model, size, experiment.data.num_classes or 1000).gmacs
+        if size in self.gmacs_per_second:
+            rate = self.gmacs_per_second[size]
+            return rate / gmacs, f"GMACs, at {rate:.3g} GMACs/s of other networks"
+        return self.assumed / gmacs, f"GMACs, at an assumed {self.assumed:,.0f} GMACs/s"
 
 
 @dataclass(frozen=True)
@@ -115,35 +127,24 @@ class Estimate:
     """One run of a sweep."""
 
     job: Job
-    status: str  # done, failed, to do, or how much of it is done
-    seconds: float  # what is left of it
-    source: str  # how that is known; empty where nothing is left
+    status: str  # done, failed, to do, or `50% done`
+    seconds: float  # left
+    source: str  # of the seconds; empty where nothing is left to do
 
 
-def estimate(job: Job, speeds: Speeds, devices: int) -> Estimate:
-    """Of one run, on so many devices that scale without loss."""
-    found = job.record()
-    if found and job.over:
-        return Estimate(job, found.status, 0.0, "")
-    recipe = job.run.recipe
-    train, test = images(job.run.data)
-    rate, source = speeds.of(job.run)
-    done = 0.0
+def estimate_job(job: Job, throughput: Throughput, devices: int) -> Estimate:
+    """The estimate of one run on this number of devices, as if they scaled without loss."""
+    record = job.result()
+    if record is not None:
+        return Estimate(job, record.status, 0.0, "")
+    recipe = job.experiment.recipe
+    train, test = num_images(job.experiment.data)
+    rate, source = throughput.images_per_second(job.experiment)
+    fraction_done = 0.0
     if job.folder.is_dir():
-        from modernet import checkpoint  # and with it torch
+        from modernet.training.checkpoint import steps_done  # imports torch
 
-        done = checkpoint.steps_done(job.folder) / (recipe.epochs * (train // recipe.batch_size))
-    whole = recipe.epochs * (train + test * EVALUATION) / (rate * devices)
-    return Estimate(job, f"{done:.0%} done" if done else "to do", START + whole * (1 - done), source)
-
-
-def records_below(folders: Iterable[Path]) -> list[Record]:
-    """Those that can be read; a table says what is wrong with the others."""
-    result = []
-    for folder in folders:
-        for path in record.paths(folder):
-            try:
-                result.append(record.read(path))
-            except ValueError:
-                continue
-    return result
+        fraction_done = steps_done(job.folder) / (recipe.epochs * (train // recipe.batch_size))
+    seconds = recipe.epochs * (train + test * EVAL_COST) / (rate * devices)
+    status = f"{fraction_done:.0%} done" if fraction_done else "to do"
+    return Estimate(job, status, STARTUP_SECONDS + seconds * (1 - fraction_done), source)

@@ -1,4 +1,4 @@
-"""Slurm, where it runs: whether it answers, and how a job that it stopped gets back into its queue."""
+"""Slurm: whether a launcher's jobs would be accepted, and requeueing a job that Slurm warned of its end."""
 
 import os
 import shutil
@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from modernet.errors import Interrupted, UserError
-from modernet.runtime.logging import logger
 from modernet.runtime.distributed import distributed_env
+from modernet.runtime.logging import logger
 from modernet.runtime.signals import SLURM_WARNINGS, ShutdownSignal
 
-# Fields of the launcher that a cluster may refuse, as sbatch calls them.
-ASKED = {
+# Field of the launcher -> the option of sbatch, for fields that a cluster may refuse.
+SBATCH_OPTIONS = {
     "partition": "partition",
     "account": "account",
     "qos": "qos",
@@ -26,51 +26,57 @@ ASKED = {
     "cpus_per_task": "cpus-per-task",
     "timeout_min": "time",
 }
+QUEUE_POLL_SECONDS = 5
 
 
 def _call(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-def _refused(*command: str) -> str | None:
-    """Why a command of Slurm's fails; None where it does not."""
+def _reason_to_refuse(*command: str) -> str | None:
+    """Why a command of Slurm fails; None where it succeeds."""
     try:
         answer = _call(*command)
     except subprocess.TimeoutExpired:
-        return f"{command[0]} hangs"
+        return f"{command[0]} does not answer"
     if answer.returncode == 0:
         return None
     return (answer.stderr.strip().splitlines() or [f"{command[0]} failed"])[-1]
 
 
-def check(launcher: Mapping[str, Any]) -> None:
-    """Raises UserError where jobs like this launcher's cannot be submitted from here."""
+def check_launcher(launcher: Mapping[str, Any]) -> None:
+    """Raises UserError where jobs of this launcher cannot be submitted from this machine."""
+    try:
+        from submitit.core.logger import get_logger  # takes a while
+    except ImportError as error:
+        raise UserError("hydra/launcher=slurm needs submitit: pip install 'modernet[slurm]'") from error
     if shutil.which("sbatch") is None:
-        raise UserError("hydra/launcher=slurm needs Slurm, and there is no sbatch here; allowed here: basic, joblib")
-    if reason := _refused("sinfo", "--noheader"):
+        raise UserError("hydra/launcher=slurm needs Slurm, and this machine has no sbatch; allowed here: basic, joblib")
+    if reason := _reason_to_refuse("sinfo", "--noheader"):
         raise UserError(f"hydra/launcher=slurm needs a cluster, and Slurm's controller does not answer ({reason})")
-    asked = {f"--{flag}={launcher[name]}": name for name, flag in ASKED.items() if launcher.get(name) is not None}
-    if reason := _refused("sbatch", "--test-only", "--wrap=true", *asked):
-        fields = ", ".join(f"hydra.launcher.{name}={launcher[name]}" for name in asked.values())
-        raise UserError(f"Slurm takes no job of {fields} ({reason})")
-
-    from submitit.core.logger import get_logger  # only here: it takes a while
-
-    # It says everything on stdout as well, and there are the paths of the records alone.
+    options = {
+        f"--{option}={launcher[name]}": name
+        for name, option in SBATCH_OPTIONS.items()
+        if launcher.get(name) is not None
+    }
+    if reason := _reason_to_refuse("sbatch", "--test-only", "--wrap=true", *options):
+        fields = ", ".join(f"hydra.launcher.{name}={launcher[name]}" for name in options.values())
+        raise UserError(f"Slurm refuses a job of {fields} ({reason})")
+    # submitit also logs to stdout, which is for the paths of the records.
     get_logger().handlers = [handler for handler in get_logger().handlers if handler.get_name() != "submitit_out"]
 
 
-def wait(name: str) -> None:
-    """Until no job of this name waits or runs."""
+def wait_for_jobs(name: str) -> None:
+    """Wait until no job of this name is queued or runs."""
     while _call("squeue", "--noheader", f"--name={name}").stdout.strip():
-        time.sleep(5)
+        time.sleep(QUEUE_POLL_SECONDS)
 
 
 @contextmanager
 def requeue_on_warning(shutdown: ShutdownSignal) -> Iterator[None]:
-    """Put this job back into the queue where Slurm warned it of its end: there it goes on from what it saved.
+    """Requeue this job where Slurm warned it of its end; the run resumes from its checkpoint.
 
-    What takes a job away at once, by SIGTERM, requeues it by itself if it should be.
+    A job that Slurm preempts at once, by SIGTERM, is requeued by Slurm itself if it should be.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Many runs, named as Hydra's sweeps name them: all checked first, what is done is found, the rest is launched."""
+"""Many runs: finished runs are skipped, the others are launched, and a run that fails or dies stops no other."""
 
 import multiprocessing
 import os
@@ -7,157 +7,117 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from functools import cache, partial
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import hydra
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn
-from omegaconf import DictConfig
+from tqdm import tqdm
 
-from modernet.config import experiment
-from modernet.runtime import lock
-from modernet import record
+from modernet.errors import Interrupted, RunFailed, describe
+from modernet.record import RECORD_FILE, find_record
+from modernet.runtime.lock import is_locked, lock_holder
+from modernet.runtime.logging import sweep_terminal
+from modernet.runtime.signals import stop_signals
 from modernet.sweeps import slurm
-from modernet.errors import RunFailed, one_line_of
-from modernet.config.experiment import Experiment
-from modernet.record import Record
+from modernet.sweeps.jobs import Job
+from modernet.sweeps.status import show_status
 
 Launch = Callable[[list[list[str]]], Sequence[JobReturn]]
 
 
-@dataclass(frozen=True)
-class Job:
-    """One run of a sweep."""
+def run_sweep(jobs: list[Job], launch: Launch, launcher: Any) -> None:
+    """Launch the unfinished jobs and print the path of every record.
 
-    overrides: list[str]  # as on the command line of a run by itself
-    run: Experiment
-    folder: Path
-    retry_failed: bool
-
-    def record(self) -> Record | None:
-        return record.found(self.folder)
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing is left to do: done, or failed and not to be tried again."""
-        found = self.record()
-        return found is not None and (found.status == "done" or not self.retry_failed)
-
-
-def expand(arguments: list[str]) -> list[Job]:
-    """The runs that these arguments of `train.py -m` name, each once. Call it while Hydra is running.
-
-    Raises what explains the first mistake in any of them.
-    """
-    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    (combinations,) = BasicSweeper.split_arguments(parser.parse_overrides(arguments), max_batch_size=None)
-    jobs = {}
-
-    @cache
-    def composed(*overrides: str) -> DictConfig:
-        return hydra.compose("config", [*overrides])
-
-    for overrides in combinations:
-        seeds = [word for word in overrides if word.startswith("seed=")]
-        config = composed(*(word for word in overrides if word not in seeds)).copy()
-        for seed in seeds:  # all that differs between most runs: composing is what takes the time
-            config.seed = parser.parse_override(seed).value()
-        run = experiment.from_config(config)
-        experiment.machine(config)
-        folder = run.folder(Path(config.runs))
-        jobs.setdefault(run.hash, Job(overrides, run, folder, config.retry_failed))
-    return list(jobs.values())
-
-
-def run(jobs: list[Job], launch: Launch, launcher: Any) -> None:
-    """Launch what is not done, and print the path of every record. Raises RunFailed where a run has none in the end.
-
-    `launcher` is the config node of Hydra's launcher.
+    `launch` takes the overrides of each run, `launcher` is the config node of Hydra's launcher. Raises UserError where
+    Slurm refuses such jobs, and RunFailed where some runs are not done in the end.
     """
     kind = launcher["_target_"].rpartition(".")[2]
     where, wait = "", lambda: None
     if kind == "SlurmLauncher":
-        slurm.check(launcher)
+        slurm.check_launcher(launcher)
         where = f" by Slurm as {launcher['name']}, logs in {Path(launcher['submitit_folder']).parent}"
-        wait = partial(slurm.wait, launcher["name"])
-    todo = [job for job in jobs if not job.over]
-    counts = Counter(found.status for job in jobs if job not in todo and (found := job.record()))
+        wait = partial(slurm.wait_for_jobs, launcher["name"])
+    results = {job.folder: job.result() for job in jobs}
+    todo = [job for job in jobs if results[job.folder] is None]
+    counts = Counter(record.status for record in results.values() if record)
     before = "".join(f"{number} {status}, " for status, number in sorted(counts.items()))
-    print(f"{len(jobs)} runs: {before}{len(todo)} to train{where if todo else ''}", file=sys.stderr)
-    with _told_to_stop(todo) if kind == "JoblibLauncher" else nullcontext():
-        reasons = _launched(todo, launch, wait)
+    print(f"{len(jobs)} runs: {before}{len(todo)} to train{where if todo else ''}", file=sys.stderr, flush=True)
+    reasons: dict[Path, str] = {}
+    if todo:
+        with ExitStack() as stack:
+            if kind == "JoblibLauncher":
+                stack.enter_context(_forward_signals(todo))
+            stack.enter_context(sweep_terminal())
+            stack.enter_context(show_status(jobs, todo))
+            reasons = _launch_all(todo, launch, wait)
     _report(jobs, reasons)
 
 
-def _launched(todo: list[Job], launch: Launch, wait: Callable[[], None]) -> dict[str, str]:
-    """By hash, why runs have no record.
+def _launch_all(todo: list[Job], launch: Launch, wait: Callable[[], None]) -> dict[Path, str]:
+    """Launch jobs; returns by folder why a run has no record.
 
-    A process that dies takes the launcher's others with it. Those that had not begun are launched again, and then one
-    by one those that had, so that whichever it was takes no other with it.
+    A process that dies ends the other processes of its launcher. The runs that had not started are launched again
+    together, then each of those that had started is launched alone, so that the one that dies ends no other.
     """
-    reasons: dict[str, str] = {}
+    reasons: dict[Path, str] = {}
 
-    def launched(jobs: list[Job]) -> bool:
+    def try_launch(jobs: list[Job]) -> bool:
         try:
             returns = launch([job.overrides for job in jobs])
         except Exception as error:
-            print(f"a run's process died ({one_line_of(error)})", file=sys.stderr)
+            tqdm.write(f"a run's process died ({describe(error)})", file=sys.stderr)
             wait()
             return False
         for job, returned in zip(jobs, returns, strict=True):
             if isinstance(returned._return_value, Exception):  # the property would print it before it raises
-                reasons[job.run.hash] = str(returned._return_value)
+                reasons[job.folder] = str(returned._return_value)
         return True
 
     alone: list[Job] = []
-    while todo and not launched(todo):
-        left = [job for job in todo if not job.over]
-        begun = [job for job in left if job.folder.exists()] or left
-        alone += begun
-        todo = [job for job in left if job not in begun]
+    while todo and not try_launch(todo):
+        left = [job for job in todo if job.result() is None]
+        started = [job for job in left if job.folder.exists()] or left
+        alone += started
+        todo = [job for job in left if job not in started]
     for job in alone:
-        if not launched([job]):
-            reasons[job.run.hash] = "its process died"
+        if not try_launch([job]):
+            reasons[job.folder] = "its process died"
     return reasons
 
 
-def _report(jobs: list[Job], reasons: dict[str, str]) -> None:
-    bad = []
+def _report(jobs: list[Job], reasons: dict[Path, str]) -> None:
+    """Print the paths of the records, and what is missing. Raises RunFailed where something is."""
+    missing = []
     for job in jobs:
-        found = job.record()
-        if found and found.status == "done":
-            print(job.folder / record.NAME)
+        record = find_record(job.folder)
+        if record and record.status == "done":
+            print(job.folder / RECORD_FILE)
         else:
-            reason = reasons.get(job.run.hash) or (found.reason if found else "it was not finished")
-            bad.append(f"{job.run.title}: {reason}")
-    if bad:
-        print(*bad, sep="\n", file=sys.stderr)
-        raise RunFailed(f"{len(bad)} of {len(jobs)} runs are not done, for the reasons above")
+            reason = reasons.get(job.folder) or (record.reason if record else "it did not finish")
+            missing.append(f"{job.experiment.title}: {reason}")
+    if missing:
+        print(*missing, sep="\n", file=sys.stderr)
+        raise RunFailed(f"{len(missing)} of {len(jobs)} runs are not done, for the reasons above")
 
 
 @contextmanager
-def _told_to_stop(jobs: list[Job]) -> Iterator[None]:
-    """Pass signals on to the processes of a sweep, and end when they have saved what they are training."""
+def _forward_signals(jobs: list[Job]) -> Iterator[None]:
+    """Forward signals to the worker processes, and exit once they have saved the runs they are training."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        children = [process.pid for process in multiprocessing.active_children() if process.pid]
-        for child in children:
-            os.kill(child, signal.SIGTERM)
-        while any(lock.is_held(job.folder) and lock.holder(job.folder) in children for job in jobs):
+        workers = [process.pid for process in multiprocessing.active_children() if process.pid]
+        for worker in workers:
+            os.kill(worker, signal.SIGTERM)
+        while any(is_locked(job.folder) and lock_holder(job.folder) in workers for job in jobs):
             time.sleep(0.05)
-        sys.exit(143)
+        sys.exit(Interrupted.status)
 
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-    before = {number: signal.signal(number, stop) for number in numbers}
+    handlers = {number: signal.signal(number, stop) for number in stop_signals()}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -1,36 +1,41 @@
-"""wandb behind three calls, or nothing behind the same calls. The record is the source; wandb has a copy."""
+"""wandb as a copy of the records: a run there has the config, a line per epoch, and the record as its summary."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 from modernet.config.experiment import Experiment
-from modernet.record import Epoch, Record
+from modernet.record import METRICS, Epoch, Record, flatten
 from modernet.runtime.logging import logger
 
 WandbMode = Literal["offline", "online", "disabled"]
-PROJECT = "modernet"  # wandb's own environment variables, WANDB_PROJECT among them, take precedence
-SUMMARY = ("top1", "top5", "top1_ema", "val_loss", "gmacs", "params", "images_per_second", "train_seconds", "status")
+PROJECT = "modernet"  # wandb's environment variables, WANDB_PROJECT among them, take precedence
+SUMMARY = (
+    *("top1", "top5", "top1_ema", "val_loss", "gmacs", "params", "images_per_second", "train_seconds", "status"),
+    *(metric.name for metric in METRICS),
+)
 MAX_GROUP_LENGTH = 128  # wandb's limit
 
 
 class WandbLogger:
-    """One wandb run, or nothing where `run` is None. An error of wandb is logged once and costs no training."""
+    """One wandb run; silent where `run` is None. An error of wandb is logged once and does not stop the training."""
 
     def __init__(self, run: Any) -> None:
         self.run = run
         self.id: str | None = run.id if run else None  # a resumed run continues under the same id
 
     def log_epoch(self, epoch: Epoch) -> None:
-        self._attempt(lambda run: run.log(asdict(epoch), step=epoch.epoch))
+        """Log the metrics of an epoch as one line of the history."""
+        self._attempt(lambda run: run.log(flatten(epoch), step=epoch.epoch))
 
     def log_result(self, record: Record) -> None:
-        values = {name: value for name, value in asdict(record).items() if name in SUMMARY and value is not None}
+        """Set the summary to the record's values."""
+        values = {name: value for name, value in flatten(record).items() if name in SUMMARY and value is not None}
         self._attempt(lambda run: run.summary.update(values))
 
     def finish(self, status: int) -> None:
+        """End the run with an exit status."""
         self._attempt(lambda run: run.finish(exit_code=status))
 
     def _attempt(self, call: Callable[[Any], Any]) -> None:
@@ -73,7 +78,10 @@ def _init(mode: WandbMode, folder: Path, experiment: Experiment, run_id: str | N
 
 @contextmanager
 def wandb_run(mode: WandbMode, folder: Path, experiment: Experiment, run_id: str | None) -> Iterator[WandbLogger]:
-    """A wandb run below `folder`, grouped by protocol and variant; it finishes with the context."""
+    """A wandb run with its files below `folder`, grouped by protocol and variant; it ends with the context.
+
+    `run_id` is the id of the run that is resumed, or None.
+    """
     wandb_logger = WandbLogger(_init(mode, folder, experiment, run_id))
     status = 1
     try:

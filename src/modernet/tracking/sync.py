@@ -1,90 +1,121 @@
-"""Runs that were kept offline are pushed by wandb's own `wandb sync`, whole, in order, and once."""
+"""The way to wandb's server: the login, and pushing runs that were logged offline, each of them once and completely."""
 
+import atexit
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from modernet import record
-from modernet.tracking.login import IMPATIENT
+from wandb.apis.public import Api
+from wandb.errors import Error, UsageError
 
-CUT_OFF = "the file ends with an incomplete record"  # as wandb says of a training that was killed as it wrote
+from modernet.errors import UserError, squeeze
+from modernet.record import RECORD_FILE
+
+# wandb retries for minutes or days where the server does not answer; the commands here are safe to repeat instead.
+FEW_RETRIES = {
+    "WANDB_X_GRAPHQL_RETRY_MAX": "2",
+    "WANDB_X_GRAPHQL_RETRY_WAIT_MAX_SECONDS": "5",
+    "WANDB_X_FILE_STREAM_RETRY_MAX": "2",
+    "WANDB_X_FILE_STREAM_RETRY_WAIT_MAX_SECONDS": "5",
+    "WANDB_X_FILE_TRANSFER_RETRY_MAX": "2",
+    "WANDB_X_FILE_TRANSFER_RETRY_WAIT_MAX_SECONDS": "5",
+}
+INCOMPLETE = "the file ends with an incomplete record"  # wandb's words for a training that was killed while it wrote
+
+OfflineRuns = dict[tuple[Path, str], list[Path]]
+
+
+def log_in() -> Api:
+    """wandb's client. Raises UserError where there is no login, or where the server refuses it or does not answer."""
+    logs = tempfile.mkdtemp(prefix="wandb-")  # by default wandb writes its logs into the current folder
+    atexit.register(shutil.rmtree, logs, ignore_errors=True)
+    for name, value in {**FEW_RETRIES, "WANDB_DIR": logs, "WANDB_SILENT": "true"}.items():  # silent: no prompt
+        os.environ.setdefault(name, value)
+    try:
+        return Api()
+    except UsageError:
+        raise UserError("there is no login at wandb; run `wandb login` or set WANDB_API_KEY") from None
+    except Error as error:
+        raise UserError(squeeze(error)) from None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one run."""
+    """The result of pushing one run."""
 
     folder: Path
     state: Literal["pushed", "pushed before", "not finished", "failed"]
     reason: str | None = None  # why it failed
 
 
-def offline(folder: Path) -> dict[tuple[Path, str], list[Path]]:
-    """(a run's folder, its name at wandb) -> its files, oldest first: a run has one more each time it was resumed."""
-    found = defaultdict(list)
+def find_offline_runs(folder: Path) -> OfflineRuns:
+    """(a run's folder, its name at wandb) -> its files, oldest first: each resume adds a file."""
+    runs = defaultdict(list)
     for path in sorted(folder.rglob("wandb/offline-run-*/run-*.wandb")):
-        found[path.parents[2], path.stem].append(path)
-    return found
+        runs[path.parents[2], path.stem].append(path)
+    return runs
 
 
-def push(runs: dict[tuple[Path, str], list[Path]], options: Sequence[str] = ()) -> Iterator[Outcome]:
-    """Push what was not pushed yet, with these options of `wandb sync`.
+def push(runs: OfflineRuns, options: Sequence[str] = ()) -> Iterator[Outcome]:
+    """Push the runs that were not pushed yet, with these options of `wandb sync`.
 
-    A run without a record may still be training: wandb would take its file for the whole, and leave out the rest.
+    A run without a record may still be training; it is skipped, as wandb would ignore what it logs later.
     """
     for (folder, _), files in runs.items():
-        if not (folder / record.NAME).is_file():
+        if not (folder / RECORD_FILE).is_file():
             yield Outcome(folder, "not finished")
-        elif all(_synced(file).exists() and not _begun(file).exists() for file in files):
+        elif all(_synced_mark(file).exists() and not _started_mark(file).exists() for file in files):
             yield Outcome(folder, "pushed before")
         else:
-            reason = _push(files, options)
+            reason = _push_files(files, options)
             yield Outcome(folder, "failed" if reason else "pushed", reason)
 
 
-def _synced(file: Path) -> Path:
+def _synced_mark(file: Path) -> Path:
     """wandb's mark of a file that was pushed."""
     return file.with_suffix(".wandb.synced")
 
 
-def _begun(file: Path) -> Path:
-    """Our mark of a file whose push did not end well."""
-    return file.with_suffix(".wandb.begun")
+def _started_mark(file: Path) -> Path:
+    """modernet's mark of a file whose push started and did not succeed."""
+    return file.with_suffix(".wandb.started")
 
 
-def _push(files: list[Path], options: Sequence[str]) -> str | None:
-    """The files of one run, each behind the one before it; why not, where one failed."""
-    if any(_begun(file).exists() for file in files):
-        # How much arrived is not known, and what resumed a run would be added a second time. Its first file, which
-        # resumed nothing, has wandb begin the run anew.
+def _push_files(files: list[Path], options: Sequence[str]) -> str | None:
+    """Push the files of one run in order; returns why it failed, or None."""
+    if any(_started_mark(file).exists() for file in files):
+        # An unknown part arrived, and pushing a resumed part again would repeat its epochs. The first file resumes
+        # nothing: pushing it again makes wandb start the run from scratch.
         for file in files:
-            _synced(file).unlink(missing_ok=True)
+            _synced_mark(file).unlink(missing_ok=True)
     for file in files:
-        if not _synced(file).exists():
-            _begun(file).touch()
-            if reason := _sync(file, options):
+        if not _synced_mark(file).exists():
+            _started_mark(file).touch()
+            if reason := _sync_file(file, options):
                 return reason
-            _begun(file).unlink()
+            _started_mark(file).unlink()
     return None
 
 
-def _sync(file: Path, options: Sequence[str]) -> str | None:
-    """Why `wandb sync` failed: its status is 0 then, too, and it marks as pushed even what the server did not take."""
+def _sync_file(file: Path, options: Sequence[str]) -> str | None:
+    """Why `wandb sync` failed, from its messages: it exits with 0 and marks the file even where the server refuses."""
     command = [sys.executable, "-m", "wandb", "sync", *options, str(file.parent.resolve())]
-    environment = {**IMPATIENT, **os.environ, "WANDB_SILENT": "false"}
+    environment = {**FEW_RETRIES, **os.environ, "WANDB_SILENT": "false"}
     result = subprocess.run(
         command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     errors = re.findall(r"^(?:wandb: ERROR|Error:) (.+)$", result.stderr, re.MULTILINE)
-    if errors and all(CUT_OFF in error for error in errors):
-        _synced(file).touch()  # the training has ended since: more will not come
+    if errors and all(INCOMPLETE in error for error in errors):
+        _synced_mark(file).touch()  # the training has ended: nothing will be added
         return None
-    if not errors and not _synced(file).exists():
+    if not errors and not _synced_mark(file).exists():
         errors = result.stderr.splitlines()[-1:] or [f"wandb sync ended with status {result.returncode}"]
     return "; ".join(errors)

@@ -1,0 +1,52 @@
+"""Plot the records below a folder: roadmap, kernel sizes, Pareto front, differences and learning curves.
+
+python scripts/figures.py [FOLDER] [--protocol P] [--out DIR] [--curves VARIANT ...]
+
+FOLDER is results/runs and DIR is FOLDER/figures by default. Each figure is written as SVG and as PNG; figures that the
+records do not allow are skipped, with the reason on stderr.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from modernet.analysis.selection import Selection, load_selection
+from modernet.analysis.table import build_rows
+from modernet.cli import exit_on_error
+from modernet.config.search_path import add_config_dir
+from modernet.errors import UserError
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("results/runs"))
+    parser.add_argument("--protocol", help="only the records of this protocol")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="folder of the figures; FOLDER/figures by default")
+    parser.add_argument("--curves", nargs="+", default=[], metavar="VARIANT", help="variants of the learning curves")
+    parser.add_argument("--config-dir", metavar="DIR", type=add_config_dir, help="a folder with steps of yours")
+    return parser.parse_args()
+
+
+def _check_variants(variants: Sequence[str], selection: Selection) -> None:
+    if unknown := set(variants) - {record.variant for record in selection.records.values()}:
+        known = ", ".join(row.variant for row in build_rows(selection.records.values()) if row.n)
+        raise UserError(f"there is no record of '{min(unknown)}'; allowed: {known}")
+
+
+def main() -> None:
+    with exit_on_error():
+        arguments = _parse_arguments()
+        selection = load_selection(arguments.folder, arguments.protocol)
+        _check_variants(arguments.curves, selection)
+        from modernet.figures.gallery import save_figures  # imports matplotlib, which an error does not need
+
+        paths, skipped = save_figures(selection, arguments.out or arguments.folder / "figures", arguments.curves)
+        for line in skipped:
+            print(f"skipped: {line}", file=sys.stderr)
+        for path in paths:
+            print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""Copy finished runs, without weights, to results/studies/STUDY, and write their table and figures.
+
+modernet freeze STUDY [--runs results/runs] [--protocol P]      # or: make freeze STUDY=my_study
+A second call adds the runs that finished since; it removes nothing. With --runs results/studies/STUDY, it only writes
+the table and the figures of the study again.
+"""
+
+import argparse
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from modernet.analysis.formatting import to_csv, to_markdown
+from modernet.analysis.selection import Selection, load_selection
+from modernet.analysis.table import build_rows
+from modernet.cli import exit_on_error
+from modernet.config.search_path import add_config_dir
+from modernet.errors import UserError
+from modernet.record import METRICS_FILE, RECORD_FILE
+from modernet.runtime.io import write_text
+
+STUDIES = Path("results/studies")
+HEADER = "<!-- Written by `make freeze STUDY={name}`; `python scripts/table.py {folder}` prints it again. -->\n\n"
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", help="name of the folder in results/studies")
+    parser.add_argument("--runs", type=Path, default=Path("results/runs"), help="results/runs by default")
+    parser.add_argument("--protocol", help="only the runs of this protocol")
+    parser.add_argument("--config-dir", metavar="DIR", type=add_config_dir, help="a folder with your own steps")
+    arguments = parser.parse_args()
+    if not re.fullmatch(r"[\w.-]*\w", arguments.study):
+        raise UserError(f"STUDY must be a name of letters, digits, '_', '-' and '.', got {arguments.study!r}")
+    return arguments
+
+
+def _copy(selection: Selection, runs: Path, study: Path) -> None:
+    """Copy records and metrics; each run keeps its folder's name."""
+    for path in selection.records:
+        folder = study / path.parent.relative_to(runs)
+        if folder.resolve() == path.parent.resolve():
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (RECORD_FILE, METRICS_FILE):
+            shutil.copy2(path.with_name(name), folder / name)
+
+
+def _write_results(study: Path) -> None:
+    """Write table.md, table.csv and figures/ of the records of a study."""
+    from modernet.figures.gallery import save_figures  # imports matplotlib, which takes a second
+
+    selection = load_selection(study)
+    _, skipped = save_figures(selection, study / "figures")
+    for line in skipped:
+        print(f"skipped: {line}", file=sys.stderr)
+    rows = build_rows(selection.records.values())
+    header = HEADER.format(name=study.name, folder=study.as_posix())
+    write_text(study / "table.md", f"{header}{to_markdown(rows)}\n")
+    write_text(study / "table.csv", to_csv(rows))
+
+
+def main() -> None:
+    with exit_on_error():
+        arguments = _parse_arguments()
+        study = STUDIES / arguments.study
+        _copy(load_selection(arguments.runs, arguments.protocol), arguments.runs, study)
+        _write_results(study)
+        print(study / "table.md")
+
+
+if __name__ == "__main__":
+    main()

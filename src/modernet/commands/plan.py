@@ -1,0 +1,130 @@
+"""List the runs of a sweep and estimate their duration, without training anything.
+
+modernet plan +study=roadmap seed=0,1,2 protocol=imagenet [hydra/launcher=slurm]     # overrides as for train.py -m
+
+The durations follow from the images/s of finished records, those in the folder of runs and in --records FOLDER. For a
+network without a record they follow from its GMACs, at the speed of other networks on images of that size, or else at
+an assumed --speed.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import hydra
+from hydra import initialize_config_dir
+from tabulate import tabulate
+
+from modernet.cli import exit_on_error
+from modernet.config import studies
+from modernet.config.experiment import Experiment
+from modernet.config.roadmap import roadmap
+from modernet.config.search_path import CONFIGS, add_config_dir
+from modernet.data.fingerprint import resolve_data
+from modernet.errors import UserError
+from modernet.record import load_records
+from modernet.sweeps.estimate import (
+    ASSUMED_GMACS,
+    MEASURED,
+    Estimate,
+    Throughput,
+    Workers,
+    estimate_job,
+    launcher_workers,
+)
+from modernet.sweeps.jobs import Job, expand, parse_overrides
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("overrides", nargs="*", help="the arguments of train.py -m")
+    parser.add_argument("-m", "--multirun", action="store_true", help="accepted as for train.py; has no effect")
+    parser.add_argument("--records", type=Path, action="append", default=[], help="another folder of records")
+    parser.add_argument("--device", help="the device of these records' names; the most frequent one by default")
+    parser.add_argument(
+        "--speed", type=float, help=f"GMACs/s of a device without records; {ASSUMED_GMACS:,.0f} by default"
+    )
+    parser.add_argument("--config-dir", metavar="DIR", type=add_config_dir, help="a folder of configs of yours")
+    arguments = parser.parse_intermixed_args()
+    if arguments.speed is not None and not arguments.speed > 0:
+        raise UserError(f"--speed must be a number of GMACs/s above 0, got {arguments.speed}")
+    for folder in arguments.records:
+        if not folder.is_dir():
+            raise UserError(f"--records must be a folder of records; there is no folder {folder}")
+    return arguments
+
+
+class _Resolver:
+    """Completes experiments with facts about their data set, where its files are on this machine."""
+
+    def __init__(self) -> None:
+        self.missing: dict[str, str] = {}  # name of the data set -> why it has no facts
+
+    def __call__(self, experiment: Experiment) -> Experiment:
+        try:
+            return resolve_data(experiment)
+        except UserError as error:
+            self.missing[experiment.data.name] = str(error)
+            return experiment
+
+
+def _compose_jobs(words: list[str]) -> tuple[list[Job], Workers]:
+    """The runs of a sweep in roadmap order, and the workers of its launcher."""
+    studies.register()
+    resolver = _Resolver()
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        overrides = parse_overrides(words)
+        fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
+        config = hydra.compose("config", fixed, return_hydra_config=True).hydra
+        arguments = [str(override.input_line) for override in overrides if not override.is_hydra_override()]
+        jobs = expand(arguments, config.sweeper.params, resolver)
+        workers = launcher_workers(config.launcher)
+    for name, reason in resolver.missing.items():
+        print(f"data={name} is not on this machine, so its finished runs count as to do ({reason})", file=sys.stderr)
+    return sorted(jobs, key=lambda job: list(roadmap(job.experiment.size)).index(job.experiment.step)), workers
+
+
+def _format_duration(seconds: float) -> str:
+    """1 h 05 min, or 3 min 20 s."""
+    if seconds >= 3600:
+        return f"{seconds // 3600:,.0f} h {seconds % 3600 // 60:02.0f} min"
+    return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
+
+
+def _format_table(estimates: list[Estimate]) -> str:
+    rows = [
+        [run.job.experiment.title, run.status, _format_duration(run.seconds) if run.source else "", run.source]
+        for run in estimates
+    ]
+    return tabulate(rows, ["run", "status", "time", "from"], "github", colalign=("left", "left", "right", "left"))
+
+
+def _format_summary(estimates: list[Estimate], workers: Workers, device: str | None) -> str:
+    left = [run for run in estimates if run.source]
+    if not left:
+        return f"{len(estimates)} runs, nothing left to train."
+    at_once = min(workers.runs, len(left))
+    total = sum(run.seconds for run in left)
+    duration = max(total / at_once, *(run.seconds for run in left))
+    measured = sum(run.source == MEASURED for run in left)
+    return (
+        f"{len(estimates)} runs, {len(left)} to train: {_format_duration(duration)}, {at_once} at once on "
+        f"{workers.devices} device{'s' * (workers.devices > 1)} each, {total * workers.devices / 3600:,.1f} "
+        f"device-hours.\n{measured} of these times are measured{f' on {device}' if measured else ''}; "
+        f"{len(left) - measured} follow from GMACs."
+    )
+
+
+def main() -> None:
+    with exit_on_error():
+        arguments = _parse_arguments()
+        jobs, workers = _compose_jobs(arguments.overrides)
+        folders = {job.folder.parents[1] for job in jobs} | set(arguments.records)
+        records = [record for folder in sorted(folders) for record in load_records(folder).records.values()]
+        throughput = Throughput(records, arguments.device, workers.threads, arguments.speed)
+        estimates = [estimate_job(job, throughput, workers.devices) for job in jobs]
+        print(_format_table(estimates), _format_summary(estimates, workers, throughput.device), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()

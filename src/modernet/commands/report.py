@@ -1,0 +1,59 @@
+"""Write the report, one HTML file without external resources: conclusions, tables, figures, all runs and methods.
+
+python scripts/report.py [FOLDER ...] [--out FILE] [--protocol P]      # or: make report
+
+Each FOLDER is a study: a folder with records, and with an attribution.json of scripts/attribution.py if it has one. By
+default these are results/runs and results/attribution, or, without any run, every folder of results/studies. FILE is
+results/report.html by default.
+"""
+
+import argparse
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from modernet.cli import exit_on_error
+from modernet.config.search_path import add_config_dir, user_config_dirs
+from modernet.errors import UserError
+from modernet.report.studies import default_folders, display_path, load_studies
+from modernet.runtime.io import write_text
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="*", type=Path)
+    parser.add_argument("--out", metavar="FILE", type=Path, default=Path("results/report.html"))
+    parser.add_argument("--protocol", help="only the records of this protocol")
+    parser.add_argument("--config-dir", metavar="DIR", type=add_config_dir, help="a folder with steps of yours")
+    arguments = parser.parse_args()
+    if not arguments.out.parent.is_dir():
+        raise UserError(f"there is no folder {arguments.out.parent} to write {arguments.out.name} to")
+    return arguments
+
+
+def _publishable_command(arguments: argparse.Namespace) -> str:
+    """The command that writes this report, without paths of this machine."""
+    words = ["modernet", "report", *map(display_path, arguments.folder)]
+    words += ["--protocol", arguments.protocol] if arguments.protocol else []
+    words += [word for folder in user_config_dirs() for word in ("--config-dir", display_path(folder))]
+    return shlex.join(words)
+
+
+def main() -> None:
+    with exit_on_error():
+        arguments = _parse_arguments()
+        studies = load_studies(arguments.folder or default_folders(), arguments.protocol)
+        from modernet.report.page import build_page  # imports matplotlib, which an error does not need
+
+        created = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+        page = build_page(studies, created, _publishable_command(arguments))
+        for study in studies:
+            for line in study.excluded:
+                print(f"excluded: {study.name}: {line}", file=sys.stderr)
+        write_text(arguments.out, page)
+        print(arguments.out)
+
+
+if __name__ == "__main__":
+    main()

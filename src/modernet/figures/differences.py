@@ -1,0 +1,48 @@
+"""What each step changes: the difference to the previous step, ours and the paper's."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from modernet.analysis.table import Row
+from modernet.figures.axes import (
+    NotEnoughRuns,
+    add_text_column,
+    confidence_bars,
+    label_rows,
+    seeds_note,
+    to_array,
+)
+from modernet.figures.style import OURS, PAPER, add_legend, new_figure, styled
+from modernet.figures.svg import add_tooltips
+from modernet.figures.tooltips import difference_tooltip, paper_difference_tooltip
+
+
+@styled
+def plot_differences(rows: Sequence[Row]) -> Figure:
+    """Differences with confidence intervals, one step per line. Raises NotEnoughRuns where no step has one."""
+    steps = [row for row in rows if row.is_step and row.difference is not None]
+    if not steps:
+        raise NotEnoughRuns("no two neighbouring steps were run")
+    caption = (
+        "Difference to the previous step in percentage points of top-1, with 95 % confidence intervals (Welch). "
+        f"Dots: ours. {seeds_note(steps)} Diamonds: the paper's, size {steps[0].paper_size} on ImageNet-1K; its "
+        "intervals follow from the std and n that it reports. Right: whether our sign agrees with the paper's; unclear where "
+        "either interval includes zero, or ours is missing."
+    )
+    figure = new_figure(7.2, 1.8 + 0.3 * len(steps), f"{steps[0].group}: difference per step", caption)
+    axes = figure.subplots()
+    heights = label_rows(axes, steps)
+    axes.axvline(0, color="black", linewidth=0.8)
+    for field, shift, look, label, tooltip in (
+        ("difference", -0.16, OURS, "ours", difference_tooltip),
+        ("paper_difference", 0.16, PAPER, "paper", paper_difference_tooltip),
+    ):
+        mean, error_bars = to_array(steps, field), confidence_bars(steps, field)
+        style = {**look, "linestyle": "none", "capsize": 2.5}
+        marks = axes.errorbar(mean, heights + shift, xerr=error_bars, label=label, **style)
+        add_tooltips(marks[0], [tooltip(row) for row in steps])
+    axes.set_xlabel("difference to the previous step (points)")
+    add_text_column(axes, "sign", [row.sign or "" for row in steps])
+    add_legend(figure, axes)
+    return figure

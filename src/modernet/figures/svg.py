@@ -1,0 +1,88 @@
+"""Figures as SVG with tooltips, and as files.
+
+matplotlib has no tooltips. `add_tooltips` stores the texts in the artist's id, which matplotlib writes into the SVG,
+and `to_svg` turns each marked shape into `<g class="mark"><title>TEXT</title>...</g>`.
+"""
+
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from modernet.figures.style import STYLE
+from modernet.runtime.io import write_bytes, write_text
+
+TOOLTIPS = "tooltips:"  # prefix of an artist's id; the texts follow as JSON
+HIT_RADIUS = "7"  # points around a mark in which its tooltip opens
+NAMESPACE = "http://www.w3.org/2000/svg"
+INVALID_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+ElementTree.register_namespace("", NAMESPACE)
+ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
+
+
+def add_tooltips(marks: Line2D | Iterable[Patch], texts: Sequence[str]) -> None:
+    """Give each point of a line, or each bar, its tooltip; points at NaN are not drawn and have none."""
+    if isinstance(marks, Line2D):
+        drawn = [bool(np.isfinite(point).all()) for point in np.asarray(marks.get_xydata())]
+        marks.set_gid(TOOLTIPS + json.dumps([text for text, visible in zip(texts, drawn, strict=True) if visible]))
+    else:
+        for bar, text in zip(marks, texts, strict=True):
+            bar.set_gid(TOOLTIPS + json.dumps([text]))
+
+
+def to_svg(figure: Figure, salt: str = "modernet") -> str:
+    """The figure as an `<svg>` element with tooltips. Figures with different salts share no ids."""
+    file = io.StringIO()
+    with rc_context({**STYLE, "svg.hashsalt": salt}):
+        figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    root = ElementTree.fromstring(INVALID_IN_XML.sub("\ufffd", file.getvalue()))
+    _remove_style_sheets(root)
+    root.set("style", "stroke-linejoin: round; stroke-linecap: butt")
+    for group in root.findall(f".//{{{NAMESPACE}}}g[@id]"):
+        name = group.attrib.pop("id")
+        if name.startswith(TOOLTIPS):
+            shapes = group.findall(f".//{{{NAMESPACE}}}use") or group.findall(f"{{{NAMESPACE}}}path")
+            for shape, text in zip(shapes, json.loads(name.removeprefix(TOOLTIPS)), strict=True):
+                _wrap_with_tooltip(shape, text)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _remove_style_sheets(root: ElementTree.Element) -> None:
+    """In an HTML page, the rules of an inline SVG would apply to the whole page."""
+    for definitions in root.findall(f"{{{NAMESPACE}}}defs"):
+        for rules in definitions.findall(f"{{{NAMESPACE}}}style"):
+            definitions.remove(rules)
+
+
+def _wrap_with_tooltip(shape: ElementTree.Element, text: str) -> None:
+    """Turn a shape into a group that holds its tooltip, an invisible circle around a mark, and the shape."""
+    tag, attributes = shape.tag, dict(shape.attrib)
+    shape.tag = f"{{{NAMESPACE}}}g"
+    shape.attrib.clear()
+    shape.set("class", "mark")
+    ElementTree.SubElement(shape, f"{{{NAMESPACE}}}title").text = INVALID_IN_XML.sub("\ufffd", text)
+    if "x" in attributes:  # a marker of a line; bars are large enough to hit
+        circle = {"cx": attributes["x"], "cy": attributes["y"], "r": HIT_RADIUS}
+        circle["style"] = "fill: none; pointer-events: all"
+        ElementTree.SubElement(shape, f"{{{NAMESPACE}}}circle", circle)
+    ElementTree.SubElement(shape, tag, attributes)
+
+
+def save_figure(figure: Figure, path: Path) -> list[Path]:
+    """Write `path`.svg and `path`.png, and return both paths. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    svg, png = (path.with_name(f"{path.name}.{suffix}") for suffix in ("svg", "png"))
+    write_text(svg, to_svg(figure) + "\n")
+    pixels = io.BytesIO()
+    with rc_context(STYLE):
+        figure.savefig(pixels, format="png")
+    write_bytes(png, pixels.getvalue())
+    return [svg, png]

@@ -1,0 +1,64 @@
+"""The runs of a report as plain values, from which its script draws the panel of a run."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from modernet.record import Record, declared_metrics, load_epochs
+from modernet.report.studies import Study, to_printable
+
+CURVES = ("epoch", "top1", "train_loss", "val_loss")
+Curves = dict[str, list[float | None]]  # one of CURVES -> its value after each epoch
+
+
+class RunData:
+    """Collects runs. Sections of configs that many runs share (network, recipe, data) are stored once."""
+
+    def __init__(self) -> None:
+        self._sections: dict[str, int] = {}  # JSON of a section -> its index
+        self._records: list[Record] = []
+        self._runs: list[dict[str, Any]] = []
+
+    def add(self, study: Study, path: Path, record: Record) -> int:
+        """Add the run with the record at `path`; returns its index."""
+        try:
+            curves: Curves | str = _load_curves(path)
+        except (OSError, ValueError) as error:
+            curves = study.make_relative(str(error))
+        facts = {field.name: getattr(record, field.name) for field in fields(Record) if field.name != "config"}
+        config = {name: self._section_index(section) for name, section in record.config.items()}
+        folder = to_printable(path.parent.relative_to(study.folder))
+        self._records.append(record)
+        self._runs.append({"path": folder, "facts": facts, "config": config, "curves": curves})
+        return len(self._runs) - 1
+
+    def _section_index(self, section: Any) -> int:
+        return self._sections.setdefault(json.dumps(section), len(self._sections))
+
+    def to_plain(self) -> dict[str, Any]:
+        """`runs`, whose `config` holds indices into `sections`, and the `headings` of metrics. Valid JSON."""
+        headings = {metric.name: metric.heading for metric in declared_metrics(self._records)}
+        sections = [json.loads(section) for section in self._sections]
+        return _without_nan({"headings": headings, "sections": sections, "runs": self._runs})
+
+
+def _load_curves(path: Path) -> Curves:
+    """Raises OSError or ValueError where the metrics beside the record cannot be read."""
+    epochs = load_epochs(path)
+    return {name: [_to_number(epoch.get(name)) for epoch in epochs] for name in CURVES}
+
+
+def _to_number(value: Any) -> float | None:
+    return round(value, 4) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _without_nan(value: Any) -> Any:
+    """The same values with NaN and infinity as strings: browsers reject them in JSON."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_without_nan(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

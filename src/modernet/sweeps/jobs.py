@@ -1,0 +1,75 @@
+"""The runs of a sweep, from the arguments of `train.py -m`. Every run is validated before the first one starts."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+from modernet.config.experiment import Experiment, build_execution, build_experiment
+from modernet.data.fingerprint import resolve_data
+from modernet.record import Record, find_result
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep."""
+
+    overrides: list[str]  # as on the command line of the run alone
+    experiment: Experiment
+    folder: Path
+    retry_failed: bool
+
+    def result(self) -> Record | None:
+        """The record that ends the run; None where there is something to train."""
+        return find_result(self.folder, self.retry_failed)
+
+
+def parse_overrides(arguments: list[str]) -> list[Override]:
+    """Command-line overrides as Hydra parses them. Call it while Hydra is initialized."""
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+    return parser.parse_overrides(arguments)
+
+
+def _merge_params(overrides: list[Override], params: Mapping[str, Any]) -> list[Override]:
+    """The params of a sweeper before the overrides of the command line, which win over params of the same key."""
+    given = {override.key_or_group for override in overrides}
+    added = [f"{key}={value}" for key, value in params.items() if key.lstrip("+") not in given]
+    return [*parse_overrides(added), *overrides]
+
+
+def expand(
+    arguments: list[str],
+    params: Mapping[str, Any] | None = None,
+    resolve: Callable[[Experiment], Experiment] = resolve_data,
+) -> list[Job]:
+    """The runs that the arguments of `train.py -m` describe, each once. Call it while Hydra is initialized.
+
+    `params` are the composed config's `hydra.sweeper.params`, `resolve` completes an experiment with what its data set
+    says. Raises UserError, or an error of Hydra or pydantic, for the first mistake in any run.
+    """
+    overrides = _merge_params(parse_overrides(arguments), params or {})
+    (combinations,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    jobs: dict[str, Job] = {}
+
+    @cache
+    def compose(*words: str) -> DictConfig:
+        return hydra.compose("config", [*words])
+
+    for words in combinations:
+        # Composing takes most of the time, and most runs differ from others in their seed alone.
+        config = compose(*(word for word in words if not word.startswith("seed="))).copy()
+        for override in parse_overrides([word for word in words if word.startswith("seed=")]):
+            config.seed = override.value()
+        experiment = resolve(build_experiment(config))
+        build_execution(config)
+        folder = experiment.folder(Path(config.runs))
+        jobs.setdefault(experiment.hash, Job(words, experiment, folder, config.retry_failed))
+    return list(jobs.values())

@@ -1,0 +1,21 @@
+"""A folder of records for the tests of tables."""
+
+import json
+from pathlib import Path
+
+import pytest
+from records import TABLE_RECORDS
+
+from modernet.record import write_record
+
+
+@pytest.fixture
+def runs(tmp_path) -> Path:
+    """TABLE_RECORDS as runs leave them on disk, in folders named by their index."""
+    for index, record in enumerate(TABLE_RECORDS):
+        folder = tmp_path / "runs" / record.protocol / str(index)
+        folder.mkdir(parents=True)
+        write_record(folder, record)
+        (folder / "metrics.jsonl").write_text(json.dumps({"epoch": 1, "top1": record.top1}) + "\n")
+        (folder / "checkpoint.pt").write_bytes(b"weights")
+    return tmp_path / "runs"

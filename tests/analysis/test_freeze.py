@@ -1,0 +1,51 @@
+"""Freezing a study: evidence without weights, with the table and figures that follow from it."""
+
+from helpers import run_command
+from records import TABLE_RECORDS
+
+from modernet.analysis.formatting import to_markdown
+from modernet.analysis.selection import select
+from modernet.analysis.table import build_rows
+
+
+def test_freeze_copies_records_without_weights_and_adds_to_a_study(runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def freeze(*arguments: object):
+        return run_command("freeze", *arguments, "--runs", runs)
+
+    result = freeze("mine", "--protocol", "cifar10_micro")
+    assert result.stdout.strip() == "results/studies/mine/table.md"
+    study = tmp_path / "results/studies/mine"
+    files = sorted(path.name for path in study.rglob("*.*") if path.parent.name != "figures")
+    assert files == ["metrics.jsonl", "record.json", "table.csv", "table.md"]
+    assert [path.name for path in sorted((study / "figures").iterdir())] == [
+        "cifar10_micro-micro-curves.png",
+        "cifar10_micro-micro-curves.svg",
+    ]
+    assert "skipped: cifar10_micro, size micro: no roadmap: " in result.stderr
+    assert "60.00" in (study / "table.md").read_text()
+
+    assert freeze("mine").returncode == 0
+    assert len(list(study.rglob("record.json"))) == len(TABLE_RECORDS)
+    table = to_markdown(build_rows(select(runs).records.values()))
+    assert table in (study / "table.md").read_text()
+    assert (study / "figures/digits-micro-roadmap.svg").is_file()
+
+
+def test_freezing_a_study_from_itself_writes_its_table_again(runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_command("freeze", "mine", "--runs", runs, "--protocol", "cifar10_micro")
+    table = tmp_path / "results/studies/mine/table.md"
+    before = table.read_text()
+    table.unlink()
+    result = run_command("freeze", "mine", "--runs", table.parent)
+    assert (result.returncode, result.stdout.strip()) == (0, "results/studies/mine/table.md")
+    assert table.read_text() == before
+
+
+def test_freeze_rejects_names_that_are_paths(runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("../elsewhere", "a/b", ""):
+        assert run_command("freeze", name, "--runs", runs).returncode == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]

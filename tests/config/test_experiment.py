@@ -1,0 +1,148 @@
+"""A composed config becomes an experiment with a name and an identity."""
+
+from dataclasses import replace
+
+import hydra
+import pytest
+from helpers import MAIN_PATH
+from hydra import initialize_config_dir
+from pydantic.dataclasses import dataclass
+
+from modernet import roadmap
+from modernet.config import studies
+from modernet.config.experiment import Experiment, build_experiment
+from modernet.config.identity import SCHEMAS, run_hash
+from modernet.config.roadmap import network_steps, sizes
+from modernet.config.schema import RecipeConfig
+from modernet.config.search_path import CONFIGS
+from modernet.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def compose():
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        yield lambda *overrides: hydra.compose("config", [*map(str, overrides)])
+
+
+@pytest.fixture(scope="module")
+def experiment(compose):
+    def build(*overrides: object) -> Experiment:
+        return build_experiment(compose(*overrides))
+
+    return build
+
+
+@pytest.mark.parametrize("size", sizes())
+def test_hydra_composes_the_networks_of_the_roadmap(experiment, size):
+    for option in MAIN_PATH if size == "micro" else ("resnet50", "stage_ratio", "increase_width", "convnext"):
+        run = experiment(f"+step={option}", f"size={size}", "model.stem_stride=4")
+        assert run.step == ("resnet200" if (size, option) == ("b", "resnet50") else option)
+        assert run.model == roadmap(size)[run.step]
+        assert run.recipe.name == ("classic" if option == "resnet50" else "modern")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "variant"),
+    [
+        ([], "resnet50"),
+        (["size=b"], "resnet200"),
+        (["recipe=modern"], "modern_recipe"),
+        (["recipe=modern", "recipe.epochs=3"], "modern_recipe+recipe.epochs=3"),
+        (["model.act=gelu"], "resnet50+act=gelu"),
+        (["+step=convnext", "model.act=relu"], "convnext+act=relu"),
+        (["+step=convnext", "model.layer_scale=0"], "separate_downsampling"),
+        (["+step=convnext", "model.layer_scale=0", "model.act=relu"], "separate_downsampling+act=relu"),
+        (["+step=convnext", "ablate=gelu"], "convnext+act=relu"),
+        (["+step=gelu", "ablate=[gelu]"], "kernel_size"),
+        (["+step=gelu", "ablate=[stage_ratio]"], "gelu+depths=[1,1,2,1]"),
+        (["+step=gelu", "ablate=kernel_size", "model.kernel_size=9"], "gelu+kernel_size=9"),
+        (["+step=gelu", "size=b", "ablate=increase_width"], "gelu+width=84"),
+        (["+step=depthwise_conv", "ablate=[stage_ratio,depthwise_conv]"], "modern_recipe+stem=patchify"),
+        (["+step=move_up_depthwise", "model.kernel_size=3"], "move_up_depthwise"),
+        (["+step=move_up_depthwise", "model.kernel_size=5"], "move_up_depthwise+kernel_size=5"),
+        (["+step=move_up_depthwise", "model.kernel_size=7"], "kernel_size"),
+        (["+step=move_up_depthwise", "model.kernel_size=7", "recipe.epochs=3"], "kernel_size+recipe.epochs=3"),
+        (["+step=gelu", "data.split=train/val"], "gelu+data.split=train/val"),
+        (["+step=gelu", "model.act_after=[0,1]"], "gelu+act_after=[0,1]"),
+        (["+step=gelu", "protocol=cifar10_micro", "data.root=/anywhere"], "gelu"),
+        (["+step=gelu", "protocol=cifar10_micro", "data=digits"], "gelu+data=digits"),
+    ],
+)
+def test_variant_is_the_nearest_step_and_its_differences(experiment, overrides, variant):
+    assert experiment(*overrides).variant == variant
+
+
+@pytest.mark.parametrize("name", ["kernel_size", "modern_recipe", "inverted"])
+def test_ablate_refuses_a_step_that_the_network_does_not_include(experiment, name):
+    message = (
+        f"patchify_stem does not include the step '{name}' of ablate; steps it includes: stage_ratio, patchify_stem$"
+    )
+    with pytest.raises(UserError, match=message):
+        experiment("+step=patchify_stem", f"ablate=[{name}]")
+
+
+def test_hash_ignores_names_and_the_machine(experiment):
+    plain = experiment("protocol=cifar10_micro").hash
+    assert experiment("protocol=cifar10_micro", "data.root=/a").hash == plain
+    assert experiment("protocol=cifar10_micro", "device=cpu", "runs=/b").hash == plain
+    assert experiment("protocol=cifar10_micro", "recipe.name=mine", "+step=resnet50").hash == plain
+
+
+def test_hash_depends_on_every_value_that_decides_the_result(experiment):
+    others = ["seed=1", "recipe.lr=0.2", "model.width=20", "data.flip=false", "+step=gelu", "protocol=digits"]
+    base = experiment("protocol=cifar10_micro")
+    hashes = {base.hash, replace(base, data_fingerprint="abc").hash}
+    hashes |= {experiment("protocol=cifar10_micro", other).hash for other in others}
+    assert len(hashes) == 2 + len(others)
+
+
+def test_new_field_with_a_default_keeps_every_hash(experiment, monkeypatch):
+    config = experiment("+step=gelu").config
+    before = run_hash(config)
+
+    @dataclass(frozen=True, kw_only=True)
+    class Extended(RecipeConfig):
+        bce_loss: bool = False
+
+    monkeypatch.setitem(SCHEMAS, "recipe", Extended)
+    new = config | {"recipe": config["recipe"] | {"bce_loss": False}}
+    assert run_hash(config) == run_hash(new) == before
+    assert run_hash(config | {"recipe": config["recipe"] | {"bce_loss": True}}) != before
+
+
+def test_folder_has_a_short_name_and_is_found_by_the_hash(experiment, tmp_path):
+    overrides = [f"recipe.{name}=0.1" for name in ("label_smoothing", "drop_path_rate", "random_erasing_prob")]
+    run = experiment("+step=gelu", *overrides, "seed=3")
+    folder = run.folder(tmp_path)
+    assert len(folder.name) <= 60 + len(f"-s3-{run.hash}")
+    renamed = folder.with_name(f"another-name-s3-{run.hash}")
+    renamed.mkdir(parents=True)
+    assert run.folder(tmp_path) == renamed
+
+
+def test_data_of_another_image_size_warns_of_what_the_protocol_sets(experiment):
+    (warning,) = experiment("protocol=digits", "data=cifar100").warnings
+    assert "data=cifar100 has images of 32 px, protocol=digits is made for 8 px: model.stem_stride=1" in warning
+    assert not experiment("protocol=cifar10_micro", "data=cifar100").warnings
+
+
+def test_tuned_values_reach_a_recipe_derived_from_modern(monkeypatch, tmp_path, compose):
+    (tmp_path / "recipe").mkdir()
+    text = "# Mine.\ndefaults: [modern, _self_]\nname: mine\nweight_decay: 0.1\n"
+    (tmp_path / "recipe/mine.yaml").write_text(text)
+    config = compose("protocol=cifar10_micro", "recipe=mine", f"hydra.searchpath=[file://{tmp_path}]")
+    tuned = compose("protocol=cifar10_micro", "recipe=modern").recipe
+    assert (config.recipe.lr, config.recipe.init) == (tuned.lr, tuned.init) == (0.012, "torch")
+    assert (config.recipe.name, config.recipe.weight_decay) == ("mine", 0.1)
+
+
+def test_leave_one_out_ablates_nothing_and_then_each_step():
+    names = network_steps("convnext", "micro")
+    assert studies.leave_one_out("convnext", "micro") == ",".join(["[]", *names])
+
+
+def test_add_one_in_keeps_no_step_and_then_each_alone(experiment):
+    names = network_steps("patchify_stem", "micro")
+    assert studies.add_one_in("patchify_stem", "micro") == "[stage_ratio,patchify_stem],[patchify_stem],[stage_ratio]"
+    assert len(names) == 2
+    assert experiment("+step=patchify_stem", "ablate=[patchify_stem]").variant == "stage_ratio"

@@ -1,0 +1,112 @@
+"""Records for tests of everything that reads records: tables, figures, reports."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from helpers import MAIN_PATH
+
+from modernet.analysis.table import Row, build_rows
+from modernet.record import METRICS_FILE, Record, write_record
+
+KERNEL_SIZES = ["move_up_depthwise", *(f"move_up_depthwise+kernel_size={size}" for size in (5, 9, 11)), "kernel_size"]
+
+
+def make_record(step: str, top1: float, seed: int = 0, variant: str | None = None, **changes) -> Record:
+    """A finished run of size micro on the digits with this result."""
+    record = Record(
+        step=step,
+        variant=variant or step,
+        protocol="digits",
+        size="micro",
+        seed=seed,
+        data="digits",
+        recipe="modern",
+        params=500_000,
+        gmacs=0.0123,
+        top1=top1,
+        top5=99.0,
+        val_loss=0.5,
+        epochs=2,
+        train_seconds=3.0,
+        images_per_second=900.0 + 10 * seed**2,
+        device="cpu",
+        torch="2.15.0",
+        commit=None,
+        status="done",
+        config={"seed": seed, "model": {"act": variant or step}},
+    )
+    return replace(record, **changes)
+
+
+def write_study(folder: Path, records: Iterable[Record]) -> Path:
+    """Write each record with a learning curve of two epochs to a folder of its own; returns `folder`."""
+    for number, record in enumerate(records):
+        run = folder / f"{record.variant.split('+')[0]}-{number}"
+        run.mkdir(parents=True)
+        write_record(run, record)
+        top1 = record.top1 or 0
+        epochs = [{"epoch": epoch, "top1": top1 - 2 + epoch, "val_loss": 1 / epoch} for epoch in (1, 2)]
+        (run / METRICS_FILE).write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs))
+    return folder
+
+
+MARKUP = "gelu+act=</script><script>alert(1)</script>&\"'><img src=x onerror=alert(1)>"  # as the name of a variant
+
+
+def large_study() -> list[Record]:
+    """All steps and three variants with three seeds each, 54 runs.
+
+    The second step is 3 points above the first and the last one 3 below its previous step; all other differences are
+    smaller than the noise.
+    """
+    variants = [*MAIN_PATH, "move_up_depthwise+kernel_size=5", "move_up_depthwise+kernel_size=11", MARKUP]
+    level = dict.fromkeys(variants, 70.0) | {"resnet50": 67.0, "convnext": 67.0}
+    config = {"model": {"act": "relu"}, "recipe": {"name": "modern", "epochs": 2, "lr": 0.01}, "data": {"split": "val"}}
+    return [
+        make_record(
+            variant.split("+")[0],
+            level[variant] + 0.1 * seed + 0.03 * number,
+            seed,
+            variant,
+            gmacs=0.005 + 0.001 * (number * 7 % 5),
+            config={"seed": seed, "name": variant, **config},
+            commit="abc123def456",
+            machine={"devices": 1, "amp": "off"},
+        )
+        for number, variant in enumerate(variants)
+        for seed in range(3)
+    ]
+
+
+@cache
+def noisy_rows(variants: tuple[str, ...], seeds: int = 3) -> list[Row]:
+    """Rows of these variants with different accuracies, standard deviations and costs."""
+    rng = np.random.default_rng(0)
+    records = []
+    for number, variant in enumerate(dict.fromkeys(variants)):
+        level, gmacs = 60 - number + rng.normal(), 0.005 + 0.001 * (number * 7 % 5)
+        for seed in range(seeds):
+            top1 = level + rng.normal() / 3
+            records.append(make_record(variant.split("+")[0], top1, seed, variant, gmacs=gmacs))
+    return build_rows(records)
+
+
+# Three seeds of three steps, two steps without noise, kernel sizes, changed recipes, another protocol.
+TABLE_RECORDS = [
+    *(make_record("resnet50", top1, seed) for seed, top1 in enumerate((88.0, 89.0, 90.5))),
+    *(make_record("modern_recipe", top1, seed) for seed, top1 in enumerate((90.0, 91.0, 92.0))),
+    *(make_record("stage_ratio", top1, seed) for seed, top1 in enumerate((92.0, 93.0, 94.5))),
+    *(make_record(step, 95.0, seed) for step in ("patchify_stem", "depthwise_conv") for seed in (0, 1)),  # no std
+    make_record("move_up_depthwise", 80.0),
+    *(
+        make_record("move_up_depthwise", 80.0 + kernel, variant=f"move_up_depthwise+kernel_size={kernel}")
+        for kernel in (11, 5, 9)
+    ),
+    make_record("gelu", 70.0, variant="gelu+recipe.epochs=3"),
+    make_record("kernel_size", 71.0, variant="kernel_size+recipe.epochs=3"),
+    make_record("gelu", 60.0, protocol="cifar10_micro", data="cifar10"),
+]

@@ -1,0 +1,86 @@
+"""The command line: one line and an exit status for every error, and the verbs of `modernet`."""
+
+import subprocess
+import sys
+
+import pytest
+from helpers import ROOT, run_script
+from hydra.errors import ConfigCompositionException
+
+from modernet import cli, errors
+
+
+def run_modernet(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from modernet.cli import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.UserError("no such step"), 2),
+        (errors.RunFailed("the loss is not finite"), 1),
+        (errors.RunLocked("another process trains it"), 1),
+        (errors.DiskFull("no space left"), 1),
+        (ConfigCompositionException("bad override"), 2),
+    ],
+)
+def test_error_becomes_one_line_and_its_status(error, status, capsys):
+    with pytest.raises(SystemExit) as exit_, cli.exit_on_error():
+        raise error
+    assert exit_.value.code == status
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f": error: {error}")
+
+
+def test_interruption_exits_with_143_and_repeats_nothing(capsys):
+    with pytest.raises(SystemExit) as exit_, cli.exit_on_error():
+        raise errors.Interrupted("stopped by SIGTERM")
+    assert exit_.value.code == 143
+    assert capsys.readouterr().err == ""
+
+
+def test_unexpected_error_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError), cli.exit_on_error():
+        print(1 // 0)
+
+
+def test_old_field_name_is_answered_with_the_new_one(train):
+    for old, new in (("device_batch=8", "micro_batch_size"), ("recipe.mixup=0.8", "recipe.mixup_alpha")):
+        result = train(old)
+        assert result.returncode == 2
+        assert f"there is no field '{old.partition('=')[0]}'; it is called {new}" in result.stderr
+
+
+def test_modernet_lists_its_verbs():
+    result = run_modernet()
+    assert result.returncode == 0
+    listed = [line.split()[0] for line in result.stdout.splitlines() if line.startswith("  ")]
+    assert listed == sorted(listed)
+    assert {"train", "table", "figures", "report", "costs", "plan"} <= set(listed)
+    assert all(len(line.split()) > 3 for line in result.stdout.splitlines() if line.startswith("  "))
+
+
+@pytest.mark.parametrize("verb", sorted(set(cli.verbs()) - {"train"}))
+def test_every_verb_has_help_and_a_script_of_its_name(verb, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["modernet", verb, "--help"])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: modernet {verb}")
+    assert (ROOT / f"scripts/{verb}.py").is_file()
+
+
+def test_unknown_verb_is_a_mistake():
+    result = run_modernet("tabel")
+    assert result.returncode == 2
+    assert result.stderr.startswith("-c: error: there is no verb 'tabel'; allowed: ")
+
+
+def test_script_and_verb_are_the_same_command():
+    verb, script = (
+        run_modernet("costs", "--size", "micro", "--json"),
+        run_script("scripts/costs.py", "--size", "micro", "--json"),
+    )
+    assert verb.returncode == script.returncode == 0, verb.stderr
+    assert verb.stdout == script.stdout
