@@ -40,7 +40,7 @@ SECTIONS = {
 # Names of modernet 0.1.
 RENAMED = {
     "without": "ablate",
-    "device_batch": "micro_batch_size",
+    "device_batch": "recipe.micro_batch_size",
     "workers": "num_workers",
     "recipe.lr_batch": "recipe.base_batch_size",
     "recipe.decay_1d": "recipe.decay_norm_and_bias",

@@ -74,7 +74,7 @@ def to_device(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Ten
 
 @dataclass(frozen=True)
 class ImageFolderLoader:
-    """Batches of image files. A batch is a function of (seed, epoch, step, rank, micro-batch)."""
+    """Batches of image files. A micro-batch is a function of (seed, epoch, step, number)."""
 
     train: ImageSplit
     test: ImageSplit
@@ -113,16 +113,18 @@ class ImageFolderLoader:
 
         Every epoch has a new order; the images that do not fill its last batch are dropped.
         """
-        batch_size, layout = self.layout.batch_size, self.layout
+        batch_size, micro_batches = self.layout.batch_size, self.layout.micro_batches()
+        steps = range(first_step, self.num_images // batch_size)
         order = permutation(self.num_images, self.seed, Purpose.ORDER, epoch).tolist()
         loader, sampler = self._train_loader
         sampler.batches = [
-            [(epoch, number) for number in order[step * batch_size : (step + 1) * batch_size][micro_batch]]
-            for step in range(first_step, self.num_images // batch_size)
-            for micro_batch in layout.micro_batches()
+            [(epoch, number) for number in order[step * batch_size : (step + 1) * batch_size][micro_batch.indices]]
+            for step in steps
+            for micro_batch in micro_batches
         ]
-        for number, (images, labels) in enumerate(loader, first_step * layout.grad_accum_steps):
-            seed_everything(self.seed, Purpose.AUGMENT, epoch, number, layout.env.rank)
+        numbers = (self.layout.seed_number(step, micro_batch) for step in steps for micro_batch in micro_batches)
+        for number, (images, labels) in zip(numbers, loader, strict=True):
+            seed_everything(self.seed, Purpose.AUGMENT, epoch, number, 0)
             yield normalize_and_mix(*to_device(images, labels, self.device), self.data, self.recipe)
 
     def eval_batches(self) -> Iterator[tuple[Tensor, Tensor]]:

@@ -7,14 +7,15 @@ from modernet.runtime.logging import is_sweep_worker
 
 
 def select_device(name: str, local_rank: int = 0) -> torch.device:
-    """The torch device of this name; `auto` is an accelerator if there is one, of several GPUs that of `local_rank`.
+    """The torch device of this name, made the current one; `auto` is an accelerator if there is one.
 
-    Raises UserError for a device that torch does not know or the machine lacks.
+    Of several visible GPUs a process takes that of its local rank; a process that sees one GPU (Slurm's
+    --gpus-per-task) takes that one. Raises UserError for a device that torch does not know or the machine lacks.
     """
     if name == "auto":
         name = str(torch.accelerator.current_accelerator(check_available=True) or "cpu")
     if name == "cuda":
-        name = f"cuda:{local_rank}"
+        name = f"cuda:{_gpu_index(local_rank)}"
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
@@ -22,7 +23,20 @@ def select_device(name: str, local_rank: int = 0) -> torch.device:
         raise UserError(
             f"device={name} cannot be used ({reason}); allowed: auto, cpu, or an accelerator of this machine"
         ) from error
-    return torch.device(name)
+    device = torch.device(name)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # nccl, streams and events would use GPU 0 in every process
+        torch.backends.cudnn.benchmark = True  # as in the authors' code
+    return device
+
+
+def _gpu_index(local_rank: int) -> int:
+    visible = torch.cuda.device_count()
+    if visible <= 1:
+        return 0
+    if local_rank >= visible:
+        raise UserError(f"local rank {local_rank} has no GPU, {visible} are visible; start one process per GPU")
+    return local_rank
 
 
 def device_name(device: torch.device) -> str:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -14,11 +15,21 @@ from omegaconf import OmegaConf
 from modernet.config.experiment import Experiment
 from modernet.config.schema import ExecutionConfig
 from modernet.data.loader import Loader, build_loader
-from modernet.errors import DiskFull, Interrupted, NonFiniteLoss, RunLocked, UserError, describe
+from modernet.errors import (
+    ConnectionLost,
+    DiskFull,
+    Interrupted,
+    ModernetError,
+    NonFiniteLoss,
+    RunLocked,
+    UserError,
+    describe,
+    squeeze,
+)
 from modernet.models.flops import model_cost
 from modernet.models.network import min_image_size
 from modernet.record import METRICS_FILE, Epoch, Record, find_record, write_record
-from modernet.runtime.collectives import any_rank, process_group
+from modernet.runtime.collectives import any_rank, is_communication_error, process_group
 from modernet.runtime.device import device_name, select_device
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
 from modernet.runtime.io import write_bytes, write_text
@@ -35,6 +46,7 @@ from modernet.training.state import TrainPlan, TrainState, build_state, uses_bf1
 WEIGHTS_FILE = "model.pt"  # state dicts: `model`, and `ema_model` where the recipe has EMA
 CONFIG_FILE = "config.yaml"
 LOG_FILE = "train.log"
+WORKER_KILLED = re.compile(r"DataLoader worker .*killed by signal: (Terminated|Killed|Hangup|Interrupt|User defined)")
 
 
 class Trainer:
@@ -87,7 +99,7 @@ class Trainer:
         UserError for invalid input, RunLocked where another process trains the run, and Interrupted or DiskFull
         where the same command will resume.
         """
-        with self, _explain_full_disk(self.folder):
+        with self, _explain_interruption(self.folder):
             self.validate()
             self.lock()
             record = find_record(self.folder)
@@ -104,7 +116,7 @@ class Trainer:
         model, recipe, data = experiment.model, experiment.recipe, experiment.data
         self.device = select_device(execution.device, self.env.local_rank)
         self.exit_stack.enter_context(process_group(self.env, self.device))
-        layout = batch_layout(self.env, recipe.batch_size, execution.micro_batch_size)
+        layout = batch_layout(self.env, recipe.batch_size, recipe.micro_batch_size)
         self.loader = build_loader(data, recipe, experiment.seed, layout, self.device, execution.num_workers)
         smallest = min_image_size(model)
         if data.image_size < smallest:
@@ -118,8 +130,6 @@ class Trainer:
                 f"recipe.batch_size must be at most {self.loader.num_images}, the number of training images, "
                 f"got {recipe.batch_size}"
             )
-        if recipe.sync_batchnorm and self.env.world_size > 1 and self.device.type != "cuda":
-            raise UserError(f"recipe.sync_batchnorm=true needs GPUs for several processes, got {self.device}")
         self.plan = TrainPlan(recipe, self.loader.num_images // recipe.batch_size, experiment.seed, layout)
 
     def lock(self) -> None:
@@ -159,17 +169,15 @@ class Trainer:
         if saved:
             self.state.load_state_dict(saved)
             logger.info(f"resuming from step {self.state.step} of {self.plan.total_steps}")
-        wandb_id = saved["wandb"] if saved else None
-        context = wandb_run(self.wandb_mode, self.folder, self.experiment, wandb_id)
+        context = wandb_run(self.wandb_mode, self.folder, self.experiment)
         self.wandb = self.exit_stack.enter_context(context)
         minutes = self.execution.checkpoint_minutes
         self.checkpoints = CheckpointManager(self.folder, minutes, self.env, self.shutdown)
-        self.checkpoints.extra["wandb"] = self.wandb.id
 
     def fit(self) -> str | None:
         """Train all remaining epochs; returns why the run failed, or None.
 
-        An interruption and an error of the file system are not the run's fault and are raised.
+        Interruptions and errors of the file system are not the run's fault and are raised.
         """
         try:
             for epoch in self.epochs():
@@ -180,12 +188,14 @@ class Trainer:
             if self.env.is_main_process:
                 logger.warning(error)
             raise
-        except OSError:
+        except (ConnectionLost, OSError):
             raise
         except NonFiniteLoss as error:
             logger.error(error)
             return str(error)
         except Exception as error:
+            if _died_by_signal(error) or is_communication_error(error):
+                raise
             logger.exception(describe(error))
             return describe(error)
         return None
@@ -263,11 +273,21 @@ class Trainer:
 
 
 @contextmanager
-def _explain_full_disk(folder: Path) -> Iterator[None]:
+def _explain_interruption(folder: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
+    except ModernetError:
+        raise
+    except Exception as error:
         path = checkpoint.latest_checkpoint(folder) or "none"
-        raise DiskFull(f"no space left on the disk of {folder}; last good checkpoint: {path}") from error
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"no space left on the disk of {folder}; last good checkpoint: {path}") from error
+        if _died_by_signal(error) or is_communication_error(error):
+            reason = f"another process of the run died ({squeeze(error)[:200]})"
+            raise ConnectionLost(f"{reason}; rerun the same command to resume; last good checkpoint: {path}") from error
+        raise
+
+
+def _died_by_signal(error: BaseException) -> bool:
+    """Whether a data loading process was killed; DataLoader reports it as a RuntimeError in the main process."""
+    return isinstance(error, RuntimeError) and bool(WORKER_KILLED.search(str(error)))
