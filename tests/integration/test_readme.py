@@ -4,8 +4,9 @@ import re
 
 from helpers import ROOT
 
-from modernet.analysis import formatting as formats
-from modernet.analysis import table
+from modernet.analysis.formatting import to_markdown
+from modernet.analysis.selection import select
+from modernet.analysis.table import build_rows
 
 STUDY = ROOT / "results/studies/cifar10_micro"
 README = (ROOT / "README.md").read_text()
@@ -18,12 +19,12 @@ def body(text: str, headers: str) -> list[list[str]]:
 
 
 def test_the_studys_table_follows_from_its_records():
-    assert formats.markdown(table.rows(table.collect(STUDY).records.values())) in (STUDY / "table.md").read_text()
+    assert to_markdown(build_rows(select(STUDY).records.values())) in (STUDY / "table.md").read_text()
 
 
 def test_the_first_screen_shows_the_studys_table():
     text = re.sub(" +", " ", (STUDY / "table.md").read_text())
-    gaps = {cells[0]: cells[1] for cells in body(text, "| variant | to the step before")}
+    gaps = {cells[0]: cells[1] for cells in body(text, "| variant | vs previous step")}
     expected = [
         [name, n, top1, gaps[name], gmacs, params]
         for name, n, top1, _, gmacs, params, _ in body(text, "| variant | n | top-1")
