@@ -40,7 +40,7 @@ class Metric:
 
 
 METRICS = (
-    Metric("peak_memory", "peak memory", "MiB", ",.0f", "largest memory of a device in training, the mean over runs"),
+    Metric("peak_memory", "peak memory", "MiB", ",.0f", "largest memory allocated on the GPU, the mean over runs"),
 )
 """The declared metrics. A new one takes two edits: a line here, and its value where the training loop measures it.
 

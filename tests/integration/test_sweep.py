@@ -1,4 +1,4 @@
-"""Sweeps: validated before they start, resumed, reported while they run, and not stopped by a run that fails or dies."""
+"""Sweeps: validated before they start, reported while they run, and not stopped by a run that fails or dies."""
 
 import fcntl
 import json
@@ -100,9 +100,7 @@ def test_a_log_has_one_line_per_finished_run_and_the_warnings(train_in_process, 
     assert len(lines) == len(expected), result.stderr
     for pattern in expected:  # a line of the sweep may come after a later warning of a run
         assert any(re.fullmatch(pattern, line) for line in lines), (pattern, lines)
-    assert all(
-        "epoch 1: " in log.read_text() for log in tmp_path.rglob("*epochs=1*/train.log") if "1e+30" not in str(log)
-    )
+    assert ["epoch 1: " in log.read_text() for log in sorted(tmp_path.rglob("train.log"))].count(True) == 1
 
 
 def test_a_terminal_has_one_status_line(tmp_path):
@@ -254,7 +252,7 @@ def test_a_mistake_in_any_run_is_one_line_and_status_2_and_nothing_starts(
     [
         ("kernels", 5 * 2, "move_up_depthwise+kernel_size=11, seed 1, cifar10_micro"),
         ("leave_one_out", (1 + 13) * 2, "convnext+act=relu, seed 1, cifar10_micro"),
-        ("add_one_in", (1 + 13) * 2, "resnet50+act=gelu+recipe=modern, seed 1, cifar10_micro"),
+        ("add_one_in", (1 + 13) * 2, "modern_recipe+act=gelu, seed 1, cifar10_micro"),
     ],
 )
 def test_a_study_is_one_argument(study, runs, variant, tmp_path, monkeypatch):
@@ -265,11 +263,12 @@ def test_a_study_is_one_argument(study, runs, variant, tmp_path, monkeypatch):
     assert variant in result.stdout
 
 
-def test_modernets_studies_are_an_example_of_a_users_own(train_in_process, tmp_path):
-    (tmp_path / "study").mkdir()
+def test_a_study_of_the_users_own_is_one_argument(train_in_process, tmp_path):
+    folder = tmp_path / "configs/study"
+    folder.mkdir(parents=True)
     study = "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {+step: gelu, seed: '3,4'}}}\n"
-    (tmp_path / "study/mine.yaml").write_text(study)
+    (folder / "mine.yaml").write_text(study)
     variables = {"MODERNET_CONFIG_DIR": ""}  # restored after the test
-    result = train_in_process("--config-dir", tmp_path, "+study=mine", *QUICK, **variables)
+    result = train_in_process("--config-dir", tmp_path / "configs", "+study=mine", *QUICK, **variables)
     assert result.returncode == 0, result.stderr
     assert [json.loads(Path(path).read_text())["seed"] for path in result.stdout.splitlines()] == [3, 4]

@@ -4,7 +4,6 @@ import errno
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from modernet.data.loader import Loader, build_loader
 from modernet.errors import DiskFull, Interrupted, NonFiniteLoss, RunLocked, UserError, describe
 from modernet.models.flops import model_cost
 from modernet.models.network import min_image_size
-from modernet.record import METRICS_FILE, Epoch, Record, find_record, write_record
+from modernet.record import METRICS_FILE, Epoch, Record, find_record, flatten, write_record
 from modernet.runtime.collectives import any_rank, process_group
 from modernet.runtime.device import device_name, select_device
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
@@ -140,6 +139,8 @@ class Trainer:
         assert experiment.data.num_classes is not None, "modernet.data.fingerprint.resolve_data reads it"
         num_classes = experiment.data.num_classes
         self.cost = model_cost(experiment.model, experiment.data.image_size, num_classes)
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
         self.state = build_state(experiment.model, num_classes, self.plan, self.execution, self.device)
         self.machine = self._describe_machine()
         if self.env.is_main_process:
@@ -227,7 +228,7 @@ class Trainer:
     def _write_metrics(self) -> None:
         """Rewrite all epochs, so that the file of a resumed run is that of an uninterrupted one."""
         if self.env.is_main_process:
-            lines = (json.dumps(asdict(epoch)) + "\n" for epoch in self.state.epochs)
+            lines = (json.dumps(flatten(epoch)) + "\n" for epoch in self.state.epochs)
             write_text(self.folder / METRICS_FILE, "".join(lines))
 
     def _build_record(self, failure: str | None) -> Record:
@@ -259,6 +260,7 @@ class Trainer:
             top1_ema=last and last.top1_ema,
             reason=failure,
             machine=self.machine,
+            metrics=last.metrics if last else {},
         )
 
 
