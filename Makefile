@@ -78,4 +78,4 @@ wheel: $(INSTALLED)  ## build the wheel and the sdist into dist/
 	$(BIN)/uv build --no-build-isolation --quiet
 
 clean:  ## remove .venv and caches; results/ stays
-	rm -rf .venv dist build .pytest_cache .ruff_cache
+	rm -rf .venv dist build .pytest_cache .ruff_cache .grimp_cache .import_linter_cache

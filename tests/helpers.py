@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 import torch
 from omegaconf import OmegaConf
 
@@ -70,6 +71,20 @@ def run_command(
     return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
 
 
+def run_on_small_disk(folder: Path, command: list[str], megabytes: int) -> subprocess.CompletedProcess[str]:
+    """Run with a file system of that size mounted at FOLDER/disk; skips where a user may not mount one."""
+    (folder / "disk").mkdir()
+    mount = f'mount -t tmpfs -o size={megabytes}m tmpfs {folder / "disk"} && exec "$@"'
+    words = ["unshare", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]
+    try:
+        allowed = subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        allowed = False
+    if not allowed:
+        pytest.skip("needs to mount a small file system (unshare --map-root-user --mount)")
+    return subprocess.run([*words, *command], capture_output=True, text=True, check=False)
+
+
 def printed_record(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """The record whose path train.py printed last."""
     assert result.returncode == 0, result.stderr
@@ -102,9 +117,8 @@ def assert_identical_runs(folder: Path, other: Path) -> None:
 def config_values(name: str, **changes: Any) -> dict[str, Any]:
     """The values of configs/NAME.yaml, with these changes."""
     size, values = (OmegaConf.load(ROOT / f"configs/{path}.yaml") for path in ("size/micro", name))
-    config = to_dict(OmegaConf.create({"size": size, "values": values})["values"])
-    config.pop("defaults", None)
-    return config | changes
+    values.pop("defaults", None)
+    return to_dict(OmegaConf.create({"size": size, "values": values})["values"]) | changes
 
 
 def recipe_config(name: str, **changes: Any) -> RecipeConfig:

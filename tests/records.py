@@ -10,12 +10,12 @@ import numpy as np
 from helpers import MAIN_PATH
 
 from modernet.analysis.table import Row, build_rows
-from modernet.record import METRICS_FILE, Record, write_record
+from modernet.record import METRICS, METRICS_FILE, Record, write_record
 
 KERNEL_SIZES = ["move_up_depthwise", *(f"move_up_depthwise+kernel_size={size}" for size in (5, 9, 11)), "kernel_size"]
 
 
-def make_record(step: str, top1: float, seed: int = 0, variant: str | None = None, **changes) -> Record:
+def make_record(step: str, top1: float | None, seed: int = 0, variant: str | None = None, **changes) -> Record:
     """A finished run of size micro on the digits with this result."""
     record = Record(
         step=step,
@@ -43,7 +43,7 @@ def make_record(step: str, top1: float, seed: int = 0, variant: str | None = Non
 
 
 def write_study(folder: Path, records: Iterable[Record]) -> Path:
-    """Write each record with a learning curve of two epochs to a folder of its own; returns `folder`."""
+    """Write each record with a learning curve of two epochs to a separate folder below `folder`; returns `folder`."""
     for number, record in enumerate(records):
         run = folder / f"{record.variant.split('+')[0]}-{number}"
         run.mkdir(parents=True)
@@ -76,6 +76,7 @@ def large_study() -> list[Record]:
             config={"seed": seed, "name": variant, **config},
             commit="abc123def456",
             machine={"devices": 1, "amp": "off"},
+            metrics={METRICS[0].name: 123.5},
         )
         for number, variant in enumerate(variants)
         for seed in range(3)

@@ -40,12 +40,12 @@ class Metric:
 
 
 METRICS = (
-    Metric("peak_memory", "peak memory", "MiB", ",.0f", "largest memory of a device in training, the mean over runs"),
+    Metric("peak_memory", "peak memory", "MiB", ",.0f", "largest memory allocated on the GPU, the mean over runs"),
 )
 """The declared metrics. A new one takes two edits: a line here, and its value where the training loop measures it.
 
 Who measures puts the value into `Epoch.metrics[name]`; the record keeps the last epoch's. A metric that a run cannot
-measure is left out of the dictionary. Names must differ from the fields of Epoch, Record and the table's Row.
+measure is absent from the dictionary. Names must differ from the fields of Epoch, Record and the table's Row.
 
 Who shows metrics iterates over METRICS, never over a name: `metric.heading` titles a column, `metric.format_value(
 record.metrics.get(metric.name))` fills it, and `declared_metrics(records or rows)` lists those that anything has.

@@ -19,3 +19,15 @@ def runs(tmp_path) -> Path:
         (folder / "metrics.jsonl").write_text(json.dumps({"epoch": 1, "top1": record.top1}) + "\n")
         (folder / "checkpoint.pt").write_bytes(b"weights")
     return tmp_path / "runs"
+
+
+@pytest.fixture
+def config_dir(tmp_path, monkeypatch):
+    """A folder with two side steps of the user: `wide`, a child of gelu, and `deep`, a child of convnext."""
+    monkeypatch.setenv("MODERNET_CONFIG_DIR", "")
+    folder = tmp_path / "my_configs"
+    (folder / "step").mkdir(parents=True)
+    for name, parent, change in (("wide", "gelu", "{width: 32}"), ("deep", "convnext", "{depths: [2, 2, 2, 2]}")):
+        text = f"# @package _global_\n# A step.\ndefaults: [/step/{parent}, _self_]\nstep: {name}\nmodel: {change}\n"
+        (folder / f"step/{name}.yaml").write_text(text)
+    return folder

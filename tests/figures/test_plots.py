@@ -182,12 +182,12 @@ def test_attribution_shows_contributions_with_intervals_and_hollow_marks_where_t
     ]
     gains, costs = plot_attribution(rows, "digits").axes
     assert [label.get_text() for label in gains.get_yticklabels()] == ["gelu", "layer_norm"]
-    marks = [line for line in gains.lines if line.get_marker() in "o^vD"]
+    marks = [line for line in gains.lines if str(line.get_marker()) in "o^vD"]
     assert [points(mark)[0, 0] for mark in marks] == [1.5, -0.5, 1.5, 1.5, 1.5, 1.5, 1.5]  # what was not run has none
     assert [mark.get_markerfacecolor() == "white" for mark in marks] == [False, True, *[False] * 5]
     intervals = [points(line)[:, 0].tolist() for line in gains.lines if line.get_marker() == "None"]
     assert [interval for interval in intervals if interval != [0, 0]][:2] == [[1.0, 2.0], [-1.0, 0.25]]
-    factors = [points(line)[0, 0] for line in costs.lines if line.get_marker() in "o^vD"]
+    factors = [points(line)[0, 0] for line in costs.lines if str(line.get_marker()) in "o^vD"]
     assert factors == [1.0, 2.0, *[1.0] * 5]
 
 

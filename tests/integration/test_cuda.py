@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers import NO_AUGMENTATION, data_config, execution_config, recipe_config, run_script
 
-from modernet.data.loader import in_memory as arrays
+from modernet.data.in_memory import InMemoryLoader, load_images
 from modernet import roadmap
 from modernet.training.loop import CheckpointManager, evaluate, train_epoch
 from modernet.runtime.distributed import DistributedEnv, batch_layout
@@ -21,14 +21,14 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a G
 HARD = {"randaugment": 9.0, "mixup_alpha": 0.8, "cutmix_alpha": 1.0, "random_erasing_prob": 0.25, "ema": 0.99}
 
 
-def prepared(device: str, how: ExecutionConfig, **changes) -> tuple[TrainState, arrays.ArrayLoader, Plan]:
+def prepared(device: str, how: ExecutionConfig, **changes) -> tuple[TrainState, InMemoryLoader, Plan]:
     """ConvNeXt on digits, everything on that device."""
     like, with_these = data_config("digits"), recipe_config("modern", **{"batch_size": 64, "epochs": 2, **changes})
     share = batch_layout(DistributedEnv(), 64, None)
-    train, test = (images.to(torch.device(device)) for images in arrays.read(like))
+    train, test = (images.to(torch.device(device)) for images in load_images(like))
     plan = Plan(with_these, len(train) // 64, 0, share)
     spec = replace(roadmap("micro")["convnext"], stem_stride=1)
-    loader = arrays.ArrayLoader(train, test, like, with_these, 0, share)
+    loader = InMemoryLoader(train, test, like, with_these, 0, share)
     return prepare(spec, 10, plan, how, torch.device(device)), loader, plan
 
 
@@ -64,7 +64,7 @@ def test_a_gpu_follows_the_cpu():
     losses = []
     for device in ("cpu", "cuda"):
         training, loader, _ = prepared(device, execution_config(), **still)
-        batches = [batch for _, batch in zip(range(3), loader.training(0), strict=False)]
+        batches = [batch for _, batch in zip(range(3), loader.train_batches(0), strict=False)]
         losses.append([evaluate(training.model, [batch], DistributedEnv()).loss for batch in batches])
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 

@@ -1,145 +1,202 @@
-"""Sweeps: checked before they start, found when they are done, and not brought down by a bad run."""
+"""Sweeps: validated before they start, reported while they run, and not stopped by a run that fails or dies."""
 
+import fcntl
 import json
 import os
-import shlex
+import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
-from helpers import ROOT, run_script
-from test_resume import CLOCKED
-from test_train import leavings
+from helpers import CLOCK_FIELDS, ROOT, run_command
 
-from modernet.runtime import lock
 from modernet.errors import RunLocked
+from modernet.record import RECORD_FILE
+from modernet.runtime.lock import LOCK_FILE, is_locked, lock_holder, run_lock
+from modernet.sweeps.estimate import Throughput
+from modernet.training import loop
 
-QUICK = ("recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.batch_size=256", "wandb=disabled")
-WILD = "recipe.lr=1e30"  # diverges at once
+T = TypeVar("T")
+
+QUICK = ("recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.batch_size=512")
+DIVERGING = "recipe.lr=1e30"
+JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 
 
-def records(runs: Path) -> dict[str, dict]:
-    """By folder, without what a clock says."""
-    found = {path.parent.name: json.loads(path.read_text()) for path in runs.rglob("record.json")}
-    return {name: {k: v for k, v in one.items() if k not in CLOCKED} for name, one in found.items()}
+def load_records(runs: Path) -> dict[str, dict]:
+    """Records by folder, without what depends on the clock."""
+    records = {path.parent.name: json.loads(path.read_text()) for path in runs.rglob(RECORD_FILE)}
+    return {
+        name: {key: value for key, value in record.items() if key not in CLOCK_FIELDS}
+        for name, record in records.items()
+    }
 
 
-def popen(runs: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(runs: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "train.py", *arguments, f"runs={runs}", "wandb=disabled"]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for(found, process: subprocess.Popen[str], seconds: float = 120):
-    """What `found` gives as soon as it is true."""
+def wait_for(condition: Callable[[], T], process: subprocess.Popen[str], seconds: float = 120) -> T:
+    """The condition's value as soon as it is true."""
     for _ in range(int(seconds / 0.02)):
-        if value := found():
+        if value := condition():
             return value
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
-    raise AssertionError("it took too long")
+    raise AssertionError(f"it did not happen in {seconds} seconds")
 
 
 def training(runs: Path) -> list[Path]:
-    """Folders of runs that are past their first lines."""
-    logs = [log for log in runs.rglob("train.log") if "images a step" in log.read_text()]
-    return [log.parent for log in logs if not (log.parent / "record.json").exists()]
+    """Folders of unfinished runs whose log has begun."""
+    logs = [log for log in runs.rglob("train.log") if "images per step" in log.read_text()]
+    return [log.parent for log in logs if not (log.parent / RECORD_FILE).exists()]
 
 
-def test_a_bad_run_is_reported_with_its_reason_and_the_rest_run(train, tmp_path):
-    sweep = ("-m", "+step=gelu", f"{WILD},0.004", "seed=0,1", *QUICK)
-    result = train(*sweep)
+def test_failed_runs_are_reported_and_the_others_run(train_in_process, tmp_path):
+    sweep = ("-m", "+step=gelu", f"{DIVERGING},0.004", "seed=0,1", *QUICK)
+    result = train_in_process(*sweep)
     assert result.returncode == 1
-    assert [json.loads((ROOT / path).read_text())["seed"] for path in result.stdout.splitlines()] == [0, 1]
-    told = [line for line in result.stderr.splitlines() if line.startswith("gelu+recipe.lr=1e+30") and ": the" in line]
-    assert len(told) == 2
-    assert all("of step 1 is not finite" in line or "of step 2 is not finite" in line for line in told)
-    assert result.stderr.splitlines()[-1] == "train.py: error: 2 of 4 runs are not done, for the reasons above"
+    assert [json.loads(Path(path).read_text())["seed"] for path in result.stdout.splitlines()] == [0, 1]
+    lines = result.stderr.splitlines()
+    assert lines[0] == "4 runs: 4 to train"
+    assert lines[-1] == "train.py: error: 2 of 4 runs are not done, for the reasons above"
+    reasons = [line for line in lines[-3:-1] if line.startswith("gelu+recipe.lr=1e+30")]
+    assert len(reasons) == 2
+    assert all(re.search(": the loss of step [12] is not finite", line) for line in reasons)
     assert "Traceback" not in result.stderr
 
-    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("record.json")}
-    again = train(*sweep)
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob(RECORD_FILE)}
+    again = train_in_process(*sweep)
     assert again.returncode == 1
+    assert again.stdout == result.stdout
     assert "4 runs: 2 done, 2 failed, 0 to train" in again.stderr
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("record.json")} == written
-    assert "4 runs: 2 done, 2 to train" in train(*sweep, "retry_failed=true").stderr
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob(RECORD_FILE)} == written
+    assert "4 runs: 2 done, 2 to train" in train_in_process(*sweep, "retry_failed=true").stderr
 
 
-def test_whatever_breaks_a_run_is_recorded(train, tmp_path):
-    """Here its metrics cannot be written, as a folder lies in their place."""
-    assert train("+step=gelu", *QUICK).returncode == 0
-    folder = next(tmp_path.rglob("record.json")).parent
-    for name in ("record.json", "metrics.jsonl", "model.pt"):
-        (folder / name).unlink()
-    broken = "import modernet.training.loop as fit\nfit.evaluate = lambda *_: 1 / 0\n"
-    (tmp_path / "sitecustomize.py").write_text(broken)
-    result = train("-m", "+step=gelu", "seed=0,1", *QUICK, PYTHONPATH=str(tmp_path))
+def test_a_log_has_one_line_per_finished_run_and_the_warnings(train_in_process, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)  # it cannot be imported, which is a warning
+    result = train_in_process("-m", "+step=gelu", f"{DIVERGING},0.004", *QUICK, "wandb=offline")
+    changes = r"\+recipe.batch_size=512\+recipe.epochs=1\+recipe.warmup_epochs=0.0"
+    warning = "wandb could not start (import of wandb halted; None in sys.modules); training continues without it"
+    expected = [
+        "2 runs: 2 to train",
+        rf"gelu\+recipe.lr=1e\+30{changes}-s0: {re.escape(warning)}",
+        rf"done 0/2, failed 1: gelu\+recipe.lr=1e\+30{changes}, seed 0, digits: failed: the loss of step \d .*",
+        rf"gelu{changes}-s0: {re.escape(warning)}",
+        rf"done 1/2, failed 1: gelu{changes}, seed 0, digits: top-1 \d+\.\d %, \d+\.\d s",
+        rf"gelu\+recipe.lr=1e\+30{changes}, seed 0, digits: the loss of step \d .*",
+        "train.py: error: 1 of 2 runs are not done, for the reasons above",
+    ]
+    lines = result.stderr.splitlines()
+    assert len(lines) == len(expected), result.stderr
+    for pattern in expected:  # a line of the sweep may come after a later warning of a run
+        assert any(re.fullmatch(pattern, line) for line in lines), (pattern, lines)
+    assert ["epoch 1: " in log.read_text() for log in sorted(tmp_path.rglob("train.log"))].count(True) == 1
+
+
+def test_a_terminal_has_one_status_line(tmp_path):
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 200, 0, 0))  # rows, columns
+    sweep = ("-m", "+step=gelu", "seed=0,1", *QUICK, f"runs={tmp_path}", "wandb=disabled")
+    process = subprocess.Popen(
+        [sys.executable, "train.py", *sweep], cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, text=True
+    )
+    os.close(theirs)
+    content = b""
+    while True:
+        try:
+            content += os.read(ours, 65_536)
+        except OSError:  # the process has closed its side
+            break
+    os.close(ours)
+    out, _ = process.communicate()
+    assert process.returncode == 0
+    assert len(out.splitlines()) == 2
+    lines = [line for line in content.decode().replace("\r\n", "\n").split("\n") if line.strip()]
+    assert lines[0] == "2 runs: 2 to train"
+    assert len(lines) == 2
+    states = [state.strip() for state in lines[1].split("\r") if state.strip()]
+    assert states[0] == "done 0/2, running 0, ETA ?"
+    assert any("running 1" in state for state in states)
+    assert re.fullmatch(r"done 2/2 in \d+:\d\d", states[-1])
+
+
+def test_an_unexpected_error_is_recorded(train_in_process, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "evaluate", lambda *_: 1 / 0)
+    result = train_in_process("-m", "+step=gelu", "seed=0,1", *QUICK)
     assert result.returncode == 1
-    reasons = [record["reason"] for record in records(tmp_path).values()]
+    reasons = [record["reason"] for record in load_records(tmp_path).values()]
     assert reasons == ["ZeroDivisionError: division by zero"] * 2
-    assert "ZeroDivisionError" in (folder / "train.log").read_text()
+    assert all("ZeroDivisionError" in log.read_text() for log in tmp_path.rglob("train.log"))
 
 
 @pytest.mark.slow
-def test_joblib_gives_the_records_of_the_serial_launcher(train, tmp_path):
-    sweep = ("-m", "+step=modern_recipe,kernel_size,convnext", "seed=0,1", *QUICK)
-    for launcher in ("basic", "joblib"):
-        command = ("train.py", *sweep, f"hydra/launcher={launcher}", f"runs={tmp_path / launcher}")
-        result = run(*command)
-        assert result.returncode == 0, result.stderr
-        assert len(result.stdout.splitlines()) == 6
-    assert records(tmp_path / "joblib") == records(tmp_path / "basic")
+def test_joblib_gives_the_records_of_the_basic_launcher(tmp_path):
+    sweep = ("-m", "+step=modern_recipe,convnext", "seed=0,1", *QUICK, "wandb=disabled")
+    basic = run_command("train", *sweep, f"runs={tmp_path / 'basic'}")
+    assert basic.returncode == 0, basic.stderr
+    out, err = start(tmp_path / "joblib", *sweep, *JOBLIB).communicate()
+    assert len(out.splitlines()) == len(basic.stdout.splitlines()) == 4, err
+    assert err.count("done ") == 4
+    assert load_records(tmp_path / "joblib") == load_records(tmp_path / "basic")
 
 
-def test_a_finished_sweep_is_found_without_torch(train, tmp_path):
-    sweep = ("-m", "+step=gelu,kernel_size", "seed=0,1", *QUICK)
-    first = train(*sweep, "hydra/launcher=joblib")
+def test_a_finished_study_prints_its_records_without_torch(train, train_in_process, tmp_path):
+    """Without -m; values of the command line replace those of the study."""
+    study = ("+study=kernels", "model.kernel_size=3,7", *QUICK)
+    first = train_in_process(*study)
     assert first.returncode == 0, first.stderr
+    records = [json.loads(Path(path).read_text()) for path in first.stdout.splitlines()]
+    assert [record["step"] for record in records] == ["move_up_depthwise", "kernel_size"]
     (tmp_path / "torch.py").write_text("raise ImportError('torch was imported')")
-    again = train(*sweep, PYTHONPATH=str(tmp_path))
+    again = train(*study, PYTHONPATH=str(tmp_path))
     assert again.returncode == 0, again.stderr
     assert again.stdout == first.stdout
-    assert "4 runs: 4 done, 0 to train" in again.stderr
-    # The names of a step are many, its run is one.
-    assert len(train("-m", "+step=gelu", "ablate=[],gelu", *QUICK, PYTHONPATH=str(tmp_path)).stdout.splitlines()) == 2
+    assert again.stderr == "2 runs: 2 done, 0 to train\n"
 
 
 @pytest.mark.slow
-def test_of_two_processes_one_trains_a_run_and_the_other_leaves(train, tmp_path):
-    long = ("+step=gelu", "recipe.epochs=40")
-    first = popen(tmp_path / "runs", *long)
+def test_a_run_is_trained_by_one_process_at_a_time(train, tmp_path):
+    arguments = ("+step=gelu", "recipe.epochs=40")
+    first = start(tmp_path / "runs", *arguments)
     (folder,) = wait_for(lambda: training(tmp_path / "runs"), first)
-    second = train(*long)
+    second = train(*arguments)
     assert second.returncode == 1
     assert f"is being trained by process {first.pid} on " in second.stderr
     assert len(second.stderr.splitlines()) == 1
     first.send_signal(signal.SIGKILL)
     first.communicate()
-    third = popen(tmp_path / "runs", *long)
-    wait_for(lambda: lock.holder(folder) == third.pid, third)
+    third = start(tmp_path / "runs", *arguments)
+    wait_for(lambda: lock_holder(folder) == third.pid, third)
     third.send_signal(signal.SIGTERM)
     third.communicate()
     assert third.returncode == 143
 
 
-def test_a_lock_is_held_once_and_a_finished_run_has_none(tmp_path, train):
-    with lock.held(tmp_path):
-        assert lock.is_held(tmp_path)
-        with pytest.raises(RunLocked, match=f"is being trained by process {os.getpid()} on"), lock.held(tmp_path):
+def test_lock_is_held_once_and_a_finished_run_has_none(tmp_path, train_in_process):
+    with run_lock(tmp_path):
+        assert is_locked(tmp_path)
+        with pytest.raises(RunLocked, match=f"is being trained by process {os.getpid()} on"), run_lock(tmp_path):
             pass
-    assert not lock.is_held(tmp_path)
-    with lock.held(tmp_path):
+    assert not is_locked(tmp_path)
+    with run_lock(tmp_path):
         pass
-    assert train("+step=gelu", *QUICK).returncode == 0
-    assert not list((tmp_path / "runs").rglob(lock.NAME))
+    assert train_in_process("+step=gelu", *QUICK).returncode == 0
+    assert not list((tmp_path / "runs").rglob(LOCK_FILE))
 
 
 @pytest.mark.slow
-def test_a_sweep_that_is_stopped_saves_all_it_trains_and_starts_nothing_else(tmp_path):
-    sweep = ("-m", "+step=gelu", "seed=0,1,2,3", "recipe.epochs=10", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-    process = popen(tmp_path, *sweep)
+def test_a_stopped_sweep_saves_what_it_trains_and_starts_nothing_else(tmp_path):
+    process = start(tmp_path, "-m", "+step=gelu", "seed=0,1,2,3", "recipe.epochs=10", *JOBLIB)
     wait_for(lambda: len(training(tmp_path)) == 2, process)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate()
@@ -147,15 +204,14 @@ def test_a_sweep_that_is_stopped_saves_all_it_trains_and_starts_nothing_else(tmp
     stopped = training(tmp_path)
     assert len(stopped) == 2
     assert all(list(folder.glob("checkpoint-*.pt")) for folder in stopped)
-    assert not any(lock.is_held(folder) for folder in stopped)
+    assert not any(is_locked(folder) for folder in stopped)
 
 
 @pytest.mark.slow
-def test_a_process_that_dies_takes_no_other_run_with_it(tmp_path):
-    sweep = ("-m", "+step=gelu", "seed=0,1,2", "recipe.epochs=3", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-    process = popen(tmp_path, *sweep)
+def test_a_process_that_dies_ends_no_other_run(tmp_path):
+    process = start(tmp_path, "-m", "+step=gelu", "seed=0,1,2", "recipe.epochs=3", *JOBLIB)
     folder = wait_for(lambda: training(tmp_path), process)[0]
-    holder = lock.holder(folder)
+    holder = lock_holder(folder)
     assert holder
     os.kill(holder, signal.SIGKILL)
     out, err = process.communicate()
@@ -167,34 +223,52 @@ def test_a_process_that_dies_takes_no_other_run_with_it(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["+step=gelu,inverted,convnext"], "there is no step 'inverted'"),
-        (["model.kernal_size=3,5"], "there is no field 'model.kernal_size'"),
-        (["model.kernel_size=3,4,5"], "model.kernel_size must be odd to keep the size, got 4"),
-        (["+step=gelu,patchify_stem", "ablate=gelu"], "without names 'gelu', which patchify_stem is not made of"),
-        (["seed=0,1,-1"], "seed must be an integer, 0 or more, got -1"),
-        (["device=cpu", "amp=off,half"], "amp: input should be 'auto', 'bf16' or 'off', got 'half'"),
-        (["seed=range(0,3"], "no viable alternative at input"),
-        (["hydra/launcher=ray", "seed=0,1"], "there is no hydra/launcher 'ray'; allowed: basic, joblib, slurm"),
-        (["hydra.launcher.n_jobs=2", "seed=0,1"], "hydra.launcher.n_jobs"),
+        (["-m", "+step=gelu,inverted,convnext"], "there is no step 'inverted'"),
+        (["-m", "model.kernal_size=3,5"], "there is no field 'model.kernal_size'"),
+        (["-m", "model.kernel_size=3,4,5"], "model.kernel_size must be odd to keep the size, got 4"),
+        (["-m", "+step=gelu,patchify_stem", "ablate=gelu"], "patchify_stem does not include the step 'gelu'"),
+        (["-m", "seed=0,1,-1"], "seed must be an integer, 0 or more, got -1"),
+        (["-m", "device=cpu", "amp=off,half"], "amp: input should be 'auto', 'bf16' or 'off', got 'half'"),
+        (["-m", "seed=range(0,3"], "no viable alternative at input"),
+        (["-m", "hydra/launcher=ray", "seed=0,1"], "there is no hydra/launcher 'ray'; allowed: basic, joblib, slurm"),
+        (["-m", "hydra.launcher.n_jobs=2", "seed=0,1"], "hydra.launcher.n_jobs"),
+        (["+study=all", "seed=0,1"], "there is no study 'all'; allowed: add_one_in, kernels, leave_one_out, roadmap"),
+        (["+study=kernels", "seed=0,1", "protocol=cifar"], "there is no protocol 'cifar'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_mistake_anywhere_in_a_sweep_is_a_line_and_status_2_and_nothing_starts(train, tmp_path, arguments, message):
-    result = train("-m", *arguments)
+def test_a_mistake_in_any_run_is_one_line_and_status_2_and_nothing_starts(
+    train_in_process, tmp_path, arguments, message
+):
+    result = train_in_process(*arguments)
     assert result.returncode == 2
     assert len(result.stderr.splitlines()) == 1, result.stderr
     assert message in result.stderr
-    assert leavings(tmp_path / "runs") == []
+    assert [path.name for path in (tmp_path / "runs").glob("*") if path.name != ".sweep"] == []
 
 
-@pytest.mark.parametrize(("target", "runs"), [("roadmap", 15 * 2), ("kernels", 5 * 2), ("leave-one-out", (1 + 13) * 2)])
-def test_a_study_is_one_command(target, runs, tmp_path):
-    """What make would run, given to the plan."""
-    environment = os.environ | {"MAKEFLAGS": ""}
-    made = ["make", "-n", target, "PROTOCOL=cifar10_micro", "SEEDS=0,1", "LAUNCHER=basic"]
-    lines = subprocess.run(made, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
-    (command,) = [shlex.split(line.partition(" ; ")[0]) for line in lines.splitlines() if "train.py" in line]
-    overrides = command[command.index("train.py") + 1 :]
-    planned = run_script("scripts/plan.py", *overrides, f"runs={tmp_path}").stdout
-    assert f"{runs} runs, {runs} of them to train" in planned
-    assert ("convnext+act=relu, seed 1, cifar10_micro" in planned) == (target == "leave-one-out")
+@pytest.mark.parametrize(
+    ("study", "runs", "variant"),
+    [
+        ("kernels", 5 * 2, "move_up_depthwise+kernel_size=11, seed 1, cifar10_micro"),
+        ("leave_one_out", (1 + 13) * 2, "convnext+act=relu, seed 1, cifar10_micro"),
+        ("add_one_in", (1 + 13) * 2, "modern_recipe+act=gelu, seed 1, cifar10_micro"),
+    ],
+)
+def test_a_study_is_one_argument(study, runs, variant, tmp_path, monkeypatch):
+    monkeypatch.setattr(Throughput, "images_per_second", lambda *_: (1.0, "GMACs"))
+    result = run_command("plan", f"+study={study}", "protocol=cifar10_micro", "seed=0,1", f"runs={tmp_path}")
+    assert result.returncode == 0, result.stderr
+    assert f"{runs} runs, {runs} to train" in result.stdout
+    assert variant in result.stdout
+
+
+def test_a_study_of_the_users_own_is_one_argument(train_in_process, tmp_path):
+    folder = tmp_path / "configs/study"
+    folder.mkdir(parents=True)
+    study = "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {+step: gelu, seed: '3,4'}}}\n"
+    (folder / "mine.yaml").write_text(study)
+    variables = {"MODERNET_CONFIG_DIR": ""}  # restored after the test
+    result = train_in_process("--config-dir", tmp_path / "configs", "+study=mine", *QUICK, **variables)
+    assert result.returncode == 0, result.stderr
+    assert [json.loads(Path(path).read_text())["seed"] for path in result.stdout.splitlines()] == [3, 4]

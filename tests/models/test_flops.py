@@ -9,20 +9,31 @@ from functools import cache
 
 import pytest
 import torch
-from helpers import ROOT, run_command, run_script
+from helpers import ROOT, run_command
 from torch.utils.flop_counter import FlopCounterMode
 
 from modernet import build_model, roadmap
 from modernet.analysis.paper import paper_rows
-from modernet.models.flops import ModelCost, model_cost, table_networks
+from modernet.models import flops
+from modernet.models.flops import table_networks
+
+pytestmark = pytest.mark.xdist_group("costs")  # one process counts each network once
 
 ROWS = [row for size in ("t", "b") for row in paper_rows(size).values() if row.params]
 
 
-@cache
-def cost_of(size: str, step: str) -> ModelCost:
-    """The cost of a network of the costs table, counted once for all tests."""
-    return model_cost(table_networks(size)[step])
+cached_cost = cache(flops.model_cost)
+
+
+@pytest.fixture(autouse=True)
+def count_each_network_once(monkeypatch):
+    """Tests and the costs command in this process share the counts."""
+    monkeypatch.setattr(flops, "model_cost", cached_cost)
+
+
+def cost_of(size: str, step: str) -> flops.ModelCost:
+    """The cost of a network of the costs table."""
+    return cached_cost(table_networks(size)[step])
 
 
 def test_table_networks_are_the_36_networks_of_the_paper():
@@ -45,7 +56,7 @@ def test_model_cost_equals_torch_flop_counter(step):
     model = build_model(config, num_classes=10).eval()
     with FlopCounterMode(display=False) as counter:
         model(torch.randn(1, 3, 64, 64))
-    counted = model_cost(config, image_size=64, num_classes=10)
+    counted = flops.model_cost(config, image_size=64, num_classes=10)
     assert counted.gmacs == pytest.approx(counter.get_total_flops() / 2e9, rel=1e-12)
     assert counted.params == sum(parameter.numel() for parameter in model.parameters())
 
@@ -60,7 +71,7 @@ def test_model_cost_allocates_no_memory_for_the_weights():
     config = replace(roadmap("b")["convnext"], width=1024)
     cost_of("t", "gelu")  # loads whatever a first call loads
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    counted = model_cost(config)
+    counted = flops.model_cost(config)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     assert counted.params > 5e9
     assert grown < 0.02 * 4 * counted.params
@@ -83,8 +94,8 @@ def test_costs_command_prints_one_json_row_per_network(size):
             assert (row["paper_gmacs"], row["paper_top1"]) == (paper.gmacs_printed, paper.top1)
 
 
-def test_costs_script_marks_and_explains_where_the_paper_contradicts_itself():
-    result = run_script("scripts/costs.py", "--size", "t")
+def test_costs_command_marks_and_explains_where_the_paper_contradicts_itself():
+    result = run_command("costs", "--size", "t")
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     marked = [line.split()[1] for line in lines if line.startswith("|") and " * |" in line]

@@ -1,119 +1,149 @@
-"""What wandb keeps is what was trained, and no trouble of wandb's costs a run."""
+"""wandb has a copy of what was trained, and no error of wandb ends a run."""
 
 import json
-import struct
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, run_script
-from test_train import record_of
-from wandb.proto import wandb_internal_pb2 as proto
+from helpers import ROOT, execution_config, printed_record, short_experiment
+from records import make_record
+from wandb_files import read_messages, to_values
 
-QUICK = ("recipe.epochs=3", "recipe.warmup_epochs=1", "recipe.batch_size=256")
+from modernet.errors import Interrupted
+from modernet.record import METRICS, METRICS_FILE, Epoch
+from modernet.runtime.signals import ShutdownSignal
+from modernet.tracking.logger import WandbLogger
+from modernet.training.trainer import Trainer
 
-
-BLOCK = 32_768  # bytes
-HEADER = struct.Struct("<4sHB")  # of the file: name, magic number, version
-CHUNK = struct.Struct("<IHB")  # checksum, length, kind: a whole record (1), or its first part, middle or last
-
-
-def read_back(path: Path) -> list:
-    """Every record of an offline .wandb file, which is a log in LevelDB's format of protobuf messages."""
-    content = path.read_bytes()
-    assert HEADER.unpack_from(content)[0] == b":W&B"
-    records, parts, place = [], b"", HEADER.size
-    while place + CHUNK.size <= len(content):
-        if BLOCK - place % BLOCK < CHUNK.size:  # the rest of a block that holds no chunk
-            place += BLOCK - place % BLOCK
-            continue
-        _, length, kind = CHUNK.unpack_from(content, place)
-        parts += content[place + CHUNK.size : place + CHUNK.size + length]
-        place += CHUNK.size + length
-        if kind in (1, 4):
-            records.append(proto.Record.FromString(parts))  # pyright: ignore[reportAttributeAccessIssue]
-            parts = b""
-    return records
-
-
-def values(items) -> dict:
-    return {".".join(item.nested_key) or item.key: json.loads(item.value_json) for item in items}
+QUICK = ("recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.batch_size=512")
 
 
 def offline_files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("run-*.wandb"))
 
 
-def epochs_of(path: Path) -> list[dict]:
-    return [values(one.history.item) for one in read_back(path) if one.HasField("history")]
+def logged_epochs(path: Path) -> list[dict]:
+    return [to_values(message.history.item) for message in read_messages(path) if message.HasField("history")]
 
 
-def test_an_offline_run_holds_config_epochs_and_summary(train, tmp_path):
-    record = record_of(train("+step=gelu", "wandb=offline", *QUICK))
+def exit_codes(path: Path) -> list[int]:
+    return [message.exit.exit_code for message in read_messages(path) if message.HasField("exit")]
+
+
+def test_offline_run_has_the_config_the_epochs_and_the_summary(train_in_process, tmp_path):
+    record = printed_record(train_in_process("+step=gelu", "wandb=offline", *QUICK, "recipe.epochs=2"))
     (path,) = offline_files(tmp_path)
-    records = read_back(path)
-    info = next(one.run for one in records if one.HasField("run"))
-    assert info.display_name == f"{record['variant']}-s0"
-    assert info.run_group == f"digits/{record['variant']}"
-    assert list(info.tags) == ["gelu"]
-    config = values(info.config.update)
+    messages = read_messages(path)
+    run = next(message.run for message in messages if message.HasField("run"))
+    assert run.display_name == f"{record['variant']}-s0"
+    assert run.run_group == f"digits/{record['variant']}"
+    assert list(run.tags) == ["gelu"]
+    config = to_values(run.config.update)
     assert config["model"] == record["config"]["model"]
     assert config["recipe"] == record["config"]["recipe"]
 
-    metrics = [json.loads(line) for line in next(tmp_path.rglob("metrics.jsonl")).read_text().splitlines()]
-    for logged, epoch in zip(epochs_of(path), metrics, strict=True):
-        assert {name: logged[name] for name in epoch} == epoch
+    epochs = [json.loads(line) for line in next(tmp_path.rglob(METRICS_FILE)).read_text().splitlines()]
+    for logged, epoch in zip(logged_epochs(path), epochs, strict=True):
+        values = epoch | epoch.pop("metrics", {})
+        assert {name: logged[name] for name in values} == values
     summary: dict = {}
-    for one in records:
-        if one.HasField("summary"):
-            summary |= values(one.summary.update)
+    for message in messages:
+        if message.HasField("summary"):
+            summary |= to_values(message.summary.update)
     for name in ("top1", "top5", "gmacs", "params", "images_per_second"):
         assert summary[name] == pytest.approx(record[name])
-    assert "epoch" in {one.metric.step_metric for one in records if one.HasField("metric")}
-    assert [one.exit.exit_code for one in records if one.HasField("exit")] == [0]
+    assert "epoch" in {message.metric.step_metric for message in messages if message.HasField("metric")}
+    assert exit_codes(path) == [0]
 
 
-def test_a_sweep_never_mixes_two_runs(train, tmp_path):
-    assert train("-m", "+step=gelu", "seed=0,1", "wandb=offline", *QUICK).returncode == 0
+class Recorder:
+    """A wandb run that keeps what it is sent, or fails after it was closed."""
+
+    id = "recorder"
+
+    def __init__(self) -> None:
+        self.history: list[dict] = []
+        self.summary: dict = {}
+        self.closed = False
+
+    def log(self, values: dict, step: int) -> None:
+        if self.closed:
+            raise RuntimeError("the run is closed")
+        self.history.append(values | {"step": step})
+
+
+def make_epoch(number: int, **changes) -> Epoch:
+    rates = {"lr": 1e-3, "train_seconds": 1.0, "images_per_second": 900.0}
+    scores = {"train_loss": 1.0, "train_top1": 50.0, "val_loss": 1.0, "top1": 60.0, "top5": 90.0, "top1_ema": None}
+    return Epoch(epoch=number, **rates, **scores, **changes)
+
+
+def test_declared_metrics_stand_beside_the_other_values():
+    metrics = {metric.name: 7.5 for metric in METRICS}
+    run = Recorder()
+    wandb_logger = WandbLogger(run)
+    wandb_logger.log_epoch(make_epoch(3, metrics=metrics))
+    wandb_logger.log_result(make_record("gelu", 60.0, metrics=metrics))
+    assert metrics.items() <= run.history[0].items()
+    assert run.history[0]["step"] == run.history[0]["epoch"] == 3
+    assert metrics.items() <= run.summary.items()
+    assert run.summary["top1"] == 60.0
+    assert "metrics" not in run.history[0].keys() | run.summary.keys()
+
+
+def test_two_runs_of_a_process_are_two_wandb_runs(train_in_process, tmp_path):
+    assert train_in_process("-m", "+step=gelu", "seed=0,1", "wandb=offline", *QUICK).returncode == 0
     files = offline_files(tmp_path)
     assert len({path.stem for path in files}) == 2
-    assert [len(epochs_of(path)) for path in files] == [3, 3]
+    assert [len(logged_epochs(path)) for path in files] == [1, 1]
 
 
-@pytest.mark.slow
-def test_a_resumed_run_goes_on_as_the_same_wandb_run(tmp_path):
-    command = [sys.executable, "train.py", "+step=gelu", "recipe.epochs=4", f"runs={tmp_path}", "checkpoint_minutes=0"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not any(path.stat().st_size for path in tmp_path.rglob("metrics.jsonl")):
-        assert process.poll() is None
-    process.terminate()
-    assert process.wait() == 143
-    assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
+class StopAfterFirstEpoch(ShutdownSignal):
+    """As if a signal arrived after the first epoch."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def requested(self) -> str | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return "SIGTERM" if (self.folder / METRICS_FILE).exists() else None
+
+
+def test_resumed_run_continues_the_same_wandb_run(tmp_path):
+    experiment, execution = short_experiment("gelu", batch_size=512, epochs=3), execution_config()
+    with pytest.raises(Interrupted):
+        Trainer.from_experiment(experiment, tmp_path, execution, "offline", StopAfterFirstEpoch(tmp_path)).train()
+    Trainer.from_experiment(experiment, tmp_path, execution, "offline").train()
     files = offline_files(tmp_path)
     assert len(files) == 2
     assert files[0].name == files[1].name  # run-ID.wandb
-    assert sorted(epoch["epoch"] for path in files for epoch in epochs_of(path)) == [1, 2, 3, 4]
-    exits = [one.exit.exit_code for path in files for one in read_back(path) if one.HasField("exit")]
-    assert sorted(exits) == [0, 1]
+    assert [epoch["epoch"] for path in files for epoch in logged_epochs(path)] == [1, 2, 3]
+    assert [exit_codes(path) for path in files] == [[1], [0]]
 
 
-def test_offline_is_the_default_and_disabled_leaves_nothing(train, tmp_path):
+def test_offline_is_the_default_and_disabled_writes_nothing(train_in_process, tmp_path):
     assert "\nwandb: offline" in (ROOT / "configs/config.yaml").read_text()
-    assert train("+step=gelu", *QUICK, "wandb=disabled").returncode == 0
+    assert train_in_process("+step=gelu", *QUICK, "wandb=disabled").returncode == 0
     assert not list(tmp_path.rglob("*wandb*"))
 
 
-def test_a_broken_installation_is_said_and_costs_nothing(tmp_path):
-    (tmp_path / "wandb").mkdir()
-    (tmp_path / "wandb/__init__.py").write_text("raise ImportError('no such luck')")
-    command = ("train.py", "+step=gelu", *QUICK, f"runs={tmp_path / 'runs'}")
-    result = run(*command, environment={"PYTHONPATH": str(tmp_path)})
-    assert record_of(result)["status"] == "done"
-    assert "wandb could not start (no such luck); the training goes on without it" in result.stderr
+def test_broken_installation_is_reported_and_training_continues(train_in_process, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    result = train_in_process("+step=gelu", *QUICK, "wandb=offline")
+    assert printed_record(result)["status"] == "done"
+    assert "wandb could not start (import of wandb halted; None in sys.modules); training continues" in result.stderr
 
 
-def test_an_unknown_mode_is_refused(train):
-    result = train("wandb=sometimes")
+def test_error_while_logging_is_reported_once(caplog):
+    run = Recorder()
+    wandb_logger = WandbLogger(run)
+    run.closed = True
+    for number in (1, 2):
+        wandb_logger.log_epoch(make_epoch(number))
+    assert caplog.messages == ["wandb failed (the run is closed); training continues without it"]
+
+
+def test_unknown_mode_is_rejected(train_in_process):
+    result = train_in_process("wandb=sometimes")
     assert result.returncode == 2
     assert "wandb must be one of offline, online, disabled, got 'sometimes'" in result.stderr

@@ -1,4 +1,4 @@
-"""Offline runs reach wandb whole and once, whatever comes between; `wandb sync` itself talks to a stand-in server."""
+"""Offline runs arrive at wandb once and completely; `wandb sync` itself talks to a stand-in server."""
 
 import os
 import shutil
@@ -7,64 +7,67 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, data_config, recipe_config, run_script
-from records import make_record as made
+import wandb
+from helpers import ROOT, run_command, short_experiment
+from records import make_record
+from wandb_files import read_messages
 from wandb_server import Server
 
-from modernet import record
-from modernet import roadmap
-from modernet.tracking import logger as track
-from modernet.config.experiment import Experiment
-from modernet.training.state import Epoch
+from modernet.record import Epoch, load_record, write_record
+from modernet.tracking.logger import wandb_run
 
 
-def keep_offline(folder: Path, step: str, epochs: range, id: str | None = None, stopped: bool = False) -> str | None:
-    """What a training of these epochs leaves in a run's folder; the name that wandb gave it."""
-    spec = replace(roadmap("micro")[step], stem_stride=1)
-    experiment = Experiment(step, step, "digits", "micro", 0, spec, recipe_config("modern"), data_config("digits"))
+def log_offline(folder: Path, step: str, epochs: range, run_id: str | None = None, stopped: bool = False) -> str | None:
+    """Leave in a run's folder what a training of these epochs leaves there; returns the run's id at wandb."""
     folder.mkdir(parents=True, exist_ok=True)
-    with track.started("offline", folder, experiment, id) as tracker:
+    with wandb_run("offline", folder, short_experiment(step), run_id) as wandb_logger:
         for number in epochs:
-            tracker.epoch(Epoch(number, 1e-3, 1 / number, 50.0, 1 / number, 60.0 + number, 90.0, None, 1.0, 900.0))
+            epoch = Epoch(
+                epoch=number,
+                lr=1e-3,
+                train_loss=1 / number,
+                train_top1=50.0,
+                val_loss=1 / number,
+                top1=60.0 + number,
+                top5=90.0,
+                top1_ema=None,
+                train_seconds=1.0,
+                images_per_second=900.0,
+            )
+            wandb_logger.log_epoch(epoch)
         if not stopped:
-            finished = made(step, 60.0 + epochs[-1])
-            tracker.result(finished)
-            record.write(folder, finished)
-    return tracker.id
-
-
-def keep_two(runs: Path) -> None:
-    """One run that was stopped and resumed, and one that was not."""
-    id = keep_offline(runs / "digits/gelu", "gelu", range(1, 3), stopped=True)
-    time.sleep(1.1)  # wandb names folders by the second
-    keep_offline(runs / "digits/gelu", "gelu", range(3, 5), id)
-    keep_offline(runs / "digits/kernel_size", "kernel_size", range(1, 4))
+            record = make_record(step, 60.0 + epochs[-1])
+            wandb_logger.log_result(record)
+            write_record(folder, record)
+    return wandb_logger.id
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory) -> Path:
-    """Their folder, made once, in a process of its own as a training is."""
-    runs = tmp_path_factory.mktemp("kept") / "runs"
-    path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
-    code = f"import test_sync, pathlib; test_sync.keep_two(pathlib.Path({str(runs)!r}))"
-    result = run_script("-c", code, environment={"PYTHONPATH": path})
-    assert result.returncode == 0, result.stderr
+def logged(tmp_path_factory) -> Path:
+    """The folder of two runs: one that was stopped and resumed, and one that was not."""
+    runs = tmp_path_factory.mktemp("logged") / "runs"
+    run_id = log_offline(runs / "digits/gelu", "gelu", range(1, 3), stopped=True)
+    log_offline(runs / "digits/kernel_size", "kernel_size", range(1, 4))
+    time.sleep(1.1)  # wandb names folders by the second
+    log_offline(runs / "digits/gelu", "gelu", range(3, 5), run_id)
+    for path in runs.rglob("run-*.wandb"):
+        read_messages(path)  # waits until wandb has written it
     return runs
 
 
 @pytest.fixture
-def runs(kept, tmp_path) -> Path:
-    return Path(shutil.copytree(kept, tmp_path / "runs", symlinks=True))
+def runs(logged, tmp_path) -> Path:
+    return Path(shutil.copytree(logged, tmp_path / "runs", symlinks=True))
 
 
 @pytest.fixture
 def server(tmp_path, monkeypatch) -> Iterator[Server]:
     for name in ("WANDB_ENTITY", "WANDB_PROJECT"):
         monkeypatch.delenv(name, raising=False)
+    wandb.teardown()  # wandb reads the address of its server once
     with Server(tmp_path) as server:
         yield server
 
@@ -77,79 +80,71 @@ def id_of(runs: Path, step: str) -> str:
     return files(runs, step)[0].stem.removeprefix("run-")
 
 
-def push(server: Server, runs: Path, *options: str, status: int = 0) -> tuple[dict[str, str], str]:
-    """What it says of each run, by step, and why where it failed."""
-    result = run_script("scripts/sync.py", runs, *options, environment=server.environment)
-    assert result.returncode == status, result.stderr
-    lines = [line for line in (result.stdout + result.stderr).splitlines() if f": {runs}" in line]
-    said = {line.partition(str(runs / "digits"))[2][1:].split()[0]: line.partition(":")[0] for line in lines}
-    return said, result.stderr
+@pytest.fixture
+def push(server):
+    """`modernet sync` against the stand-in server: the state of each run by step, and stderr."""
+
+    def call(runs: Path, *options: str, status: int = 0) -> tuple[dict[str, str], str]:
+        result = run_command("sync", runs, *options, environment=server.environment)
+        assert result.returncode == status, result.stderr
+        lines = [line for line in (result.stdout + result.stderr).splitlines() if f": {runs}" in line]
+        states = {line.partition(str(runs / "digits"))[2][1:].split()[0]: line.partition(":")[0] for line in lines}
+        return states, result.stderr
+
+    return call
 
 
 def epochs(server: Server, id: str) -> list[int]:
     return [line["epoch"] for line in server.runs[id].history]
 
 
-def test_a_run_arrives_whole_and_once(server, runs):
-    assert push(server, runs)[0] == {"gelu": "pushed", "kernel_size": "pushed"}
-    gelu, kernel_size = id_of(runs, "gelu"), id_of(runs, "kernel_size")
-    assert set(server.runs) == {gelu, kernel_size}
-    assert epochs(server, gelu) == [1, 2, 3, 4]
-    assert epochs(server, kernel_size) == [1, 2, 3]
-    arrived = server.runs[gelu]
-    assert (arrived.settings["groupName"], arrived.settings["tags"], arrived.project) == (
-        "digits/gelu",
-        ["gelu"],
-        "modernet",
-    )
-    finished = record.read(runs / "digits/gelu/record.json")
-    assert {name: arrived.summary[name] for name in ("top1", "gmacs", "status")} == {
-        "top1": finished.top1,
-        "gmacs": finished.gmacs,
-        "status": "done",
-    }
+def test_finished_runs_arrive_completely_and_once(server, push, runs):
+    path = runs / "digits/gelu/record.json"
+    path.rename(runs / "aside.json")
+    assert push(runs)[0] == {"gelu": "not finished", "kernel_size": "pushed"}
+    assert epochs(server, id_of(runs, "kernel_size")) == [1, 2, 3]
+    (runs / "aside.json").rename(path)
+    assert push(runs)[0] == {"gelu": "pushed", "kernel_size": "pushed before"}
+    assert epochs(server, id_of(runs, "gelu")) == [1, 2, 3, 4]
+    assert set(server.runs) == {id_of(runs, "gelu"), id_of(runs, "kernel_size")}
+
+    arrived, record = server.runs[id_of(runs, "gelu")], load_record(path)
+    settings = arrived.settings
+    assert (settings["groupName"], settings["tags"], arrived.project) == ("digits/gelu", ["gelu"], "modernet")
+    expected = {"top1": record.top1, "gmacs": record.gmacs, "status": "done"}
+    assert {name: arrived.summary[name] for name in expected} == expected
     assert arrived.exits[-1] == 0
 
     server.runs.clear()
-    assert push(server, runs)[0] == {"gelu": "pushed before", "kernel_size": "pushed before"}
+    assert push(runs)[0] == {"gelu": "pushed before", "kernel_size": "pushed before"}
     assert not server.runs
 
 
-def test_what_still_trains_is_left_for_later(server, runs):
-    path = runs / "digits/gelu/record.json"
-    path.rename(runs / "aside.json")
-    assert push(server, runs)[0] == {"gelu": "not finished", "kernel_size": "pushed"}
-    assert set(server.runs) == {id_of(runs, "kernel_size")}
-    (runs / "aside.json").rename(path)
-    assert push(server, runs)[0] == {"gelu": "pushed", "kernel_size": "pushed before"}
-    assert epochs(server, id_of(runs, "gelu")) == [1, 2, 3, 4]
-
-
-def test_one_that_is_refused_holds_up_no_other_and_is_tried_again(server, runs):
+def test_a_rejected_run_stops_no_other_and_is_tried_again(server, push, runs):
     server.full = {id_of(runs, "gelu")}
-    said, errors = push(server, runs, status=1)
-    assert said == {"gelu": "failed", "kernel_size": "pushed"}
+    states, errors = push(runs, status=1)
+    assert states == {"gelu": "failed", "kernel_size": "pushed"}
     assert f"failed: {runs}/digits/gelu (the disk of the server is full)" in errors
-    assert "sync.py: error: 1 of 2 runs failed; the same command tries them again" in errors
+    assert "sync.py: error: 1 of 2 runs failed; rerun the same command to try them again" in errors
     server.full = set()
-    assert push(server, runs)[0] == {"gelu": "pushed", "kernel_size": "pushed before"}
+    assert push(runs)[0] == {"gelu": "pushed", "kernel_size": "pushed before"}
     assert epochs(server, id_of(runs, "gelu")) == [1, 2, 3, 4]
 
 
 @pytest.mark.slow
-def test_what_wandb_marks_as_pushed_though_it_was_not_is_tried_again(server, runs):
+def test_a_run_that_wandb_marks_as_pushed_without_pushing_it_is_tried_again(server, push, runs):
     server.cut = {id_of(runs, "kernel_size")}
-    said, errors = push(server, runs, status=1)
-    assert said == {"gelu": "pushed", "kernel_size": "failed"}
+    states, errors = push(runs, status=1)
+    assert states == {"gelu": "pushed", "kernel_size": "failed"}
     assert "Fatal error while uploading data" in errors
     server.cut = set()
-    assert push(server, runs)[0] == {"gelu": "pushed before", "kernel_size": "pushed"}
+    assert push(runs)[0] == {"gelu": "pushed before", "kernel_size": "pushed"}
     assert epochs(server, id_of(runs, "kernel_size")) == [1, 2, 3]
 
 
 @pytest.mark.slow
-def test_a_push_that_was_killed_is_finished_and_repeats_no_epoch(server, runs):
-    server.stall_at = 4  # gelu's second file has arrived, and its sender does not know
+def test_a_killed_push_is_completed_and_repeats_no_epoch(server, push, runs):
+    server.stall_at = 4  # gelu's second file has arrived, and the sender does not know
     command = [sys.executable, "scripts/sync.py", runs]
     process = subprocess.Popen(
         command, cwd=ROOT, env=os.environ | server.environment, stdout=subprocess.DEVNULL, start_new_session=True
@@ -158,45 +153,51 @@ def test_a_push_that_was_killed_is_finished_and_repeats_no_epoch(server, runs):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     server.stall_at = None
-    assert push(server, runs)[0] == {"gelu": "pushed", "kernel_size": "pushed"}
+    assert push(runs)[0] == {"gelu": "pushed", "kernel_size": "pushed"}
     assert epochs(server, id_of(runs, "gelu")) == [1, 2, 3, 4]
 
 
-def test_a_file_that_was_cut_off_goes_as_far_as_it_goes(server, runs):
+def test_an_incomplete_file_is_pushed_up_to_its_end(server, push, runs):
     shutil.rmtree(runs / "digits/gelu")
     (file,) = files(runs, "kernel_size")
     file.write_bytes(file.read_bytes()[:-20])
-    assert push(server, runs)[0] == {"kernel_size": "pushed"}
+    assert push(runs)[0] == {"kernel_size": "pushed"}
     assert epochs(server, id_of(runs, "kernel_size")) == [1, 2, 3]
-    assert push(server, runs)[0] == {"kernel_size": "pushed before"}
+    assert push(runs)[0] == {"kernel_size": "pushed before"}
 
 
-def test_a_file_that_is_none_is_reported(server, runs):
+def test_a_file_that_wandb_cannot_read_is_reported(push, runs):
     shutil.rmtree(runs / "digits/gelu")
     (file,) = files(runs, "kernel_size")
     file.write_bytes(b"not what wandb writes")
-    said, errors = push(server, runs, status=1)
-    assert said == {"kernel_size": "failed"}
+    states, errors = push(runs, status=1)
+    assert states == {"kernel_size": "failed"}
     assert "bad header" in errors
 
 
-def test_entity_and_project_are_passed_on(server, runs):
+def test_entity_and_project_are_those_of_the_options(server, push, runs):
     shutil.rmtree(runs / "digits/gelu")
-    said, errors = push(server, runs, "--entity", "you", status=1)
-    assert said == {"kernel_size": "failed"}
+    states, errors = push(runs, "--entity", "you", status=1)
+    assert states == {"kernel_size": "failed"}
     assert "entity you not found" in errors
-    push(server, runs, "--project", "other")
+    push(runs, "--project", "other")
     assert server.runs[id_of(runs, "kernel_size")].project == "other"
 
 
-def test_mistakes_are_one_line_and_status_2(server, runs, tmp_path):
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [("nowhere", "there is no folder "), ("empty", "there is no run that wandb logged offline below ")],
+)
+def test_a_folder_without_runs_is_one_line_and_status_2(folder, message, tmp_path):
     (tmp_path / "empty").mkdir()
-    without = {**server.environment, "WANDB_API_KEY": ""}
-    for folder, environment, line in (
-        (tmp_path / "nowhere", server.environment, f"there is no folder {tmp_path / 'nowhere'}"),
-        (tmp_path / "empty", server.environment, "there is no run that wandb kept offline below"),
-        (runs, without, "there is no login at wandb; `wandb login` makes one"),
-    ):
-        result = run_script("scripts/sync.py", folder, environment=environment)
-        assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
-        assert result.stderr.startswith(f"sync.py: error: {line}")
+    result = run_command("sync", tmp_path / folder)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"sync.py: error: {message}{tmp_path / folder}")
+
+
+def test_a_missing_login_is_one_line_and_status_2(server, runs):
+    environment = {**server.environment, "WANDB_API_KEY": ""}
+    result = run_command("sync", runs, environment=environment)
+    assert (result.returncode, result.stdout) == (2, "")
+    login = "sync.py: error: there is no login at wandb; run `wandb login` or set WANDB_API_KEY\n"
+    assert result.stderr == login

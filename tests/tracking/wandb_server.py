@@ -1,4 +1,4 @@
-"""A stand-in for wandb's server, on the loopback: it answers what the real SDK asks, and keeps what the SDK sends."""
+"""A stand-in for wandb's server on the loopback interface: it answers the real SDK and keeps what the SDK sends."""
 
 import gzip
 import json
@@ -18,9 +18,9 @@ Answer = dict[str, Any]
 
 @dataclass
 class Run:
-    """What arrived of one run."""
+    """What the server received of one run."""
 
-    settings: Answer  # group, tags, display name and config, of the mutation that made it
+    settings: Answer  # group, tags, display name and config, of the mutation that created it
     project: str
     history: list[Answer] = field(default_factory=list)
     summary: Answer = field(default_factory=dict)
@@ -28,17 +28,17 @@ class Run:
 
 
 class Server:
-    """`with Server(folder) as server`: run commands in `server.environment`, whose home is `folder`."""
+    """`with Server(folder) as server`: run commands in `server.environment`, whose home folder is `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.runs: dict[str, Run] = {}  # by id
         self.views: dict[str, Answer] = {}  # workspaces and reports, by id, as they were sent
         self.projects = {"modernet"}
         self.resuming: set[str] = set()
-        self.full: set[str] = set()  # ids of runs that are not taken
-        self.cut: set[str] = set()  # ids of runs whose stream is not taken
-        self.read_only = False  # no workspace or report is taken
-        self.stall_at: int | None = None  # lines of history that a run has when the server no longer answers
+        self.full: set[str] = set()  # ids of runs that are rejected
+        self.cut: set[str] = set()  # ids of runs whose stream is rejected
+        self.read_only = False  # workspaces and reports are rejected
+        self.stall_at: int | None = None  # number of history lines of a run at which the server stops answering
         self.stalled = threading.Event()
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"at": self}))
         self.http.daemon_threads = True
@@ -46,7 +46,7 @@ class Server:
         self.environment = {
             "WANDB_BASE_URL": self.url,
             "WANDB_API_KEY": "0123456789" * 4,
-            "HOME": str(folder),  # not the user's own login
+            "HOME": str(folder),  # without the user's login
             "TMPDIR": str(folder),
         }
 
@@ -60,12 +60,12 @@ class Server:
 
     def graphql(self, query: str, variables: Answer) -> Answer:
         """The data of an answer. Raises ValueError with a message for the client."""
-        found = re.search(r"(?:query|mutation)\s+(\w+)", query)
-        if not found or not hasattr(self, f"on_{found[1]}"):
+        operation = re.search(r"(?:query|mutation)\s+(\w+)", query)
+        if not operation or not hasattr(self, f"on_{operation[1]}"):
             raise ValueError(f"the stand-in does not know {query}")
-        return getattr(self, f"on_{found[1]}")(**variables)
+        return getattr(self, f"on_{operation[1]}")(**variables)
 
-    # Who asks, and for which project.
+    # Users and projects.
 
     def on_Viewer(self) -> Answer:
         return {"viewer": {"id": "VXNlcjox", "entity": ENTITY, "username": ENTITY, "flags": "{}"}}
@@ -75,8 +75,8 @@ class Server:
     def project(self, entity: str | None, name: str) -> Answer | None:
         if entity not in (None, ENTITY) or name not in self.projects:
             return None
-        made = {"createdAt": "2026-01-01T00:00:00Z", "isBenchmark": False, "user": None}
-        return {"id": "UHJvamVjdDox", "internalId": "UHJvamVjdDox", "name": name, "entityName": ENTITY, **made}
+        details = {"createdAt": "2026-01-01T00:00:00Z", "isBenchmark": False, "user": None}
+        return {"id": "UHJvamVjdDox", "internalId": "UHJvamVjdDox", "name": name, "entityName": ENTITY, **details}
 
     def on_GetProject(self, name: str, entity: str) -> Answer:
         return {"project": self.project(entity, name)}
@@ -101,7 +101,7 @@ class Server:
 
     on_UpsertView2 = on_upsertView
 
-    def found(self, type: str, name: str | None) -> Answer:
+    def find_views(self, type: str, name: str | None) -> Answer:
         edges = [
             {"node": view, "cursor": id}
             for id, view in self.views.items()
@@ -110,12 +110,12 @@ class Server:
         return {"project": {"allViews": {"edges": edges, "pageInfo": {"endCursor": None, "hasNextPage": False}}}}
 
     def on_View(self, viewType: str, viewName: str, **_: Any) -> Answer:
-        return self.found(viewType, viewName)
+        return self.find_views(viewType, viewName)
 
     def on_ProjectViews(self, viewType: str = "runs", viewName: str | None = None, **_: Any) -> Answer:
-        return self.found(viewType, viewName)
+        return self.find_views(viewType, viewName)
 
-    # Runs. One that is not resumed begins anew, as wandb documents for an id that is there already.
+    # Runs. Creating a run with an existing id without resuming it starts it from scratch, as wandb documents.
 
     def on_RunResumeStatus(self, name: str, project: str, **_: Any) -> Answer:
         run = self.runs.get(name)
@@ -142,7 +142,7 @@ class Server:
         if entity not in (None, ENTITY):
             raise ValueError(f"entity {entity} not found during upsertBucket")
         inserted = name not in self.runs
-        if settings["displayName"] is not None and name not in self.resuming:  # later mutations bring changes alone
+        if settings["displayName"] is not None and name not in self.resuming:  # later mutations have changes only
             self.runs[name] = Run(settings, project)
         self.resuming.discard(name)
         bucket = {
@@ -160,7 +160,7 @@ class Server:
         return {"createRunFiles": {"runID": run, "uploadHeaders": [], "files": urls}}
 
     def stream(self, id: str, sent: Answer) -> None:
-        """Lines of a run's files from an offset on, and how it ended."""
+        """Lines of a run's files from an offset on, and its exit code."""
         if id in self.cut:
             raise ValueError("the stream is cut")
         run = self.runs[id]
@@ -191,8 +191,8 @@ class Handler(BaseHTTPRequestHandler):
         status, answer = 200, {}
         try:
             if self.path == "/graphql":
-                asked = json.loads(body)
-                answer = {"data": self.at.graphql(asked["query"], asked.get("variables") or {})}
+                request = json.loads(body)
+                answer = {"data": self.at.graphql(request["query"], request.get("variables") or {})}
             elif self.path.endswith("/file_stream"):
                 self.at.stream(self.path.split("/")[4], json.loads(body))
         except ValueError as error:
@@ -207,5 +207,5 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = reply
 
     def handle(self) -> None:
-        with suppress(ConnectionResetError):  # the SDK hangs up when it is done
+        with suppress(ConnectionResetError):  # the SDK closes the connection at its end
             super().handle()

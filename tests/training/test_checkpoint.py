@@ -1,95 +1,124 @@
-"""A checkpoint is whole or not there, checked when it is read, and two are kept."""
+"""Checkpoints: written whole or not at all, verified when they are read, the last two kept."""
 
 import logging
 import os
-import subprocess
 import sys
 
 import pytest
 import torch
+from helpers import ready_trainer, run_on_small_disk, train_short
 
-from modernet.training.state import checkpoint
+from modernet.errors import Interrupted, NonFiniteLoss
+from modernet.runtime.distributed import DistributedEnv
+from modernet.runtime.signals import ShutdownSignal
+from modernet.training.checkpoint import (
+    CheckpointManager,
+    latest_checkpoint,
+    load_checkpoint,
+    remove_checkpoints,
+    save_checkpoint,
+    steps_done,
+)
+from modernet.training.metrics import LossMonitor
 
 
-def state(step: int) -> dict:
+def small_state(step: int) -> dict:
     return {"step": step, "model": {"weight": torch.full((4,), float(step))}, "sums": [1.0, 2.0], "wandb": None}
 
 
-def test_the_newest_comes_back_and_two_are_kept(tmp_path):
-    assert checkpoint.load(tmp_path) is None
-    paths = [checkpoint.save(tmp_path, step, state(step)) for step in (3, 12, 100)]
-    found = checkpoint.load(tmp_path)
-    assert found is not None
-    assert found["step"] == 100
-    assert torch.equal(found["model"]["weight"], torch.full((4,), 100.0))
-    assert checkpoint.last(tmp_path) == paths[-1]
+def test_newest_of_two_kept_checkpoints_is_loaded(tmp_path):
+    assert load_checkpoint(tmp_path) is None
+    assert steps_done(tmp_path) == 0
+    paths = [save_checkpoint(tmp_path, step, small_state(step)) for step in (3, 12, 100)]
+    loaded = load_checkpoint(tmp_path)
+    assert loaded is not None
+    assert loaded["step"] == steps_done(tmp_path) == 100
+    assert torch.equal(loaded["model"]["weight"], torch.full((4,), 100.0))
+    assert latest_checkpoint(tmp_path) == paths[-1]
     assert sorted(tmp_path.iterdir()) == paths[1:]
-    checkpoint.remove(tmp_path)
+    remove_checkpoints(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("damage", ["truncated", "altered", "emptied"])
-def test_a_damaged_one_is_named_and_the_one_before_is_used(tmp_path, damage, caplog):
-    checkpoint.save(tmp_path, 1, state(1))
-    newest = checkpoint.save(tmp_path, 2, state(2))
+def test_damaged_checkpoint_is_reported_and_the_previous_one_loaded(tmp_path, damage, caplog):
+    save_checkpoint(tmp_path, 1, small_state(1))
+    newest = save_checkpoint(tmp_path, 2, small_state(2))
     content = bytearray(newest.read_bytes())
     if damage == "altered":
         content[len(content) // 2] ^= 1
     newest.write_bytes({"truncated": content[:-10], "altered": content, "emptied": b""}[damage])
     with caplog.at_level(logging.WARNING, "modernet"):
-        found = checkpoint.load(tmp_path)
-    assert found is not None
-    assert found["step"] == 1
+        loaded = load_checkpoint(tmp_path)
+    assert loaded is not None
+    assert loaded["step"] == 1
     assert str(newest) in caplog.text
 
 
-class Dropper:
-    """What a checkpoint must not be able to do."""
+class MakesFolder:
+    """Runs code when it is unpickled."""
 
     def __reduce__(self):
-        return os.mkdir, ("dropped",)
+        return os.mkdir, ("made",)
 
 
-def test_a_checkpoint_runs_no_code(tmp_path, monkeypatch):
+def test_loading_a_checkpoint_runs_no_code(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    checkpoint.save(tmp_path, 1, {"step": Dropper()})
+    save_checkpoint(tmp_path, 1, {"step": MakesFolder()})
     with pytest.raises(Exception, match=r"[Ww]eights.only"):
-        checkpoint.load(tmp_path)
-    assert not (tmp_path / "dropped").exists()
+        load_checkpoint(tmp_path)
+    assert not (tmp_path / "made").exists()
 
 
-def on_a_small_disk(tmp_path, command: list[str], megabytes: int) -> subprocess.CompletedProcess[str]:
-    """Run with a real file system of that size at tmp_path/disk; skips where a user may not mount one."""
-    (tmp_path / "disk").mkdir()
-    mount = f'mount -t tmpfs -o size={megabytes}m tmpfs {tmp_path / "disk"} && exec "$@"'
-    words = ["unshare", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]
-    try:
-        allowed = subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        allowed = False
-    if not allowed:
-        pytest.skip("needs to mount a small file system (unshare --map-root-user --mount)")
-    return subprocess.run([*words, *command], capture_output=True, text=True, check=False)
-
-
-FILL = """
+FILL_DISK = """
 import sys
 from pathlib import Path
 import torch
-from modernet.training.state import checkpoint
+from modernet.training.checkpoint import load_checkpoint, save_checkpoint
 folder = Path(sys.argv[1])
-checkpoint.save(folder, 1, {"weight": torch.zeros(100_000)})
+save_checkpoint(folder, 1, {"weight": torch.zeros(100_000)})
 try:
-    checkpoint.save(folder, 2, {"weight": torch.zeros(1_000_000)})
+    save_checkpoint(folder, 2, {"weight": torch.zeros(1_000_000)})
 except OSError as error:
     print(error.strerror)
-print(sorted(path.name[:20] for path in folder.iterdir()), checkpoint.load(folder)["weight"].shape)
+print(sorted(path.name[:20] for path in folder.iterdir()), list(load_checkpoint(folder)["weight"].shape))
 """
 
 
-def test_a_full_disk_leaves_the_last_good_one(tmp_path):
-    result = on_a_small_disk(tmp_path, [sys.executable, "-c", FILL, str(tmp_path / "disk")], megabytes=2)
-    assert result.stdout.splitlines() == [
-        "No space left on device",
-        "['checkpoint-000000001'] torch.SizeConfig([100000])",
-    ], result.stderr
+def test_full_disk_keeps_the_last_good_checkpoint(tmp_path):
+    result = run_on_small_disk(tmp_path, [sys.executable, "-c", FILL_DISK, str(tmp_path / "disk")], megabytes=2)
+    expected = ["No space left on device", "['checkpoint-000000001'] [100000]"]
+    assert result.stdout.splitlines() == expected, result.stderr
+
+
+def test_manager_saves_after_a_step_only_when_due(tmp_path):
+    with ready_trainer(tmp_path) as trainer:
+        rare = CheckpointManager(tmp_path, 60, DistributedEnv(), ShutdownSignal())
+        assert not rare.after_step(trainer.state, LossMonitor())
+        assert latest_checkpoint(tmp_path) is None
+        always = CheckpointManager(tmp_path, 0, DistributedEnv(), ShutdownSignal())
+        assert always.after_step(trainer.state, LossMonitor())
+        assert latest_checkpoint(tmp_path) is not None
+
+
+def test_manager_saves_before_it_raises_for_a_signal(tmp_path):
+    shutdown = ShutdownSignal()
+    with ready_trainer(tmp_path) as trainer:
+        manager = CheckpointManager(tmp_path, 60, DistributedEnv(), shutdown)
+        shutdown.requested = "SIGTERM"
+        with pytest.raises(Interrupted, match="stopped by SIGTERM; rerun the same command to resume from") as caught:
+            manager.after_step(trainer.state, LossMonitor())
+    assert str(latest_checkpoint(tmp_path)) in str(caught.value)
+
+
+def test_non_finite_weights_are_never_saved(tmp_path):
+    """Though the loss of their step was finite: an overflow breaks the weights one step before a loss shows it."""
+    trainer, _ = train_short(tmp_path, epochs=1)
+    manager = CheckpointManager(tmp_path, 0, DistributedEnv(), ShutdownSignal())
+    assert manager.after_step(trainer.state, LossMonitor())
+    good = latest_checkpoint(tmp_path)
+    with torch.no_grad():
+        trainer.state.model.classifier.weight[0, 0] = float("inf")
+    with pytest.raises(NonFiniteLoss, match=rf"the weights after step 22 .* checkpoint: {good}"):
+        manager.after_step(trainer.state, LossMonitor())
+    assert latest_checkpoint(tmp_path) == good

@@ -75,7 +75,7 @@ class Row:
     paper_difference: float | None = None  # to `before`
     paper_difference_low: float | None = None  # where the paper prints the std of both
     paper_difference_high: float | None = None
-    sign: str | None = None  # agrees or disagrees with the paper's; unclear where an interval includes zero
+    sign: str | None = None  # agrees or disagrees with the paper's; unclear where a confidence interval includes 0
     metrics: dict[str, float] = field(default_factory=dict)  # name of a declared metric -> mean over runs
 
     @property

@@ -77,7 +77,7 @@ def _interval_note(pairs: int, seeds: int) -> str:
         sentences = ["With one seed, path, leave-one-out and add-one-in have no confidence interval."]
     if not pairs:
         return " ".join([*sentences, "No order is complete, so there is no Shapley value."])
-    sentences.append(f"Shapley values: {2 * pairs} orders, {pairs} random ones and their reverses.")
+    sentences.append(f"Shapley values: {2 * pairs} orders ({pairs} at random, each with its reverse).")
     sources = " and ".join(["seeds"] * (seeds > 1) + ["pairs of orders"] * (pairs > 1))
     if sources:
         sentences.append(f"Their 95 % confidence intervals: bootstrap over {sources}.")

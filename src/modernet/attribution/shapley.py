@@ -16,7 +16,7 @@ Pair = tuple[Order, Order]  # an order and its reverse
 Key = TypeVar("Key", bound=Hashable)  # equal for coalitions that are known to have the same value
 
 DRAWS = 2000  # of the bootstrap
-CHUNK = 100  # draws computed together, to limit memory
+CHUNK = 100  # draws per array operation; limits the memory
 
 
 def prefixes(order: Order) -> list[Coalition]:

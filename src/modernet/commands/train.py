@@ -23,7 +23,7 @@ from modernet.config import help as config_help
 from modernet.config import studies
 from modernet.config.experiment import build_execution, build_experiment
 from modernet.config.search_path import CONFIGS, add_config_dir
-from modernet.data.fingerprint import resolve_data
+from modernet.data.fingerprint import check_data_unchanged, resolve_data
 from modernet.errors import RunFailed
 from modernet.record import RECORD_FILE, find_result
 from modernet.runtime.distributed import distributed_env
@@ -42,6 +42,7 @@ def train(config: DictConfig) -> None:
         folder = experiment.folder(Path(config.runs))
         record = find_result(folder, config.retry_failed)
         if record is None:
+            check_data_unchanged(experiment, Path(config.runs))
             with catch_signals() as shutdown, requeue_on_warning(shutdown):
                 from modernet.training.trainer import Trainer  # imports torch, which a finished run does not need
 

@@ -18,7 +18,7 @@ EXECUTION_FIELDS = [field.name for field in fields(ExecutionConfig)]
 EXPERIMENT_FIELDS = ["step", "ablate", "protocol", "size", "model", "recipe", "data", "seed", "study"]
 FIELDS = {*EXPERIMENT_FIELDS, *EXECUTION_FIELDS, "runs", "retry_failed", "wandb"}
 WANDB_MODES = ("offline", "online", "disabled")
-FOLDER_NAME_LENGTH = 60  # characters of a variant in the name of its folder
+FOLDER_NAME_LENGTH = 40  # characters of a variant in the name of its folder
 
 Sections = tuple[ModelConfig, RecipeConfig, DataConfig]
 

@@ -14,7 +14,7 @@ from modernet.config.schema import DataConfig
 from modernet.errors import UserError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision's ImageFolder
-SUBFOLDERS = {"imagenette": "imagenette160", "imagenet": "imagenet"}  # of data.root, which these data sets share
+SUBFOLDERS = {"imagenette": "imagenette160", "imagenet": "imagenet"}  # of data.root, by data.name
 DOWNLOADED = ("cifar10", "cifar100")  # .npz files that scripts/get_data.py makes
 THREADS = 16  # that list class folders; most of the time is latency of a network file system
 
@@ -70,7 +70,7 @@ def _list_splits(root: Path) -> tuple[ImageSplit, ImageSplit]:
         raise UserError(f"{layout}; there is neither {root / 'val'} nor {root / 'test'}")
     train, test = _list_split(root / "train"), _list_split(evaluated[0])
     differences = [
-        f"only {split.folder.name}/ has {', '.join(names)}"
+        f"only {split.folder.name}/ has {_format_names(names)}"
         for split, other in ((train, test), (test, train))
         if (names := [name for name in split.classes if name not in other.classes])
     ]
@@ -85,11 +85,13 @@ def _list_split(folder: Path) -> ImageSplit:
         raise UserError(f"{folder} must hold a folder of images per class; it holds no folders")
     with ThreadPoolExecutor(THREADS) as executor:
         images = list(executor.map(_list_class, [folder] * len(classes), classes))
-    empty = [name for name, found in zip(classes, images, strict=True) if not found]
+    empty = [name for name, entries in zip(classes, images, strict=True) if not entries]
     if empty:
-        raise UserError(f"{folder} has no images of {', '.join(empty)}; image files end in {', '.join(EXTENSIONS)}")
+        raise UserError(f"{folder} has no images of {_format_names(empty)}; image files end in {', '.join(EXTENSIONS)}")
     files = [
-        ImageFile(f"{parent}/{name}", label, size) for label, found in enumerate(images) for parent, name, size in found
+        ImageFile(f"{parent}/{name}", label, size)
+        for label, entries in enumerate(images)
+        for parent, name, size in entries
     ]
     return ImageSplit(folder, classes, files)
 
@@ -111,6 +113,11 @@ def _walk(folder: Path, parent: str) -> Iterator[tuple[str, str, int]]:
                 yield from _walk(folder / entry.name, f"{parent}/{entry.name}")
             elif entry.name.lower().endswith(EXTENSIONS):
                 yield parent, entry.name, entry.stat().st_size
+
+
+def _format_names(names: list[str], limit: int = 10) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
 def _is_hidden(entry: os.DirEntry[str]) -> bool:

@@ -35,9 +35,8 @@ def plot_attribution(rows: Sequence[AttributionRow], title: str) -> Figure:
     _add_background(costs, len(rows), neutral=1, label="GMACs, after / before")
     for number, row in enumerate(rows):
         for measure, contribution in row.contributions.items():
-            if contribution.mean is not None:
-                tooltip = contribution_tooltip(row.step, MEASURES[measure], contribution)
-                _plot_contribution(gains, costs, number + OFFSETS[measure], measure, contribution, tooltip)
+            tooltip = contribution_tooltip(row.step, MEASURES[measure], contribution)
+            _plot_contribution(gains, costs, number + OFFSETS[measure], measure, contribution, tooltip)
     gains.set_yticks(range(len(rows)), [row.step for row in rows])
     gains.set_ylim(len(rows) - 0.5, -0.5)  # the first step at the top
     costs.set_xscale("log", base=2)
@@ -66,6 +65,8 @@ def _add_background(axes: Axes, rows: int, neutral: float, label: str) -> None:
 def _plot_contribution(
     gains: Axes, costs: Axes, y: float, measure: str, contribution: Contribution, tooltip: str
 ) -> None:
+    if contribution.mean is None or contribution.gmacs is None:  # not run
+        return
     look = _look(measure, hollow=contribution.changes_cost)
     if contribution.low is not None and contribution.high is not None:
         gains.plot([contribution.low, contribution.high], [y, y], color=look["color"], linewidth=1.2)

@@ -27,8 +27,8 @@ def plot_differences(rows: Sequence[Row]) -> Figure:
     caption = (
         "Difference to the previous step in percentage points of top-1, with 95 % confidence intervals (Welch). "
         f"Dots: ours. {seeds_note(steps)} Diamonds: the paper's, size {steps[0].paper_size} on ImageNet-1K; its "
-        "intervals follow from the std and n that it reports. Right: whether our sign agrees with the paper's; unclear where "
-        "either interval includes zero, or ours is missing."
+        "intervals follow from the std and n that it reports. Right: whether our sign agrees with the paper's; unclear "
+        "where either interval includes zero, or ours is missing."
     )
     figure = new_figure(7.2, 1.8 + 0.3 * len(steps), f"{steps[0].group}: difference per step", caption)
     axes = figure.subplots()

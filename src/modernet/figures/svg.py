@@ -39,7 +39,7 @@ def add_tooltips(marks: Line2D | Iterable[Patch], texts: Sequence[str]) -> None:
 
 
 def to_svg(figure: Figure, salt: str = "modernet") -> str:
-    """The figure as an `<svg>` element with tooltips. Figures with different salts share no ids."""
+    """The figure as an `<svg>` element with tooltips. Figures with different salts have different ids."""
     file = io.StringIO()
     with rc_context({**STYLE, "svg.hashsalt": salt}):
         figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))

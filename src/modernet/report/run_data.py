@@ -15,7 +15,7 @@ Curves = dict[str, list[float | None]]  # one of CURVES -> its value after each 
 
 
 class RunData:
-    """Collects runs. Sections of configs that many runs share (network, recipe, data) are stored once."""
+    """Collects runs. Identical config sections of several runs (network, recipe, data) are stored once."""
 
     def __init__(self) -> None:
         self._sections: dict[str, int] = {}  # JSON of a section -> its index

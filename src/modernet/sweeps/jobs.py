@@ -57,7 +57,7 @@ def expand(
     """
     overrides = _merge_params(parse_overrides(arguments), params or {})
     (combinations,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
-    jobs: dict[str, Job] = {}
+    jobs: dict[Path, Job] = {}
 
     @cache
     def compose(*words: str) -> DictConfig:
@@ -71,5 +71,5 @@ def expand(
         experiment = resolve(build_experiment(config))
         build_execution(config)
         folder = experiment.folder(Path(config.runs))
-        jobs.setdefault(experiment.hash, Job(words, experiment, folder, config.retry_failed))
+        jobs.setdefault(folder, Job(words, experiment, folder, config.retry_failed))
     return list(jobs.values())

@@ -15,7 +15,7 @@ from modernet.runtime.collectives import broadcast_buffers
 from modernet.runtime.distributed import DistributedEnv
 from modernet.runtime.seeding import Purpose, seed_everything
 from modernet.training.checkpoint import CheckpointManager
-from modernet.training.metrics import EvalMetrics, LossMonitor, MetricSums
+from modernet.training.metrics import EvalMetrics, LossMonitor, MetricSums, measure_memory
 from modernet.training.progress import Progress
 from modernet.training.state import TrainPlan, TrainState
 
@@ -108,6 +108,7 @@ def fit(state: TrainState, loader: Loader, plan: TrainPlan, checkpoints: Checkpo
                 top1_ema=ema.top1 if ema else None,
                 train_seconds=state.train_seconds,
                 images_per_second=plan.steps_per_epoch * recipe.batch_size / state.train_seconds,
+                metrics=measure_memory(state.device),
             )
             state.finish_epoch(epoch)
             yield epoch

@@ -55,6 +55,11 @@ class MetricSums:
             self.sums.copy_(torch.tensor(sums, dtype=self.sums.dtype))
 
 
+def measure_memory(device: torch.device) -> dict[str, float]:
+    """The metric `peak_memory`, in MiB of the run; measured on GPUs alone."""
+    return {"peak_memory": torch.cuda.max_memory_allocated(device) / 2**20} if device.type == "cuda" else {}
+
+
 @dataclass(frozen=True)
 class LossReading:
     """The sums after a step, on their way from the device to the host."""

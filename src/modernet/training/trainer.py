@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,8 @@ from modernet.errors import (
 )
 from modernet.models.flops import model_cost
 from modernet.models.network import min_image_size
-from modernet.record import METRICS_FILE, Epoch, Record, find_record, write_record
-from modernet.runtime.collectives import any_rank, is_communication_error, process_group
+from modernet.record import METRICS_FILE, Epoch, Record, find_record, flatten, write_record
+from modernet.runtime.collectives import any_rank, process_group
 from modernet.runtime.device import device_name, select_device
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
 from modernet.runtime.io import write_bytes, write_text
@@ -150,6 +149,8 @@ class Trainer:
         assert experiment.data.num_classes is not None, "modernet.data.fingerprint.resolve_data reads it"
         num_classes = experiment.data.num_classes
         self.cost = model_cost(experiment.model, experiment.data.image_size, num_classes)
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
         self.state = build_state(experiment.model, num_classes, self.plan, self.execution, self.device)
         self.machine = self._describe_machine()
         if self.env.is_main_process:
@@ -237,7 +238,7 @@ class Trainer:
     def _write_metrics(self) -> None:
         """Rewrite all epochs, so that the file of a resumed run is that of an uninterrupted one."""
         if self.env.is_main_process:
-            lines = (json.dumps(asdict(epoch)) + "\n" for epoch in self.state.epochs)
+            lines = (json.dumps(flatten(epoch)) + "\n" for epoch in self.state.epochs)
             write_text(self.folder / METRICS_FILE, "".join(lines))
 
     def _build_record(self, failure: str | None) -> Record:
@@ -269,6 +270,7 @@ class Trainer:
             top1_ema=last and last.top1_ema,
             reason=failure,
             machine=self.machine,
+            metrics=last.metrics if last else {},
         )
 
 

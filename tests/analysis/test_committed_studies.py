@@ -1,0 +1,87 @@
+"""The committed studies: valid records under their identity, found again by the commands that made them."""
+
+from dataclasses import field, make_dataclass, replace
+
+import hydra
+import pytest
+from helpers import ROOT, run_command
+from hydra import initialize_config_dir
+
+from modernet.analysis.selection import select
+from modernet.config import identity
+from modernet.config.experiment import Experiment, build_experiment
+from modernet.data.fingerprint import resolve_data
+from modernet.record import load_records
+
+STUDIES = ROOT / "results/studies"
+NAMES = sorted(path.name for path in STUDIES.iterdir() if path.is_dir())
+CIFAR10_FINGERPRINT = "bf89056a7c3a62e7"
+
+# Study -> overrides that describe one of its runs today.
+RUNS = {
+    "cifar10_micro": ["protocol=cifar10_micro", "+step=move_up_depthwise", "model.kernel_size=9", "seed=2"],
+    "tuning_cifar10_micro": ["protocol=cifar10_micro", "+step=convnext", "recipe.lr=6e-3", "data.split=train/val"],
+    "tuning": ["+step=kernel_size", "recipe.init=fan_in", "recipe.lr=2e-3", "data.split=train/val"],
+    "attribution_digits": ["+step=convnext", "ablate=gelu", "recipe={epochs:1,warmup_epochs:0.5}", "seed=1"],
+}
+
+
+def compose(*overrides: str) -> Experiment:
+    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+        return build_experiment(hydra.compose("config", [*overrides]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_record_is_valid_and_in_the_folder_of_its_hash(name):
+    records, rejected = load_records(STUDIES / name)
+    assert not rejected
+    assert select(STUDIES / name).excluded == []
+    for path, record in records.items():
+        assert path.parent.name.endswith(f"-s{record.seed}-{record.hash}")
+        assert path.parent.parent == STUDIES / name / record.protocol
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_composed_today_has_the_hash_of_its_record(name):
+    experiment = compose(*RUNS[name])
+    if experiment.data.name == "cifar10":
+        experiment = replace(experiment, data_fingerprint=CIFAR10_FINGERPRINT)
+    folder = experiment.folder(STUDIES / name)
+    assert (folder / "record.json").is_file()
+
+
+def test_fingerprint_of_cifar10_is_that_of_the_committed_runs(cifar10_root):
+    experiment = resolve_data(compose("protocol=cifar10_micro", f"data.root={cifar10_root}"))
+    assert experiment.data_fingerprint == CIFAR10_FINGERPRINT
+
+
+@pytest.mark.parametrize("section", ["model", "recipe", "data"])
+def test_a_new_field_with_a_default_leaves_every_hash_unchanged(monkeypatch, section):
+    records = [record for name in NAMES for record in load_records(STUDIES / name).records.values()]
+    hashes = [record.hash for record in records]
+
+    schema = make_dataclass(
+        "Extended", [("added", int, field(default=7))], bases=(identity.SCHEMAS[section],), frozen=True, kw_only=True
+    )
+    monkeypatch.setitem(identity.SCHEMAS, section, schema)
+    assert [record.hash for record in records] == hashes
+    for value, is_equal in ((7, True), (8, False)):  # runs of today have the field in their config
+        configs = [record.config | {section: record.config[section] | {"added": value}} for record in records]
+        assert all((identity.run_hash(config) == old) is is_equal for config, old in zip(configs, hashes, strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_committed_table_follows_from_the_records(name):
+    table = run_command("table", STUDIES / name).stdout
+    assert table in (STUDIES / name / "table.md").read_text()
+
+
+def test_paths_of_committed_files_are_short():
+    """Windows allows 260 characters with the folder of the clone."""
+    assert max(len(str(path.relative_to(ROOT))) for path in STUDIES.rglob("*")) < 120
+
+
+def test_every_study_is_listed_in_the_readme():
+    text = (ROOT / "results/README.md").read_text()
+    assert all(f"| `{name}` |" in text for name in NAMES)
+    assert set(RUNS) == set(NAMES)

@@ -1,0 +1,11 @@
+"""The end of the roadmap, composed once."""
+
+import pytest
+from plans import compose
+
+from modernet.config.experiment import Experiment
+
+
+@pytest.fixture(scope="session")
+def end() -> Experiment:
+    return compose("+step=convnext", "protocol=digits")

@@ -1,0 +1,106 @@
+"""Lists of image files: the layouts that are read, and an error for every other."""
+
+from pathlib import Path
+
+import pytest
+from helpers import data_config
+from image_files import files_config, write_folder
+from torchvision.datasets import ImageFolder
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from modernet.data.file_lists import EXTENSIONS, ImageSplit, list_images
+from modernet.errors import UserError
+
+
+def listed(split: ImageSplit) -> list[tuple[str, int]]:
+    return [(str(split.folder / file.name), file.label) for file in split.files]
+
+
+def test_images_are_listed_in_the_order_of_torchvisions_image_folder(image_folder):
+    for name in ("more/b.jpg", "a/z.JPG", "a b/c.png", "a/y/d.jpg"):
+        path = image_folder / "train/cat" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"image")
+    train, test = list_images(files_config("folder", image_folder))
+    assert listed(train) == ImageFolder(str(image_folder / "train")).samples
+    assert listed(test) == ImageFolder(str(image_folder / "val")).samples
+    assert EXTENSIONS == IMG_EXTENSIONS
+    assert train.classes == ("cat", "dog")
+    assert all((train.folder / file.name).stat().st_size == file.size for file in train.files)
+
+
+def test_test_folder_serves_where_there_is_no_val(image_folder):
+    (image_folder / "val").rename(image_folder / "test")
+    _, test = list_images(files_config("folder", image_folder))
+    assert (test.folder, len(test.files)) == (image_folder / "test", 7)
+
+
+def test_val_folder_is_preferred_to_test(image_folder):
+    (image_folder / "test").mkdir()
+    _, test = list_images(files_config("folder", image_folder))
+    assert test.folder == image_folder / "val"
+
+
+def test_hidden_files_and_files_that_are_no_images_are_ignored(image_folder):
+    before = write_folder(image_folder.with_name("copy"))
+    for name in ("cat/._00.jpg", "cat/notes.txt", ".cache/00.jpg", "cat/.thumbnails/00.jpg", "readme.md"):
+        path = image_folder / "train" / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    changed, unchanged = (list_images(files_config("folder", folder))[0] for folder in (image_folder, before))
+    assert changed.files == unchanged.files
+    assert changed.classes == unchanged.classes
+
+
+def test_imagenette_and_imagenet_are_subfolders_of_the_root(tmp_path):
+    write_folder(tmp_path / "imagenette160")
+    data = data_config("imagenette", root=str(tmp_path), num_classes=None)
+    assert list_images(data)[0].folder == tmp_path / "imagenette160/train"
+    with pytest.raises(UserError, match=r"there is no folder .*imagenet/train"):
+        list_images(data_config("imagenet", root=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda root: (root / "train").rename(root / "training"), r"must hold train/ and val/.* no folder .*train$"),
+        (lambda root: (root / "val").rename(root / "valid"), r"there is neither .*val nor .*test$"),
+        (lambda root: (root / "train/eel").mkdir(), r"train has no images of eel; image files end in \.jpg"),
+        (lambda root: [path.unlink() for path in (root / "val").rglob("*.*")], "val has no images of cat, dog"),
+        (
+            lambda root: (root / "val/dog").rename(root / "val/fox"),
+            "train and val must have the same classes; only train/ has dog; only val/ has fox",
+        ),
+        (lambda root: (root / "val/dog").rename(root / "dog"), "only train/ has dog$"),
+        (lambda root: (root / "train/cat/99.jpg").symlink_to("missing.jpg"), r"99\.jpg cannot be read"),
+    ],
+)
+def test_other_layouts_are_refused(image_folder, spoil, message):
+    spoil(image_folder)
+    with pytest.raises(UserError, match=message):
+        list_images(files_config("folder", image_folder))
+
+
+def test_folder_without_classes_is_refused(tmp_path):
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+    with pytest.raises(UserError, match="train must hold a folder of images per class; it holds no folders"):
+        list_images(files_config("folder", tmp_path))
+
+
+def test_num_classes_that_the_folder_contradicts_are_refused(image_folder):
+    assert len(list_images(files_config("folder", image_folder, num_classes=2))[0].classes) == 2
+    with pytest.raises(UserError, match=r"train has 2 classes, but data\.num_classes=3"):
+        list_images(files_config("folder", image_folder, num_classes=3))
+
+
+@pytest.mark.parametrize("kind", ["folder", "imagenet"])
+def test_missing_root_is_refused(kind):
+    with pytest.raises(UserError, match=rf"data={kind} needs data\.root=DIR"):
+        list_images(data_config(kind, root=None))
+
+
+def test_file_names_do_not_depend_on_the_working_directory(image_folder, monkeypatch):
+    monkeypatch.chdir(image_folder.parent)
+    train, _ = list_images(files_config("folder", Path(image_folder.name)))
+    assert train.files == list_images(files_config("folder", image_folder))[0].files

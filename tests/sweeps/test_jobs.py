@@ -1,0 +1,55 @@
+"""The runs of a sweep follow from the command line and the params of the sweeper."""
+
+import pytest
+from helpers import ROOT
+from hydra import initialize_config_dir
+
+from modernet.errors import UserError
+from modernet.sweeps.jobs import Job, expand
+
+KERNELS = {"+step": "move_up_depthwise", "model.kernel_size": "3,5,7,9,11"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hydra_initialized():
+    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+        yield
+
+
+def variants(jobs: list[Job]) -> list[tuple[str, int]]:
+    return [(job.experiment.variant, job.experiment.seed) for job in jobs]
+
+
+def test_expand_is_the_product_of_params_and_arguments_in_order():
+    jobs = expand(["seed=0,1", "runs=here"], KERNELS)
+    kernels = [(job.experiment.model.kernel_size, job.experiment.seed) for job in jobs]
+    assert kernels == [(kernel, seed) for kernel in (3, 5, 7, 9, 11) for seed in (0, 1)]
+    assert variants(jobs)[4:6] == [("kernel_size", 0), ("kernel_size", 1)]
+    assert all(job.folder.parts[:2] == ("here", "digits") for job in jobs)
+    assert jobs[1].overrides == ["+step=move_up_depthwise", "model.kernel_size=3", "seed=1", "runs=here"]
+
+
+@pytest.mark.parametrize("kernel", ["model.kernel_size=5", "++model.kernel_size=5"])
+def test_arguments_win_over_params_of_the_same_key(kernel):
+    jobs = expand([kernel, "+step=gelu,convnext"], KERNELS)
+    assert variants(jobs) == [("gelu+kernel_size=5", 0), ("convnext+kernel_size=5", 0)]
+
+
+def test_a_run_with_several_names_is_one_job():
+    jobs = expand(["+step=move_up_depthwise,kernel_size", "model.kernel_size=7"])
+    assert variants(jobs) == [("kernel_size", 0)]
+
+
+def test_runs_that_differ_in_their_seed_alone_are_composed_once(monkeypatch):
+    import hydra
+
+    composed = []
+    compose = hydra.compose
+    monkeypatch.setattr(hydra, "compose", lambda *words: composed.append(words) or compose(*words))
+    assert len(expand(["+step=resnet50", "seed=range(20)"])) == 20
+    assert len(composed) < 5
+
+
+def test_expand_raises_for_a_mistake_in_any_run():
+    with pytest.raises(UserError, match="seed must be an integer, 0 or more, got -1"):
+        expand(["seed=0,1,-1"])

@@ -1,0 +1,166 @@
+"""The status of a sweep follows from the files in the folders of its runs."""
+
+import io
+import re
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from helpers import short_experiment
+from records import make_record
+
+from modernet.record import METRICS_FILE, write_record
+from modernet.runtime.lock import run_lock
+from modernet.sweeps import status
+from modernet.sweeps.jobs import Job
+from modernet.sweeps.status import SweepStatus, show_status
+
+
+@pytest.fixture
+def jobs(tmp_path) -> list[Job]:
+    """Four runs of two epochs."""
+    jobs = []
+    for seed in range(4):
+        folder = tmp_path / f"gelu-s{seed}"
+        folder.mkdir()
+        jobs.append(Job([f"seed={seed}"], short_experiment("gelu", seed=seed), folder, retry_failed=False))
+    return jobs
+
+
+@pytest.fixture
+def clock(monkeypatch) -> list[float]:
+    """The time in seconds, which a test may change."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def finish(job: Job, **changes) -> None:
+    write_record(job.folder, make_record("gelu", 96.14, train_seconds=12.34, **changes))
+
+
+def fail(job: Job, reason: str) -> None:
+    finish(job, status="failed", reason=reason)
+
+
+def train_epochs(folder: Path, number: int) -> None:
+    (folder / METRICS_FILE).write_text("{}\n" * number)
+
+
+def test_each_finished_run_is_one_line(jobs):
+    sweep = SweepStatus(jobs, jobs)
+    assert sweep.update() == []
+    finish(jobs[1])
+    assert sweep.update() == ["done 1/4: gelu, seed 1, digits: top-1 96.1 %, 12.3 s"]
+    finish(jobs[0])
+    fail(jobs[3], "the loss of step 7 is not finite")
+    assert sweep.update() == [
+        "done 2/4: gelu, seed 0, digits: top-1 96.1 %, 12.3 s",
+        "done 2/4, failed 1: gelu, seed 3, digits: failed: the loss of step 7 is not finite",
+    ]
+    assert sweep.update() == []
+
+
+def test_runs_that_were_finished_before_are_counted(jobs):
+    finish(jobs[0])
+    fail(jobs[1], "it broke")
+    sweep = SweepStatus(jobs, jobs[2:])
+    assert sweep.update() == []
+    assert str(sweep) == "done 1/4, failed 1, running 0, ETA ?"
+
+
+def test_a_failed_run_that_is_tried_again_counts_by_its_new_record(jobs):
+    fail(jobs[0], "it broke")
+    jobs = [replace(job, retry_failed=True) for job in jobs]
+    sweep = SweepStatus(jobs, jobs)
+    assert sweep.update() == []
+    assert sweep.counts() == "done 0/4"
+    finish(jobs[0])
+    assert len(sweep.update()) == 1
+    assert sweep.counts() == "done 1/4"
+
+
+def test_locked_runs_are_running(jobs):
+    sweep = SweepStatus(jobs, jobs)
+    with run_lock(jobs[0].folder), run_lock(jobs[2].folder):
+        sweep.update()
+        assert str(sweep) == "done 0/4, running 2, ETA ?"
+    sweep.update()
+    assert sweep.running == 0
+
+
+def test_eta_follows_from_the_epochs_that_were_trained(jobs, clock):
+    train_epochs(jobs[0].folder, 1)  # a resumed run: its first half was trained before
+    sweep = SweepStatus(jobs, jobs)
+    clock[0] += 60
+    sweep.update()
+    assert sweep.seconds_left() is None
+    train_epochs(jobs[0].folder, 2)
+    finish(jobs[0])
+    sweep.update()  # half a run took a minute, three runs are left
+    assert sweep.seconds_left() == pytest.approx(360)
+    assert str(sweep) == "done 1/4, running 0, ETA 6:00"
+    clock[0] += 30  # it counts down between two epochs
+    sweep.update()
+    assert sweep.seconds_left() == pytest.approx(330)
+    train_epochs(jobs[1].folder, 1)
+    sweep.update()  # one run took 90 seconds
+    assert sweep.seconds_left() == pytest.approx(2.5 * 90)
+
+
+def test_failed_runs_do_not_shorten_the_eta(jobs, clock):
+    sweep = SweepStatus(jobs, jobs)
+    clock[0] += 5
+    fail(jobs[0], "it broke")
+    sweep.update()
+    assert sweep.seconds_left() is None
+    clock[0] += 95
+    finish(jobs[1])
+    sweep.update()
+    assert sweep.seconds_left() == pytest.approx(200)
+
+
+def test_damaged_records_are_not_counted(jobs):
+    sweep = SweepStatus(jobs, jobs)
+    (jobs[0].folder / "record.json").write_text("{")
+    assert sweep.update() == []
+    assert sweep.counts() == "done 0/4"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_one_line_that_is_redrawn(jobs, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with show_status(jobs, jobs, interval=0.01), run_lock(jobs[1].folder):
+        finish(jobs[0])
+        for _ in range(500):
+            if "done 1/4, running 1" in terminal.getvalue():
+                break
+            time.sleep(0.01)
+    text = terminal.getvalue().strip("\r\n")
+    assert "\n" not in text
+    assert "done 0/4, running 0, ETA ?" in text
+    assert re.search(r"done 1/4, running 1, ETA \d+:\d\d", text)
+    assert re.fullmatch(r"done 1/4 in \d+:\d\d", text.split("\r")[-1].strip())
+
+
+def test_a_log_gets_one_line_per_finished_run(jobs, capsys):
+    with show_status(jobs, jobs, interval=60):
+        finish(jobs[0])  # between two polls
+    assert capsys.readouterr().err == "done 1/4: gelu, seed 0, digits: top-1 96.1 %, 12.3 s\n"
+
+
+def test_status_ends_where_the_sweep_raises(jobs):
+    with pytest.raises(SystemExit), show_status(jobs, jobs, interval=0.01):
+        raise SystemExit(143)
+
+
+def test_result_of_a_failed_run_is_its_reason():
+    record = make_record("gelu", 0.0, status="failed", reason="the loss of step 7 is not finite")
+    assert status.format_result(record) == "failed: the loss of step 7 is not finite"

@@ -1,0 +1,75 @@
+"""Metrics of an epoch: sums on the device, also on a device without float64."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import ready_trainer, short_experiment
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from modernet.record import Epoch
+from modernet.runtime.device import sum_dtype
+from modernet.training import metrics
+from modernet.training.metrics import LossMonitor
+
+APPLE_GPU = torch.device("mps")
+
+
+def test_loss_monitor_reports_means_and_the_first_non_finite_step():
+    losses = LossMonitor()
+    losses.record(1, 0.1, torch.tensor([64.0, 128.0, 32.0, 60.0]))
+    assert (losses.loss, losses.top1, losses.first_nonfinite) == (2.0, 50.0, None)
+    for step, lr in ((2, 0.2), (3, 0.3)):
+        losses.record(step, lr, torch.tensor([64.0, float("nan"), 0.0, 0.0]))
+    assert losses.first_nonfinite is not None
+    assert (losses.first_nonfinite.step, losses.first_nonfinite.lr) == (2, 0.2)
+
+
+class NoFloat64(TorchDispatchMode):
+    """Makes the CPU a device without float64: every operation on, or to, a float64 tensor raises TypeError."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.check(func, tree_leaves((args, kwargs, result)))
+        return result
+
+    @staticmethod
+    def check(func: Any, values: Iterable[Any]) -> None:
+        if any(isinstance(value, torch.Tensor) and value.dtype == torch.float64 for value in values):
+            raise TypeError(f"{func}: this device has no float64")
+
+
+def test_no_float64_mode_refuses_float64():
+    with NoFloat64(), pytest.raises(TypeError, match="no float64"):
+        torch.ones(2).double()
+
+
+def train_and_resume(folder: Path) -> list[Epoch]:
+    """Two epochs with all augmentations and EMA; the second resumes from the checkpoint after the first."""
+    augmented = {"randaugment": 9.0, "mixup_alpha": 0.8, "cutmix_alpha": 1.0, "random_erasing_prob": 0.25}
+    experiment = short_experiment(**augmented, ema_decay=0.9)
+    with ready_trainer(folder, experiment) as trainer:
+        next(trainer.epochs())
+        saved = trainer.state.state_dict()
+    with ready_trainer(folder, experiment) as trainer:
+        trainer.state.load_state_dict(saved)
+        list(trainer.epochs())
+        return trainer.state.epochs
+
+
+def test_sums_are_float32_on_a_device_without_float64(tmp_path, monkeypatch):
+    expected = train_and_resume(tmp_path / "float64")
+    monkeypatch.setattr(metrics, "sum_dtype", lambda device: sum_dtype(APPLE_GPU))
+    with NoFloat64():
+        epochs = train_and_resume(tmp_path / "float32")
+    assert len(epochs) == 2
+    for epoch, reference in zip(epochs, expected, strict=True):
+        for name in ("lr", "train_loss", "train_top1", "val_loss", "top1", "top5", "top1_ema"):
+            assert getattr(epoch, name) == pytest.approx(getattr(reference, name), rel=1e-5), name
+
+
+def test_sums_are_float64_where_the_device_has_it():
+    assert {sum_dtype(torch.device(name)) for name in ("cpu", "cuda")} == {torch.float64}
