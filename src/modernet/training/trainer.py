@@ -28,7 +28,7 @@ from modernet.errors import (
 from modernet.models.flops import model_cost
 from modernet.models.network import min_image_size
 from modernet.record import METRICS_FILE, Epoch, Record, find_record, flatten, write_record
-from modernet.runtime.collectives import any_rank, process_group
+from modernet.runtime.collectives import any_rank, is_communication_error, process_group
 from modernet.runtime.device import device_name, select_device
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
 from modernet.runtime.io import write_bytes, write_text
