@@ -79,6 +79,11 @@ def sizes() -> list[str]:
 
 def _base_config(size: str) -> Any:
     """The config that the first step changes."""
+    return _base_config_from(config_dirs(), size)
+
+
+@cache
+def _base_config_from(folders: tuple[Path, ...], size: str) -> Any:
     if size not in sizes():
         raise ValueError(f"there is no size {size!r}; allowed: {', '.join(sizes())}")
     files = {"size": config_files("size")[size], "model": config_files("model")["resnet"]}

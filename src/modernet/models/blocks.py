@@ -18,8 +18,8 @@ class LayerNorm2d(nn.LayerNorm):
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=1e-6)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C); no copy in channels_last
+    def forward(self, input: Tensor) -> Tensor:
+        x = input.permute(0, 2, 3, 1)  # (N, C, H, W) -> (N, H, W, C); no copy in channels_last
         x = F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
         return x.permute(0, 3, 1, 2)
 
@@ -27,10 +27,10 @@ class LayerNorm2d(nn.LayerNorm):
 class Pointwise(nn.Conv2d):
     """A 1x1 convolution with stride 1, computed as one matrix product in channels_last."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        if not x.is_contiguous(memory_format=channels_last):
-            return super().forward(x)
-        return F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+    def forward(self, input: Tensor) -> Tensor:
+        if not input.is_contiguous(memory_format=channels_last):
+            return super().forward(input)
+        return F.linear(input.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
 
 
 class LayerScale(nn.Module):
