@@ -46,7 +46,10 @@ def train(config: DictConfig) -> None:
             with catch_signals() as shutdown, requeue_on_warning(shutdown):
                 from modernet.training.trainer import Trainer  # imports torch, which a finished run does not need
 
-                record = Trainer.from_experiment(experiment, folder, execution, config.wandb, shutdown).train()
+                overrides = HydraConfig.get().overrides.task
+                record = Trainer.from_experiment(
+                    experiment, folder, execution, config.wandb, shutdown, overrides
+                ).train()
         if record.status == "failed":
             raise RunFailed(f"{record.reason} ({folder / RECORD_FILE}); retry_failed=true trains it again")
         if distributed_env().is_main_process and not is_sweep:

@@ -14,6 +14,8 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    ValidationInfo,
+    field_validator,
 )
 from pydantic.dataclasses import dataclass
 
@@ -102,13 +104,23 @@ class RecipeConfig:
     drop_path_rate: Fraction = 0.0  # stochastic depth: drop rate of the last block, linear in depth
     randaugment: Annotated[float, Field(ge=0, le=10)] = 0.0  # magnitude of RandAugment; 0 is off
     randaugment_std: NonNegativeFloat = 0.0  # standard deviation of the magnitude
+    randaugment_interpolation: Literal["bilinear", "bicubic"] = "bilinear"  # of rotations, shears and translations
+    crop_interpolation: Literal["bilinear", "bicubic"] = "bicubic"  # files: of the random crop and the evaluated resize
     mixup_alpha: NonNegativeFloat = 0.0  # parameter of the Beta distribution of Mixup; 0 is off
     cutmix_alpha: NonNegativeFloat = 0.0  # parameter of the Beta distribution of CutMix; 0 is off
     mixup_switch_prob: Probability = 0.5  # probability of CutMix instead of Mixup, where both are on
     random_erasing_prob: Probability = 0.0  # probability per image
     ema_decay: Fraction = 0.0  # of the weights, per step; 0 is off. The record has their accuracy as top1_ema
-    init: Literal["he_fan_out", "trunc_normal", "fan_in", "torch"] = "he_fan_out"  # initial weights
+    init: Literal["he_fan_out", "torchvision", "trunc_normal", "fan_in", "torch"] = "he_fan_out"  # initial weights
     init_std: PositiveFloat = 0.02  # standard deviation of trunc_normal
+
+    @field_validator("warmup_epochs")
+    @classmethod
+    def _check_warmup(cls, value: float, info: ValidationInfo) -> float:
+        epochs = info.data.get("epochs")  # absent where it is invalid itself
+        if epochs is not None and value >= epochs:
+            raise ValueError(f"must be below recipe.epochs={epochs}, or no step reaches the peak, got {value:g}")
+        return value
 
     @property
     def peak_lr(self) -> float:

@@ -16,6 +16,7 @@ from modernet.data.splits import hold_out
 from modernet.data.transforms import ImageTransform, decode_image
 from modernet.runtime.distributed import BatchLayout
 from modernet.runtime.seeding import Purpose, permutation, seed_everything
+from modernet.runtime.signals import ignore_signals
 
 EVAL_EPOCH = -1  # the epoch of a sample that is evaluated
 SampleIndex = tuple[int, int]  # epoch, number of the file
@@ -95,6 +96,7 @@ class ImageFolderLoader:
             ImageDataset(split, ImageTransform(self.data, self.recipe, self.seed)),
             batch_sampler=sampler,  # pyright: ignore[reportArgumentType]
             num_workers=self.num_workers,
+            worker_init_fn=ignore_signals,
             pin_memory=self.device.type == "cuda",
             persistent_workers=self.num_workers > 0,
         )

@@ -11,6 +11,7 @@ from torch import Tensor
 from modernet.config.schema import DataConfig, RecipeConfig
 from modernet.data.augment import Labels, normalize, normalize_and_mix, random_crop, random_flip
 from modernet.data.npz import Split, load_npz
+from modernet.data.on_device import to_device_of
 from modernet.data.randaugment import rand_augment
 from modernet.data.splits import hold_out
 from modernet.errors import UserError
@@ -101,15 +102,15 @@ class InMemoryLoader:
         Every epoch has a new order; the images that do not fill its last batch are dropped.
         """
         batch_size = self.layout.batch_size
-        order = permutation(len(self.train), self.seed, Purpose.ORDER, epoch).to(self.train.labels.device)
+        order = permutation(len(self.train), self.seed, Purpose.ORDER, epoch)
         for step in range(first_step, len(self.train) // batch_size):
             batch = order[step * batch_size : (step + 1) * batch_size]
             for micro_batch in self.layout.micro_batches():
                 seed_everything(self.seed, Purpose.AUGMENT, epoch, step, 0, micro_batch.number)
-                indices = batch[micro_batch.indices]
+                indices = to_device_of(self.train.images, batch[micro_batch.indices])
                 images = random_crop(self.train.images[indices], self.data.crop_padding)
                 images = random_flip(images) if self.data.flip else images
-                images = rand_augment(images, self.recipe.randaugment, self.recipe.randaugment_std, self.data.mean)
+                images = rand_augment(images, self.recipe, self.data.mean)
                 yield normalize_and_mix(images, self.train.labels[indices], self.data, self.recipe)
 
     def eval_batches(self) -> Iterator[tuple[Tensor, Tensor]]:

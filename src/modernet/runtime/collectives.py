@@ -67,6 +67,20 @@ def any_rank(condition: bool) -> bool:
     return bool(all_reduce_max(int(condition)))
 
 
+def barrier() -> None:
+    """Wait until every rank has come here."""
+    all_reduce_max(0)
+
+
+def all_gather(value: Any) -> list[Any]:
+    """The value of each rank, in the order of ranks; of plain Python values."""
+    if _cpu_group is None:
+        return [value]
+    values: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(values, value, group=_cpu_group)
+    return values
+
+
 def all_reduce_sum(values: Tensor) -> Tensor:
     """The sum over all ranks, as a new tensor."""
     if _cpu_group is None:

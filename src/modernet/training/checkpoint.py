@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 
 from modernet.errors import Interrupted, NonFiniteLoss
-from modernet.runtime.collectives import all_reduce_max, any_rank
+from modernet.runtime.collectives import all_reduce_max, any_rank, barrier
 from modernet.runtime.distributed import DistributedEnv
 from modernet.runtime.io import write_bytes
 from modernet.runtime.logging import logger
@@ -151,11 +151,13 @@ class CheckpointManager:
         return Action.CONTINUE
 
     def _save(self, state: TrainState) -> None:
-        # A gradient overflow breaks the weights of all ranks one step before a loss shows it.
-        if not state.has_finite_weights():
+        # A gradient overflow breaks the weights one step before a loss shows it. Rank 0 alone updates the statistics of
+        # BatchNorm, so the ranks may differ.
+        if any_rank(not state.has_finite_weights()):
             raise self._nonfinite(f"the weights after step {state.step} are not finite")
         if self.env.is_main_process:
             save_checkpoint(self.folder, state.step, state.state_dict())
+        barrier()  # torchrun ends all ranks when one exits
         self.saved_at = time.monotonic()
 
     def _nonfinite_loss(self, losses: LossMonitor) -> NonFiniteLoss:

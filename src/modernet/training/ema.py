@@ -19,8 +19,8 @@ def update_ema(ema_model: nn.Module, model: nn.Module, decay: float) -> None:
         for average, value in pairs:
             average.copy_(value)
         return
-    floating = [(average, value) for average, value in pairs if average.is_floating_point()]
-    get_ema_multi_avg_fn(decay)(*map(list, zip(*floating, strict=True)), None)
+    floats = [pair for pair in pairs if pair[0].is_floating_point()]
+    get_ema_multi_avg_fn(decay)([average for average, _ in floats], [value for _, value in floats], None)
     for average, value in pairs:
         if not average.is_floating_point():  # the counters of BatchNorm
             average.copy_(value)

@@ -16,6 +16,7 @@ from modernet.models.init import init_weights
 from modernet.models.network import Network, build_model
 from modernet.record import Epoch
 from modernet.runtime.distributed import BatchLayout
+from modernet.runtime.provenance import utc_now
 from modernet.runtime.seeding import Purpose, seed_everything
 from modernet.training.ema import update_ema
 from modernet.training.metrics import MetricSums
@@ -59,6 +60,7 @@ class TrainState:
     step: int = 0  # optimizer steps done
     train_seconds: float = 0.0  # in the running epoch
     epochs: list[Epoch] = field(default_factory=list)  # finished ones
+    started: str = field(default_factory=utc_now)  # first start of the run; ISO 8601, UTC
 
     @property
     def device(self) -> torch.device:
@@ -118,6 +120,7 @@ class TrainState:
             "step": self.step,
             "train_seconds": self.train_seconds,
             "epochs": [asdict(epoch) for epoch in self.epochs],
+            "started": self.started,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -128,6 +131,7 @@ class TrainState:
         self.train_metrics.load_state_dict(state["train_metrics"])
         self.step, self.train_seconds = state["step"], state["train_seconds"]
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
+        self.started = state["started"]
 
 
 def uses_bf16(execution: ExecutionConfig, device: torch.device) -> bool:
@@ -158,10 +162,10 @@ def build_state(
     train_model: nn.Module = model
     if env.world_size > 1:
         device_ids = [device] if device.type == "cuda" else None
-        # Rank 0 updates the running statistics alone; evaluation broadcasts them.
-        train_model = DistributedDataParallel(
-            model, device_ids=device_ids, gradient_as_bucket_view=True, broadcast_buffers=False
-        )
+        train_model = DistributedDataParallel(model, device_ids=device_ids, gradient_as_bucket_view=True)
+        # Rank 0 updates the running statistics alone, and evaluation broadcasts them. As an argument, torch 2.13 and
+        # later warn of it.
+        train_model.broadcast_buffers = False
     if uses_compile(execution, device, plan):
         train_model.compile()
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=uses_bf16(execution, device))
