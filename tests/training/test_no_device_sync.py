@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hydra
@@ -68,6 +69,8 @@ def device(monkeypatch) -> SimulatedDevice:
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)  # DataLoader pins its batches
+    no_graph = SimpleNamespace(is_capturing=lambda: False)
+    monkeypatch.setattr(torch.accelerator, "current_stream", lambda: no_graph)
     channel_values.cache_clear()
     yield SimulatedDevice()
     channel_values.cache_clear()
