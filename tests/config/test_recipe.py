@@ -10,7 +10,7 @@ from modernet.config.experiment import build_experiment
 from modernet.config.schema import RecipeConfig
 from modernet.config.search_path import CONFIGS, config_files
 
-MESSAGE = r"must be below recipe.epochs=1, or no step reaches the peak, got 2"
+MESSAGE = "must be below recipe.epochs=1, or no step reaches the peak, got 2"
 
 
 @pytest.mark.parametrize(("epochs", "warmup_epochs"), [(1, 0), (1, 0.5), (12, 2), (300, 20)])
@@ -20,9 +20,9 @@ def test_warmup_shorter_than_the_training_is_accepted(epochs, warmup_epochs):
 
 @pytest.mark.parametrize("warmup_epochs", [1, 2, 20])
 def test_warmup_as_long_as_the_training_is_refused(warmup_epochs):
-    with pytest.raises(ValidationError, match="must be below recipe.epochs=1, or no step reaches the peak, got"):
+    with pytest.raises(ValidationError, match=r"must be below recipe\.epochs=1, or no step reaches the peak, got"):
         RecipeConfig(epochs=1, warmup_epochs=warmup_epochs)
-    with pytest.raises(ValidationError, match="must be below recipe.epochs=1"):
+    with pytest.raises(ValidationError, match=r"must be below recipe\.epochs=1"):
         replace(RecipeConfig(epochs=90, warmup_epochs=warmup_epochs), epochs=1)
 
 

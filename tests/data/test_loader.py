@@ -14,7 +14,7 @@ from modernet.runtime.distributed import DistributedEnv, batch_layout
 
 
 def num_workers_of(data, env: DistributedEnv | None = None) -> int:
-    layout = batch_layout(env or DistributedEnv(), 8, None)
+    layout = batch_layout(env or DistributedEnv(), 8, 4)
     return build_loader(data, recipe_config("modern"), 0, layout, torch.device("cpu"), "auto").num_workers
 
 

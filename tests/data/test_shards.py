@@ -16,9 +16,6 @@ from modernet.data.fingerprint import inspect_data
 from modernet.errors import UserError
 from modernet.runtime.distributed import DistributedEnv
 
-# webdataset leaves it to the garbage collector to close its files.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
-
 
 @pytest.mark.parametrize(("world_size", "num_workers"), [(1, 0), (2, 0), (2, 2), (3, 2)])
 def test_eval_batches_hold_every_image_once(shards, world_size, num_workers):
@@ -85,7 +82,7 @@ def test_epoch_holds_every_image_once_but_for_the_last_batch(unequal_shards):
     assert set().union(*epochs) == set(range(NUM_IMAGES))  # every epoch drops others
 
 
-@pytest.mark.parametrize(("world_size", "num_workers"), [(2, 0), (3, 0), (6, 0), (1, 1), (1, 3), (2, 2)])
+@pytest.mark.parametrize(("world_size", "num_workers"), [(2, 0), (3, 0), (6, 0), (1, 1), (1, 2), (2, 2)])
 def test_batches_depend_neither_on_ranks_nor_on_workers(unequal_shards, world_size, num_workers):
     expected = epoch_of(unequal_shards)
     assert len(expected) == NUM_IMAGES // BATCH_SIZE * MICRO_BATCHES
@@ -139,7 +136,7 @@ def test_images_of_remote_shards_are_counted_once(unequal_shards, tmp_path, monk
             requests.append(self.path)
             super().do_GET()
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=tmp_path)) as server:
@@ -175,7 +172,7 @@ def test_addresses_that_run_commands_are_refused(tmp_path, root):
 
 def test_shards_are_read_from_an_address_with_a_range(shards):
     pattern = shards.parent / "shards/{split}-{000..002}.tar"
-    loader = files_loader(files_config("shards", pattern))
+    loader = files_loader(files_config("shards", pattern, train_images=12))
     assert evaluated_numbers([loader]) == list(range(7))
 
 

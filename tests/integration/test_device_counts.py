@@ -87,7 +87,7 @@ IMAGENET = ("protocol=imagenet", "data=fake", "+step=glob(*)")
         (
             (*IMAGENET, "hydra/launcher=slurm_nodes"),
             {},
-            r"resnet50.*, seed 0, imagenet: recipe.batch_size=256 has 8 micro-batch\(es\) of 32 images, which 32 devices",
+            r"resnet50.*, seed 0, imagenet: recipe.batch_size=256 has 8 micro-batch\(es\) of 32 .*, which 32 devices",
         ),
         (
             ("+step=gelu,convnext", "hydra/launcher=slurm_node"),

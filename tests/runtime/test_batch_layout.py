@@ -32,9 +32,7 @@ def test_micro_batch_is_the_whole_batch_by_default():
         (100, 32, 1, "recipe.batch_size=100 must be a multiple of recipe.micro_batch_size=32"),
     ],
 )
-def test_uneven_layout_is_refused_with_a_line_that_names_what_to_set(
-    batch_size, micro_batch_size, world_size, message
-):
+def test_uneven_layout_is_refused_with_a_line_that_names_what_to_set(batch_size, micro_batch_size, world_size, message):
     with pytest.raises(UserError, match=message):
         batch_layout(DistributedEnv(world_size=world_size), batch_size, micro_batch_size)
 
@@ -52,5 +50,10 @@ def test_suggested_micro_batch_size_is_accepted(world_size):
 def test_processes_of_a_node_are_counted():
     torchrun = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
     assert distributed_env(torchrun) == DistributedEnv(3, 4, 1, 2)
-    slurm = {"SLURM_PROCID": "5", "SLURM_STEP_NUM_TASKS": "8", "SLURM_LOCALID": "1", "SLURM_STEP_TASKS_PER_NODE": "4(x2)"}
+    slurm = {
+        "SLURM_PROCID": "5",
+        "SLURM_STEP_NUM_TASKS": "8",
+        "SLURM_LOCALID": "1",
+        "SLURM_STEP_TASKS_PER_NODE": "4(x2)",
+    }
     assert distributed_env(slurm) == DistributedEnv(5, 8, 1, 4)

@@ -43,17 +43,17 @@ class DeviceWaited(AssertionError):
 
 
 class DeviceTensor(Tensor):
-    """A tensor on the simulated device, with its values in the CPU tensor `values`."""
+    """A tensor on the simulated device, with its values in the CPU tensor `on_host`."""
 
-    values: Tensor
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    on_host: Tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
 
     @staticmethod
     def __new__(cls, values: Tensor) -> "DeviceTensor":
         tensor = Tensor._make_wrapper_subclass(  # pyright: ignore[reportAttributeAccessIssue]
             cls, values.shape, values.stride(), values.storage_offset(), dtype=values.dtype, device=META
         )
-        tensor.values = values
+        tensor.on_host = values
         return tensor
 
     @property
@@ -117,12 +117,14 @@ class _Functions(TorchFunctionMode):
             pinned = args[0].clone()
             pinned.is_pinned_here = True
             return pinned
-        on_device = any(_is_device(value) for value in tree_leaves((args, kwargs)))
+        on_device = any(map(_is_device, (*args, *kwargs.values())))
         if func in FROM_NUMBERS and (on_device or (func is Tensor.new_tensor and isinstance(args[0], DeviceTensor))):
             _refuse(self.simulated.strict, f"{func.__name__} copies numbers to the device")
             kwargs = {name: value for name, value in kwargs.items() if name != "device"}
             return DeviceTensor(func(*args, **kwargs))
-        args, kwargs = tree_map(lambda value: META if _is_device(value) else value, (args, kwargs))
+        if on_device:
+            args = [META if _is_device(value) else value for value in args]
+            kwargs = {name: META if _is_device(value) else value for name, value in kwargs.items()}
         return func(*args, **kwargs)
 
 
@@ -154,6 +156,8 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any], strict: bool) -> Any:
     if strict and on_device:
         _check(func, args, on_device, [tensor for tensor in tensors if not isinstance(tensor, DeviceTensor)])
     target = kwargs.get("device")
+    if not on_device and target != META:
+        return func(*args, **kwargs)
     if strict and func.overloadpacket is aten._to_copy and target is not None:
         _check_copy(args[0], target != CPU, kwargs.get("non_blocking", False))
     if strict and func.overloadpacket is aten.copy_:
@@ -164,22 +168,19 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any], strict: bool) -> Any:
     if torch.Tag.inplace_view in func.tags:
         with no_dispatch():
             func(*args, **kwargs)  # the shape of the DeviceTensor
-    is_on_device = bool(on_device) if target is None else target == META
-    if not is_on_device:
-        return result
-    return _wrap_results(func, args, kwargs, result)
+    return result if target == CPU else _wrap_results(func, args, kwargs, result)
 
 
 def _on_host(value: Any) -> Any:
     if isinstance(value, DeviceTensor):
-        return value.values
+        return value.on_host
     return CPU if isinstance(value, torch.device) and value == META else value
 
 
 def _wrap_results(func: Any, args: Any, kwargs: dict[str, Any], result: Any) -> Any:
     """The results as DeviceTensors; an argument that was written to is returned itself."""
     written = {
-        id(tensor.values): tensor
+        id(tensor.on_host): tensor
         for tensor in tree_leaves((args, kwargs))
         if isinstance(tensor, DeviceTensor) and func._schema.is_mutable
     }

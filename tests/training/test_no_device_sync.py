@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import hydra
 import numpy as np
@@ -23,8 +22,9 @@ from torch import Tensor
 
 from modernet.config.experiment import Experiment, build_experiment
 from modernet.config.search_path import config_files
+from modernet.data.augment import Labels
 from modernet.data.fingerprint import inspect_data
-from modernet.data.loader import build_loader
+from modernet.data.loader import Loader, build_loader
 from modernet.data.on_device import channel_values
 from modernet.data.randaugment import rand_augment
 from modernet.runtime.distributed import DistributedEnv, batch_layout
@@ -63,7 +63,7 @@ class PendingEvent:
 
 
 @pytest.fixture
-def device(monkeypatch) -> SimulatedDevice:
+def device(monkeypatch) -> Iterator[SimulatedDevice]:
     """The simulated device, in place of the CUDA calls of training."""
     monkeypatch.setattr(torch.cuda, "Event", PendingEvent)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: None)
@@ -124,11 +124,16 @@ def train_one_step(device: SimulatedDevice, experiment: Experiment, folder: Path
 class OneStep:
     """A loader that ends an epoch after its first step."""
 
-    loader: Any
+    loader: Loader
     micro_batches: int
+    num_workers: int = 0
+    num_images: int = NUM_IMAGES
 
-    def train_batches(self, epoch: int, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def train_batches(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Tensor, Labels]]:
         return islice(self.loader.train_batches(epoch, first_step), self.micro_batches)
+
+    def eval_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.loader.eval_batches()
 
 
 @pytest.mark.parametrize("step", ["resnet50", "modern_recipe", "convnext"])
@@ -171,12 +176,11 @@ WAITS: dict[str, Callable[[Tensor], object]] = {
     "large copy": lambda x: torch.zeros(64 * 1024 + 1, dtype=torch.uint8).to(x.device, non_blocking=True),
     "nonzero": lambda x: x.nonzero(),
     "mask": lambda x: x[x > 0],
-    "assignment by mask": lambda x: x.__setitem__(x > 0, x),
+    "assignment by mask": lambda x: x.__setitem__(x > 0, 2 * x),
     "indices on the host": lambda x: x[torch.tensor([0, 1])],
     "list of indices": lambda x: x[[0, 1]],
     "tensor of numbers": lambda x: torch.tensor([1.0, 2.0], device=x.device),
     "new tensor of numbers": lambda x: x.new_tensor(1.0),
-    "event": lambda x: torch.cuda.Event().synchronize(),
 }
 NO_WAITS: dict[str, Callable[[Tensor], object]] = {
     "arithmetic": lambda x: (x * 2 + 1).mean(),
@@ -194,7 +198,7 @@ NO_WAITS: dict[str, Callable[[Tensor], object]] = {
 @pytest.mark.parametrize("call", WAITS.values(), ids=WAITS)
 def test_simulated_device_refuses_what_waits(device, call):
     with device:
-        x = torch.rand(4).to(DEVICE)
+        x = (1 + torch.rand(4)).to(DEVICE)
         call(x)
         with device.forbid_waiting(), pytest.raises(DeviceWaited):
             call(x)

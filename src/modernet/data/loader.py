@@ -67,5 +67,5 @@ def build_loader(
     from modernet.data import shards
 
     workers = shards.auto_num_workers(layout, auto_workers) if num_workers == "auto" else num_workers
-    splits = shards.load_shards(data, layout.env)
+    splits = shards.load_shards(data)
     return shards.ShardLoader(*splits, data, recipe, seed, layout, device, workers)

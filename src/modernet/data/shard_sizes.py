@@ -9,14 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
+from torch.distributed import get_rank, get_world_size, is_initialized
 from webdataset.gopen import gopen
 from webdataset.tariterators import base_plus_ext
 
 from modernet.data.file_lists import THREADS, local_path
 from modernet.errors import UserError
 from modernet.runtime.collectives import all_reduce_max
-from modernet.runtime.distributed import DistributedEnv
 from modernet.runtime.io import write_text
 from modernet.runtime.logging import logger
 
@@ -24,7 +25,7 @@ CACHE_FILE = "shards.sizes.json"
 METADATA = re.compile(r"__[^/]*__($|/)")  # files that webdataset skips
 
 
-def count_images(urls: Sequence[str], env: DistributedEnv) -> list[int]:
+def count_images(urls: Sequence[str]) -> list[int]:
     """The number of images in each shard.
 
     Every process of the run must call this: each counts some of the shards. Reading an archive's headers takes seconds
@@ -37,14 +38,16 @@ def count_images(urls: Sequence[str], env: DistributedEnv) -> list[int]:
     missing = [number for number, size in enumerate(sizes) if not size]
     if not missing:
         return sizes
-    if env.is_main_process:
-        logger.info(f"counting the images of {len(missing)} shards; the result is cached in {cache}")
-    own = missing[env.rank :: env.world_size]
+    rank, world_size = (get_rank(), get_world_size()) if is_initialized() else (0, 1)
+    if rank == 0:
+        # The run's log is not open yet, so an info would be lost, and a download of all shards takes long.
+        logger.warning(f"counting the images of {len(missing)} shards; the result is cached in {cache}")
+    own = missing[rank::world_size]
     with ThreadPoolExecutor(THREADS) as executor:
         counted = dict(zip(own, executor.map(_count, [urls[number] for number in own]), strict=True))
     for number in missing:
         sizes[number] = all_reduce_max(counted.get(number, 0))
-    if env.is_main_process:
+    if rank == 0:
         _save_cache(cache, cached | dict(zip(versions, sizes, strict=True)))
     return sizes
 
@@ -98,5 +101,6 @@ def _open(url: str) -> Iterator[tarfile.TarFile]:
         with tarfile.open(path) as archive:
             yield archive
         return
-    with closing(gopen(url)) as stream, tarfile.open(fileobj=stream, mode="r|*") as archive:
+    stream: Any = gopen(url)  # a file, or the output of a program that downloads
+    with closing(stream), tarfile.open(fileobj=stream, mode="r|*") as archive:
         yield archive

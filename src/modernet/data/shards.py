@@ -8,16 +8,18 @@ depends neither on the number of ranks nor on that of worker processes, and each
 import io
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
-from webdataset.compat import WebDataset
 from webdataset.filters import shuffle
+from webdataset.gopen import gopen
+from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from modernet.config.schema import DataConfig, RecipeConfig
 from modernet.data.augment import Labels, normalize, normalize_and_mix
@@ -44,13 +46,13 @@ class Shard(NamedTuple):
     num_images: int
 
 
-def load_shards(data: DataConfig, env: DistributedEnv) -> tuple[list[Shard], list[str]]:
+def load_shards(data: DataConfig) -> tuple[list[Shard], list[str]]:
     """The shards to train on, and the addresses of those to evaluate on; all processes of a run call this together.
 
     Raises UserError where there are none, or where they do not hold data.train_images.
     """
     train, val = list_shards(data)
-    sizes = count_images(train, env)
+    sizes = count_images(train)
     if sum(sizes) != data.train_images:
         raise UserError(
             f"data.train_images={data.train_images}, but the {len(train)} shards of train hold {sum(sizes)} images"
@@ -119,7 +121,7 @@ def _read_images(shards: Sequence[Shard], first: int, number: int) -> Iterator[d
         if not expected:
             return
         found = 0
-        for sample in islice(_read_shards([shard.url]), first, first + expected):
+        for sample in islice(_read_shard(shard.url), first, first + expected):
             found += 1
             yield sample
         if found < expected:
@@ -130,10 +132,9 @@ def _read_images(shards: Sequence[Shard], first: int, number: int) -> Iterator[d
         first, number = 0, number - expected
 
 
-def _read_shards(urls: list[str]) -> Iterator[dict[str, Any]]:
-    if urls:
-        # The splitters are off: the lanes divide the shards.
-        yield from WebDataset(urls, shardshuffle=False, nodesplitter=None, workersplitter=None, empty_check=False)
+def _read_shard(url: str) -> Iterator[dict[str, Any]]:
+    with closing(gopen(url)) as stream:
+        yield from group_by_keys(tar_file_expander([{"url": url, "stream": stream}]))
 
 
 def _worker() -> tuple[int, int]:
@@ -189,7 +190,7 @@ class EvalSamples(IterableDataset[Sample]):
     def __iter__(self) -> Iterator[Sample]:
         worker, num_workers = _worker()
         stream, num_streams = self.env.rank * num_workers + worker, self.env.world_size * num_workers
-        for sample in _read_shards(self.urls[stream::num_streams]):
+        for sample in chain.from_iterable(map(_read_shard, self.urls[stream::num_streams])):
             yield self.transform.eval_transform(_decode(sample)), _label(sample)
 
 

@@ -1,5 +1,6 @@
 """The record of a run, from its state and from where it was trained."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ def describe_machine(
     return {
         "devices": layout.env.world_size,
         "threads": torch.get_num_threads(),
+        "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "default"),
         "micro_batch_size": layout.micro_batch_size,
         "grad_accum_steps": layout.grad_accum_steps,
         "amp": "bf16" if uses_bf16(execution, device) else "off",

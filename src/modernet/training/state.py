@@ -1,6 +1,7 @@
 """The state of a training: network, optimizer, averaged weights and counters, and how a checkpoint holds them."""
 
 import copy
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -166,6 +167,8 @@ def build_state(
         # Rank 0 updates the running statistics alone, and evaluation broadcasts them. As an argument, torch 2.13 and
         # later warn of it.
         train_model.broadcast_buffers = False
+        # With channels_last, the strides of 1x1 convolutions are ambiguous; the order in memory is the same.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     if uses_compile(execution, device, plan):
         train_model.compile()
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=uses_bf16(execution, device))
