@@ -55,7 +55,7 @@ def wait_for(condition: Callable[[], T], process: subprocess.Popen[str], seconds
 
 
 def training(runs: Path) -> list[Path]:
-    """Folders of unfinished runs whose log has begun."""
+    """Folders of unfinished runs that have started."""
     logs = [log for log in runs.rglob("train.log") if "images per step" in log.read_text()]
     return [log.parent for log in logs if not (log.parent / RECORD_FILE).exists()]
 

@@ -103,13 +103,6 @@ def test_costs_command_marks_and_explains_where_the_paper_contradicts_itself():
     assert [line.split()[1] for line in lines if line.startswith("* ")] == ["layer_norm:", "separate_downsampling:"]
 
 
-def test_costs_command_rejects_unknown_size_and_names_allowed_ones():
-    result = run_command("costs", "--size", "xl")
-    assert result.returncode == 2
-    assert "xl" in result.stderr
-    assert all(size in result.stderr for size in ("t", "b", "micro"))
-
-
 def readme_table() -> Iterator[tuple[str, str, str]]:
     """Step, GMACs and parameters of each row of the README's table of steps."""
     section = (ROOT / "README.md").read_text().partition("## The roadmap")[2].partition("\n## ")[0]

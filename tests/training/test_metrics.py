@@ -1,6 +1,7 @@
 """Metrics of an epoch: sums on the device, also on a device without float64."""
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -47,25 +48,24 @@ def test_no_float64_mode_refuses_float64():
         torch.ones(2).double()
 
 
-def train_and_resume(folder: Path) -> list[Epoch]:
-    """Two epochs with all augmentations and EMA; the second resumes from the checkpoint after the first."""
+def train_and_resume(folder: Path, device: AbstractContextManager[Any]) -> list[Epoch]:
+    """Two epochs with all augmentations and EMA on a device; the second resumes from the state after the first."""
     augmented = {"randaugment": 9.0, "mixup_alpha": 0.8, "cutmix_alpha": 1.0, "random_erasing_prob": 0.25}
-    experiment = short_experiment(**augmented, ema_decay=0.9)
-    with ready_trainer(folder, experiment) as trainer:
-        next(trainer.epochs())
-        saved = trainer.state.state_dict()
-    with ready_trainer(folder, experiment) as trainer:
-        trainer.state.load_state_dict(saved)
-        list(trainer.epochs())
-        return trainer.state.epochs
+    experiment, saved = short_experiment(**augmented, ema_decay=0.9, batch_size=256), None
+    for _ in range(2):
+        with ready_trainer(folder, experiment) as trainer, device:
+            if saved:
+                trainer.state.load_state_dict(saved)
+            next(trainer.epochs())
+            saved = trainer.state.state_dict()
+    return trainer.state.epochs
 
 
-def test_sums_are_float32_on_a_device_without_float64(tmp_path, monkeypatch):
-    expected = train_and_resume(tmp_path / "float64")
+def test_training_and_evaluation_need_no_float64_on_a_device_without_it(tmp_path, monkeypatch):
+    expected = train_and_resume(tmp_path / "float64", nullcontext())
     monkeypatch.setattr(metrics, "sum_dtype", lambda device: sum_dtype(APPLE_GPU))
-    with NoFloat64():
-        epochs = train_and_resume(tmp_path / "float32")
-    assert len(epochs) == 2
+    epochs = train_and_resume(tmp_path / "float32", NoFloat64())
+    assert len(epochs) == len(expected) == 2
     for epoch, reference in zip(epochs, expected, strict=True):
         for name in ("lr", "train_loss", "train_top1", "val_loss", "top1", "top5", "top1_ema"):
             assert getattr(epoch, name) == pytest.approx(getattr(reference, name), rel=1e-5), name

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -217,6 +218,7 @@ class Trainer:
         return {
             "devices": self.env.world_size,
             "threads": torch.get_num_threads(),
+            "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "default"),
             "micro_batch_size": self.plan.layout.micro_batch_size,
             "grad_accum_steps": self.plan.layout.grad_accum_steps,
             "amp": "bf16" if uses_bf16(self.execution, self.device) else "off",
