@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import data_config, execution_config, train_short
+from helpers import execution_config, random_images, train_short
 from sklearn.metrics import accuracy_score, log_loss, top_k_accuracy_score
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -21,8 +21,8 @@ from modernet.training.trainer import Trainer
 pytestmark = pytest.mark.xdist_group("training loop")  # one process trains each of the compared runs once
 
 Train = Callable[..., tuple[Trainer, list[Epoch]]]
-# Four steps of 64 images; no random crops, which each micro-batch draws.
-FOUR_STEPS = data_config("fake", image_size=8, num_classes=10, train_images=256, test_images=64, crop_padding=0)
+# Four steps of 64 images; no random flips and crops, which each micro-batch draws.
+FOUR_STEPS = random_images(256, flip=False, crop_padding=0)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import ready_trainer, short_experiment
+from helpers import random_images, ready_trainer, short_experiment
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -51,7 +51,7 @@ def test_no_float64_mode_refuses_float64():
 def train_and_resume(folder: Path, device: AbstractContextManager[Any]) -> list[Epoch]:
     """Two epochs with all augmentations and EMA on a device; the second resumes from the state after the first."""
     augmented = {"randaugment": 9.0, "mixup_alpha": 0.8, "cutmix_alpha": 1.0, "random_erasing_prob": 0.25}
-    experiment, saved = short_experiment(**augmented, ema_decay=0.9, batch_size=256), None
+    experiment, saved = short_experiment(data=random_images(256), **augmented, ema_decay=0.9), None
     for _ in range(2):
         with ready_trainer(folder, experiment) as trainer, device:
             if saved:
