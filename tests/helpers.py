@@ -116,9 +116,10 @@ def assert_identical_runs(folder: Path, other: Path) -> None:
 
 def config_values(name: str, **changes: Any) -> dict[str, Any]:
     """The values of configs/NAME.yaml, with these changes."""
-    size, values = (OmegaConf.load(ROOT / f"configs/{path}.yaml") for path in ("size/micro", name))
-    values.pop("defaults", None)
-    return to_dict(OmegaConf.create({"size": size, "values": values})["values"]) | changes
+    size = OmegaConf.load(ROOT / "configs/size/micro.yaml")
+    values: Any = OmegaConf.load(ROOT / f"configs/{name}.yaml")
+    own = OmegaConf.masked_copy(values, [key for key in values if key != "defaults"])
+    return to_dict(OmegaConf.create({"size": size, "values": own})["values"]) | changes
 
 
 def recipe_config(name: str, **changes: Any) -> RecipeConfig:
@@ -136,7 +137,12 @@ def execution_config(**changes: Any) -> ExecutionConfig:
     return ExecutionConfig(**{"device": "cpu", "amp": "off", "num_workers": 0, "checkpoint_minutes": 60.0, **changes})
 
 
-NO_AUGMENTATION = {"randaugment": 0.0, "mixup_alpha": 0.0, "cutmix_alpha": 0.0, "random_erasing_prob": 0.0}
+NO_AUGMENTATION: dict[str, Any] = {
+    "randaugment": 0.0,
+    "mixup_alpha": 0.0,
+    "cutmix_alpha": 0.0,
+    "random_erasing_prob": 0.0,
+}
 SHORT_RECIPE = {
     **NO_AUGMENTATION,
     "epochs": 2,

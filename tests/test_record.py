@@ -51,11 +51,11 @@ def write_values(folder: Path, **changes: object) -> Path:
 def test_find_result_rejects_a_damaged_record(tmp_path, retry_failed):
     path = write_values(tmp_path, status="finished")
     with pytest.raises(
-        UserError, match="is not a record .*'done' or 'failed'.*; delete the file to train the run again"
+        UserError, match=r"is not a record .*'done' or 'failed'.*; delete the file to train the run again"
     ):
         find_result(tmp_path, retry_failed)
     path.write_text(path.read_text()[:100])
-    with pytest.raises(UserError, match="is not a record .*not a JSON object"):
+    with pytest.raises(UserError, match=r"is not a record .*not a JSON object"):
         find_result(tmp_path, retry_failed)
 
 

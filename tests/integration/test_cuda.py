@@ -1,6 +1,7 @@
 """Tests that need a GPU; they skip where there is none."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from modernet.training.progress import Progress
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
-EVERYTHING = {
+EVERYTHING: dict[str, Any] = {
     "randaugment": 9.0,
     "mixup_alpha": 0.8,
     "cutmix_alpha": 1.0,

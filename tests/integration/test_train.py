@@ -86,12 +86,16 @@ def test_finished_run_is_cached_and_found_without_torch(train, train_in_process,
     assert path.stat().st_mtime_ns == written
 
 
-def test_sweep_over_all_steps_trains_every_step(train_in_process, tmp_path):
-    result = train_in_process("-m", "+step=glob(*)", *QUICK)
+@pytest.mark.parametrize(
+    ("pattern", "steps"),
+    [("fewer_*", ["fewer_activations", "fewer_norms"]), pytest.param("*", MAIN_PATH, marks=pytest.mark.slow)],
+)
+def test_glob_sweeps_over_steps(train_in_process, tmp_path, pattern, steps):
+    result = train_in_process("-m", f"+step=glob({pattern})", *QUICK)
     assert result.returncode == 0, result.stderr
     records = [json.loads(path.read_text()) for path in tmp_path.rglob("record.json")]
-    assert sorted(record["step"] for record in records) == sorted(MAIN_PATH)
-    assert len(result.stdout.splitlines()) == len(MAIN_PATH)
+    assert sorted(record["step"] for record in records) == sorted(steps)
+    assert len(result.stdout.splitlines()) == len(steps)
 
 
 def test_kernel_sweep_reuses_the_run_of_the_step_kernel_size(train_in_process):

@@ -48,17 +48,25 @@ def test_no_float64_mode_refuses_float64():
         torch.ones(2).double()
 
 
+ALL_AUGMENTATIONS: dict[str, Any] = {
+    "randaugment": 9.0,
+    "mixup_alpha": 0.8,
+    "cutmix_alpha": 1.0,
+    "random_erasing_prob": 0.25,
+}
+
+
 def train_and_resume(folder: Path, device: AbstractContextManager[Any]) -> list[Epoch]:
     """Two epochs with all augmentations and EMA on a device; the second resumes from the state after the first."""
-    augmented = {"randaugment": 9.0, "mixup_alpha": 0.8, "cutmix_alpha": 1.0, "random_erasing_prob": 0.25}
-    experiment, saved = short_experiment(data=random_images(256), **augmented, ema_decay=0.9), None
+    experiment = short_experiment(data=random_images(256), **ALL_AUGMENTATIONS, ema_decay=0.9)
+    saved: dict[str, Any] = {}
     for _ in range(2):
         with ready_trainer(folder, experiment) as trainer, device:
             if saved:
                 trainer.state.load_state_dict(saved)
             next(trainer.epochs())
             saved = trainer.state.state_dict()
-    return trainer.state.epochs
+    return [Epoch(**epoch) for epoch in saved["epochs"]]
 
 
 def test_training_and_evaluation_need_no_float64_on_a_device_without_it(tmp_path, monkeypatch):

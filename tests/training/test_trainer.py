@@ -212,7 +212,7 @@ def test_full_disk_ends_the_run_without_a_record_and_names_the_last_checkpoint(t
 
     monkeypatch.setattr(checkpoint, "write_bytes", write_bytes)
     execution = execution_config(checkpoint_minutes=0)
-    with pytest.raises(DiskFull, match="no space left on the disk of .*; last good checkpoint: .*-000000002-"):
+    with pytest.raises(DiskFull, match=r"no space left on the disk of .*; last good checkpoint: .*-000000002-"):
         Trainer.from_experiment(quick_experiment(), tmp_path, execution).train()
     assert find_record(tmp_path) is None
 
@@ -259,7 +259,7 @@ def test_validate_rejects_sync_batchnorm_on_several_cpu_processes(tmp_path, monk
     experiment, env = short_experiment(sync_batchnorm=True), DistributedEnv(rank=0, world_size=2)
     with (
         Trainer(experiment, tmp_path, execution_config(), "disabled", ShutdownSignal(), env) as one_of_two,
-        pytest.raises(UserError, match="recipe.sync_batchnorm=true needs GPUs"),
+        pytest.raises(UserError, match=r"recipe\.sync_batchnorm=true needs GPUs"),
     ):
         one_of_two.validate()
 
