@@ -30,7 +30,7 @@ def test_loss_monitor_reports_means_and_the_first_non_finite_step():
 
 
 class NoFloat64(TorchDispatchMode):
-    """Makes the CPU a device without float64: every operation on, or to, a float64 tensor raises TypeError."""
+    """Makes the CPU a device without float64: every operation on, or to, a float64 tensor raises RuntimeError."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -40,11 +40,11 @@ class NoFloat64(TorchDispatchMode):
     @staticmethod
     def check(func: Any, values: Iterable[Any]) -> None:
         if any(isinstance(value, torch.Tensor) and value.dtype == torch.float64 for value in values):
-            raise TypeError(f"{func}: this device has no float64")
+            raise RuntimeError(f"{func}: this device has no float64")
 
 
 def test_no_float64_mode_refuses_float64():
-    with NoFloat64(), pytest.raises(TypeError, match="no float64"):
+    with NoFloat64(), pytest.raises(RuntimeError, match="no float64"):
         torch.ones(2).double()
 
 
