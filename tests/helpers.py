@@ -118,8 +118,8 @@ def config_values(name: str, **changes: Any) -> dict[str, Any]:
     """The values of configs/NAME.yaml, with these changes."""
     size = OmegaConf.load(ROOT / "configs/size/micro.yaml")
     values: Any = OmegaConf.load(ROOT / f"configs/{name}.yaml")
-    own = OmegaConf.masked_copy(values, [key for key in values if key != "defaults"])
-    return to_dict(OmegaConf.create({"size": size, "values": own})["values"]) | changes
+    fields = OmegaConf.masked_copy(values, [key for key in values if key != "defaults"])
+    return to_dict(OmegaConf.create({"size": size, "values": fields})["values"]) | changes
 
 
 def recipe_config(name: str, **changes: Any) -> RecipeConfig:

@@ -41,7 +41,7 @@ def free_port() -> int:
 
 
 def test_two_processes_equal_one(tmp_path):
-    """The processes get their ranks by the variables of torchrun, whose own process takes seconds to start."""
+    """The ranks come from torchrun's environment variables; torchrun itself takes seconds to start."""
     address = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     command = [sys.executable, "train.py", *RUN, f"runs={tmp_path / 'two'}"]
     ranks = [

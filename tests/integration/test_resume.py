@@ -34,7 +34,7 @@ STEPS = 5 * 4
 SAVE_EVERY_STEP = "checkpoint_minutes=0"
 
 
-def finish(runs: Path) -> Path:
+def train_to_the_end(runs: Path) -> Path:
     """Train to the end; the run's folder."""
     result = run_command("train", *RUN, f"runs={runs}")
     assert result.returncode == 0, result.stderr
@@ -55,7 +55,7 @@ def end_after_step(runs: Path, step: int, number: signal.Signals) -> tuple[int, 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory) -> Path:
-    return finish(tmp_path_factory.mktemp("uninterrupted"))
+    return train_to_the_end(tmp_path_factory.mktemp("uninterrupted"))
 
 
 def assert_killed_run_equals(uninterrupted: Path, runs: Path, steps: list[int]) -> None:
@@ -63,7 +63,7 @@ def assert_killed_run_equals(uninterrupted: Path, runs: Path, steps: list[int]) 
     for step in steps:
         assert end_after_step(runs, step, signal.SIGKILL)[0] == -signal.SIGKILL
         assert not list(runs.rglob("record.json"))
-    folder = finish(runs)
+    folder = train_to_the_end(runs)
     assert_identical_runs(folder, uninterrupted)
     assert (folder / "train.log").read_text().count("resuming from step") == len(steps)
     assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in uninterrupted.iterdir())
@@ -78,7 +78,7 @@ def test_run_killed_five_times_equals_the_uninterrupted_one(uninterrupted, tmp_p
     assert_killed_run_equals(uninterrupted, tmp_path, sorted(random.Random(1).sample(range(1, STEPS - 4), 5)))
 
 
-# The other signals take the same way: tests/runtime/test_signals.py.
+# tests/runtime/test_signals.py covers the other signals quickly.
 SIGNALS = [
     signal.SIGTERM,
     pytest.param(signal.SIGINT, marks=pytest.mark.slow),
@@ -93,7 +93,7 @@ def test_signal_saves_after_the_current_step_and_exits_143(uninterrupted, tmp_pa
     assert status == 143, err
     assert f"stopped by {number.name}; rerun the same command to resume from" in err
     assert "Traceback" not in err
-    assert_identical_runs(finish(tmp_path), uninterrupted)
+    assert_identical_runs(train_to_the_end(tmp_path), uninterrupted)
 
 
 @pytest.mark.slow

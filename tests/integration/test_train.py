@@ -1,4 +1,4 @@
-"""train.py: what a run leaves, how it is named and found again, and what it says about mistakes."""
+"""train.py: what a run leaves, its name, its cache of finished runs, and its messages for mistakes."""
 
 import json
 import os

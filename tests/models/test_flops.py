@@ -27,7 +27,7 @@ cached_cost = cache(flops.model_cost)
 
 @pytest.fixture(autouse=True)
 def count_each_network_once(monkeypatch):
-    """Tests and the costs command in this process share the counts."""
+    """The tests and the costs command, which runs in this process, use the same cached counts."""
     monkeypatch.setattr(flops, "model_cost", cached_cost)
 
 
