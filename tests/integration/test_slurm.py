@@ -34,11 +34,9 @@ def cluster():
     """The environment variables by which commands reach the cluster."""
     if not all(map(shutil.which, PROGRAMS)) or os.geteuid() != 0:
         pytest.skip("needs root, and Debian's slurm-wlm and munge: apt-get install slurm-wlm munge")
-    try:
-        conf = subprocess.run([SCRIPT, "up"], capture_output=True, text=True, check=True).stdout.strip()
-        yield {"SLURM_CONF": conf}
-    finally:
-        subprocess.run([SCRIPT, "down"], check=True)
+    conf = subprocess.run([SCRIPT, "up"], capture_output=True, text=True, check=True).stdout.strip()
+    yield {"SLURM_CONF": conf}
+    subprocess.run([SCRIPT, "down"], env=os.environ | {"SLURM_CONF": conf}, check=True)
 
 
 def load_records(runs: Path) -> dict[str, dict]:
