@@ -1,14 +1,12 @@
 #!/usr/bin/env bash
 # A real Slurm cluster of one node on the loopback interface, for tests. Needs root, and Debian's slurm-wlm and munge.
 #
-#   scripts/slurm_test_cluster.sh up      # then, in a shell: export SLURM_CONF=/tmp/modernet-slurm/slurm.conf
+#   export SLURM_CONF=$(scripts/slurm_test_cluster.sh up)
 #   scripts/slurm_test_cluster.sh down
 #
+# Each cluster has a folder, ports and a munge daemon of its own, so several can run side by side.
 # CPUS=N sets the number of CPUs that the node claims (4 by default), more than it has, so that several jobs run at once.
 set -euo pipefail
-home=/tmp/modernet-slurm
-conf=$home/slurm.conf
-export SLURM_CONF=$conf
 
 check_requirements() {
     for program in munged slurmctld slurmd sbatch; do
@@ -20,24 +18,31 @@ check_requirements() {
     [ "$(id -u)" = 0 ] || { echo "slurm_test_cluster.sh: error: must run as root" >&2; exit 2; }
 }
 
+free_ports() {
+    python3 - <<'PYTHON'
+import socket
+sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+print(*(each.getsockname()[1] for each in sockets))
+PYTHON
+}
+
 up() {
     check_requirements
-    mkdir -p "$home/state" "$home/spool"
-    # munge authenticates messages. It requires that its user owns its folders and that nobody else can write to them.
-    [ -s /etc/munge/munge.key ] || mungekey --create --force
-    mkdir -p /run/munge /var/log/munge /var/lib/munge
-    chown munge: /etc/munge/munge.key /run/munge /var/log/munge /var/lib/munge
-    chmod 755 /run/munge
-    if ! munge --no-input >/dev/null 2>&1; then
-        setpriv --reuid munge --regid munge --clear-groups munged
-        touch "$home/munged_started_here"
-    fi
-    cat >"$conf" <<CONF
+    local home ctld_port slurmd_port
+    home=$(mktemp --directory --tmpdir modernet-slurm-XXXXXX)
+    export SLURM_CONF=$home/slurm.conf
+    mkdir "$home/state" "$home/spool" "$home/munge"
+    chmod 755 "$home" "$home/munge"
+    mungekey --create --keyfile="$home/munge/key"
+    munged --key-file="$home/munge/key" --socket="$home/munge/socket" --pid-file="$home/munged.pid" \
+        --log-file="$home/munge/log" --seed-file="$home/munge/seed"
+    read -r ctld_port slurmd_port < <(free_ports)
+    cat >"$SLURM_CONF" <<CONF
 ClusterName=modernet
 SlurmctldHost=$(hostname -s)(127.0.0.1)
 SlurmUser=root
-SlurmctldPort=16817
-SlurmdPort=16818
+SlurmctldPort=$ctld_port
+SlurmdPort=$slurmd_port
 AuthType=auth/munge
 StateSaveLocation=$home/state
 SlurmdSpoolDir=$home/spool
@@ -51,37 +56,39 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SchedulerParameters=sched_interval=2,batch_sched_delay=1
 # A requeued job waits until its credential expires: two minutes by default.
-AuthInfo=cred_expire=5
+AuthInfo=cred_expire=5,socket=$home/munge/socket
 KillWait=5
 ReturnToService=2
 SlurmdParameters=config_overrides
 NodeName=$(hostname -s) NodeAddr=127.0.0.1 CPUs=${CPUS:-4} State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
-    scontrol ping >/dev/null 2>&1 && { echo "$conf"; return; }
     slurmctld
     slurmd
     for _ in $(seq 60); do
         if [ "$(sinfo --noheader --format=%t 2>/dev/null)" = idle ]; then
-            echo "$conf"
+            echo "$SLURM_CONF"
             return
         fi
         sleep 0.5
     done
     echo "slurm_test_cluster.sh: error: the node does not start" >&2
     tail --lines=5 "$home"/*.log >&2
+    down
     exit 1
 }
 
 down() {
-    [ -f "$conf" ] || return 0
+    local home pid
+    : "${SLURM_CONF:?must be the path that up printed}"
+    home=$(dirname "$SLURM_CONF")
+    [ -f "$home/munged.pid" ] || { echo "slurm_test_cluster.sh: error: $home is not a cluster of this script" >&2; exit 2; }
     scancel --user=root 2>/dev/null || true
-    for daemon in slurmd slurmctld; do
+    for daemon in slurmd slurmctld munged; do
         pid=$(cat "$home/$daemon.pid" 2>/dev/null) || continue
         kill "$pid" 2>/dev/null || true
         while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done  # it writes its state before it exits
     done
-    [ -f "$home/munged_started_here" ] && kill "$(cat /run/munge/munged.pid)" 2>/dev/null || true
     rm -rf "$home"
 }
 

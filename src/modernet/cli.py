@@ -20,6 +20,7 @@ from yaml import YAMLError
 from modernet import commands
 from modernet.config.roadmap import all_steps, steps_help
 from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig, SizeConfig
+from modernet.config.search_path import user_config_dirs
 from modernet.errors import ConnectionLost, Interrupted, ModernetError, RunFailed, UserError, describe, squeeze
 from modernet.runtime.distributed import distributed_env
 
@@ -77,7 +78,8 @@ def _explain_validation(section: str, cls: type, finding: ErrorDetails) -> str:
 def _explain_missing_config(error: MissingConfigException) -> str:
     group, _, name = str(error.missing_cfg_file).rpartition("/")
     options = [step.name for step in all_steps()] if group == "step" else sorted(error.options or [])
-    return f"there is no {group} '{name}'; allowed: {', '.join(options)}"
+    hint = "" if user_config_dirs() else "; --config-dir=DIR adds your own"
+    return f"there is no {group} '{name}'; allowed: {', '.join(options)}{hint}"
 
 
 def explain(error: Exception) -> str | None:
@@ -121,6 +123,10 @@ def exit_on_error() -> Iterator[None]:
         os.environ |= {TRACEBACK_VARIABLE: "1", SET_BY_US: "1"}
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of a pipe has read enough, as in `modernet table | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except Exception as error:
         line = explain(error)
         if line is None:

@@ -122,7 +122,10 @@ def test_folder_has_a_short_name_and_is_found_by_the_hash(experiment, tmp_path):
 
 def test_data_of_another_image_size_warns_of_what_the_protocol_sets(experiment):
     (warning,) = experiment("protocol=digits", "data=cifar100").warnings
-    assert "data=cifar100 has images of 32 px, protocol=digits is made for 8 px: model.stem_stride=1" in warning
+    assert (
+        "data=cifar100 has images of 32 px, protocol=digits is made for 8 px: the protocol sets model.stem_stride=1"
+        in warning
+    )
     assert not experiment("protocol=cifar10_micro", "data=cifar100").warnings
 
 

@@ -49,6 +49,10 @@ def table_cells(text: str, header: str) -> list[list[str]]:
 # Numbers
 
 
+# One worker process runs this file, so that it makes the examples once.
+pytestmark = pytest.mark.xdist_group("readme")
+
+
 @pytest.fixture(scope="module")
 def study_rows() -> dict[str, Row]:
     return {row.variant: row for row in build_rows(select(STUDY).records.values())}

@@ -55,7 +55,7 @@ def wait_for(condition: Callable[[], T], process: subprocess.Popen[str], seconds
 
 
 def training(runs: Path) -> list[Path]:
-    """Folders of unfinished runs whose log has begun."""
+    """Folders of unfinished runs that have started."""
     logs = [log for log in runs.rglob("train.log") if "images per step" in log.read_text()]
     return [log.parent for log in logs if not (log.parent / RECORD_FILE).exists()]
 
@@ -208,7 +208,7 @@ def test_a_stopped_sweep_saves_what_it_trains_and_starts_nothing_else(tmp_path):
 
 @pytest.mark.slow
 def test_a_process_that_dies_ends_no_other_run(tmp_path):
-    process = start(tmp_path, "-m", "+step=gelu", "seed=0,1,2", "recipe.epochs=3", *JOBLIB)
+    process = start(tmp_path, "-m", "+step=gelu", "seed=0,1,2", *QUICK, "recipe.epochs=6", *JOBLIB)
     folder = wait_for(lambda: training(tmp_path), process)[0]
     holder = lock_holder(folder)
     assert holder

@@ -50,7 +50,7 @@ def assert_forward_and_backward_run(combinations: Iterable[tuple[Any, ...]]) -> 
 
 
 def test_sampled_combinations_run_forward_and_backward():
-    """64 random combinations have all values of every two fields together; the slow test runs all 8,192."""
+    """64 random combinations cover every pair of values of two fields; the slow test runs all 8,192."""
     sample = random.Random(0).sample(COMBINATIONS, 64)
     pairs = {(i, a, j, b) for values in sample for i, a in enumerate(values) for j, b in enumerate(values) if i < j}
     assert len(pairs) == 4 * 13 * 12 // 2

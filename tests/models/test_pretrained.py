@@ -100,8 +100,8 @@ class OfficialBlock(nn.Module):
 
 
 class ChannelsFirstNorm(nn.LayerNorm):
-    def forward(self, x):
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    def forward(self, input):
+        return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class OfficialConvNeXt(nn.Module):

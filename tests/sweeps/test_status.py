@@ -37,12 +37,12 @@ def clock(monkeypatch) -> list[float]:
     return now
 
 
-def finish(job: Job, **changes) -> None:
+def write_done(job: Job, **changes) -> None:
     write_record(job.folder, make_record("gelu", 96.14, train_seconds=12.34, **changes))
 
 
-def fail(job: Job, reason: str) -> None:
-    finish(job, status="failed", reason=reason)
+def write_failed(job: Job, reason: str) -> None:
+    write_done(job, status="failed", reason=reason)
 
 
 def train_epochs(folder: Path, number: int) -> None:
@@ -52,10 +52,10 @@ def train_epochs(folder: Path, number: int) -> None:
 def test_each_finished_run_is_one_line(jobs):
     sweep = SweepStatus(jobs, jobs)
     assert sweep.update() == []
-    finish(jobs[1])
+    write_done(jobs[1])
     assert sweep.update() == ["done 1/4: gelu, seed 1, digits: top-1 96.1 %, 12.3 s"]
-    finish(jobs[0])
-    fail(jobs[3], "the loss of step 7 is not finite")
+    write_done(jobs[0])
+    write_failed(jobs[3], "the loss of step 7 is not finite")
     assert sweep.update() == [
         "done 2/4: gelu, seed 0, digits: top-1 96.1 %, 12.3 s",
         "done 2/4, failed 1: gelu, seed 3, digits: failed: the loss of step 7 is not finite",
@@ -64,20 +64,20 @@ def test_each_finished_run_is_one_line(jobs):
 
 
 def test_runs_that_were_finished_before_are_counted(jobs):
-    finish(jobs[0])
-    fail(jobs[1], "it broke")
+    write_done(jobs[0])
+    write_failed(jobs[1], "it broke")
     sweep = SweepStatus(jobs, jobs[2:])
     assert sweep.update() == []
     assert str(sweep) == "done 1/4, failed 1, running 0, ETA ?"
 
 
 def test_a_failed_run_that_is_tried_again_counts_by_its_new_record(jobs):
-    fail(jobs[0], "it broke")
+    write_failed(jobs[0], "it broke")
     jobs = [replace(job, retry_failed=True) for job in jobs]
     sweep = SweepStatus(jobs, jobs)
     assert sweep.update() == []
     assert sweep.counts() == "done 0/4"
-    finish(jobs[0])
+    write_done(jobs[0])
     assert len(sweep.update()) == 1
     assert sweep.counts() == "done 1/4"
 
@@ -98,7 +98,7 @@ def test_eta_follows_from_the_epochs_that_were_trained(jobs, clock):
     sweep.update()
     assert sweep.seconds_left() is None
     train_epochs(jobs[0].folder, 2)
-    finish(jobs[0])
+    write_done(jobs[0])
     sweep.update()  # half a run took a minute, three runs are left
     assert sweep.seconds_left() == pytest.approx(360)
     assert str(sweep) == "done 1/4, running 0, ETA 6:00"
@@ -113,11 +113,11 @@ def test_eta_follows_from_the_epochs_that_were_trained(jobs, clock):
 def test_failed_runs_do_not_shorten_the_eta(jobs, clock):
     sweep = SweepStatus(jobs, jobs)
     clock[0] += 5
-    fail(jobs[0], "it broke")
+    write_failed(jobs[0], "it broke")
     sweep.update()
     assert sweep.seconds_left() is None
     clock[0] += 95
-    finish(jobs[1])
+    write_done(jobs[1])
     sweep.update()
     assert sweep.seconds_left() == pytest.approx(200)
 
@@ -138,7 +138,7 @@ def test_a_terminal_gets_one_line_that_is_redrawn(jobs, monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     with show_status(jobs, jobs, interval=0.01), run_lock(jobs[1].folder):
-        finish(jobs[0])
+        write_done(jobs[0])
         for _ in range(500):
             if "done 1/4, running 1" in terminal.getvalue():
                 break
@@ -152,7 +152,7 @@ def test_a_terminal_gets_one_line_that_is_redrawn(jobs, monkeypatch):
 
 def test_a_log_gets_one_line_per_finished_run(jobs, capsys):
     with show_status(jobs, jobs, interval=60):
-        finish(jobs[0])  # between two polls
+        write_done(jobs[0])  # between two polls
     assert capsys.readouterr().err == "done 1/4: gelu, seed 0, digits: top-1 96.1 %, 12.3 s\n"
 
 

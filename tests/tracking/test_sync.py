@@ -133,11 +133,11 @@ def test_a_rejected_run_stops_no_other_and_is_tried_again(server, push, runs):
 
 @pytest.mark.slow
 def test_a_run_that_wandb_marks_as_pushed_without_pushing_it_is_tried_again(server, push, runs):
-    server.cut = {id_of(runs, "kernel_size")}
+    server.broken_streams = {id_of(runs, "kernel_size")}
     states, errors = push(runs, status=1)
     assert states == {"gelu": "pushed", "kernel_size": "failed"}
     assert "Fatal error while uploading data" in errors
-    server.cut = set()
+    server.broken_streams = set()
     assert push(runs)[0] == {"gelu": "pushed before", "kernel_size": "pushed"}
     assert epochs(server, id_of(runs, "kernel_size")) == [1, 2, 3]
 

@@ -36,7 +36,7 @@ class Server:
         self.projects = {"modernet"}
         self.resuming: set[str] = set()
         self.full: set[str] = set()  # ids of runs that are rejected
-        self.cut: set[str] = set()  # ids of runs whose stream is rejected
+        self.broken_streams: set[str] = set()  # ids of runs whose stream is rejected
         self.read_only = False  # workspaces and reports are rejected
         self.stall_at: int | None = None  # number of history lines of a run at which the server stops answering
         self.stalled = threading.Event()
@@ -161,8 +161,8 @@ class Server:
 
     def stream(self, id: str, sent: Answer) -> None:
         """Lines of a run's files from an offset on, and its exit code."""
-        if id in self.cut:
-            raise ValueError("the stream is cut")
+        if id in self.broken_streams:
+            raise ValueError("the stream is broken")
         run = self.runs[id]
         for name, part in sent.get("files", {}).items():
             lines = [json.loads(line) for line in part["content"]]
@@ -181,7 +181,7 @@ class Handler(BaseHTTPRequestHandler):
     at: Server
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         pass
 
     def reply(self) -> None:

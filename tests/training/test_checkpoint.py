@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from helpers import ready_trainer, run_on_small_disk, train_short
+from helpers import ready_trainer, run_on_small_disk
 
 from modernet.errors import Interrupted, NonFiniteLoss
 from modernet.runtime.distributed import DistributedEnv
@@ -85,6 +85,7 @@ print(sorted(path.name[:20] for path in folder.iterdir()), list(load_checkpoint(
 """
 
 
+@pytest.mark.slow
 def test_full_disk_keeps_the_last_good_checkpoint(tmp_path):
     result = run_on_small_disk(tmp_path, [sys.executable, "-c", FILL_DISK, str(tmp_path / "disk")], megabytes=2)
     expected = ["No space left on device", "['checkpoint-000000001'] [100000]"]
@@ -113,12 +114,12 @@ def test_manager_saves_before_it_raises_for_a_signal(tmp_path):
 
 def test_non_finite_weights_are_never_saved(tmp_path):
     """Though the loss of their step was finite: an overflow breaks the weights one step before a loss shows it."""
-    trainer, _ = train_short(tmp_path, epochs=1)
     manager = CheckpointManager(tmp_path, 0, DistributedEnv(), ShutdownSignal())
-    assert manager.after_step(trainer.state, LossMonitor())
-    good = latest_checkpoint(tmp_path)
-    with torch.no_grad():
-        trainer.state.model.classifier.weight[0, 0] = float("inf")
-    with pytest.raises(NonFiniteLoss, match=rf"the weights after step 22 .* checkpoint: {good}"):
-        manager.after_step(trainer.state, LossMonitor())
+    with ready_trainer(tmp_path) as trainer:
+        assert manager.after_step(trainer.state, LossMonitor())
+        good = latest_checkpoint(tmp_path)
+        with torch.no_grad():
+            trainer.state.model.classifier.weight[0, 0] = float("inf")
+        with pytest.raises(NonFiniteLoss, match=rf"the weights after step 0 .* checkpoint: {good}"):
+            manager.after_step(trainer.state, LossMonitor())
     assert latest_checkpoint(tmp_path) == good

@@ -10,6 +10,7 @@ Rerun the same command to resume an interrupted run; finished runs are skipped.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -32,6 +33,8 @@ from modernet.sweeps.slurm import requeue_on_warning
 
 config_help.register()
 studies.register()
+# Idle threads of OpenMP sleep instead of spinning: two runs on the same cores would stop each other almost completely.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig
 
 from modernet.config.identity import run_hash, to_plain
@@ -19,6 +20,11 @@ EXPERIMENT_FIELDS = ["step", "ablate", "protocol", "size", "model", "recipe", "d
 FIELDS = {*EXPERIMENT_FIELDS, *EXECUTION_FIELDS, "runs", "retry_failed", "wandb"}
 WANDB_MODES = ("offline", "online", "disabled")
 FOLDER_NAME_LENGTH = 40  # characters of a variant in the name of its folder
+
+# Below the yaml files, so that a field which a yaml does not mention has its default and can be overridden.
+ConfigStore.instance().store(
+    "schema", {"model": asdict(ModelConfig()), "recipe": asdict(RecipeConfig()), "data": asdict(DataConfig())}
+)
 
 Sections = tuple[ModelConfig, RecipeConfig, DataConfig]
 
@@ -161,8 +167,7 @@ def _inherited_warnings(step: str, protocol: str, size: str, sections: Sections)
         return ()
     return (
         f"data={data.name} has images of {data.image_size} px, protocol={protocol} is made for "
-        f"{made_for[2].image_size} px: {' and '.join(inherited)} come from the protocol; override them if they do "
-        "not fit",
+        f"{made_for[2].image_size} px: the protocol sets {' and '.join(inherited)}; override what does not fit",
     )
 
 

@@ -138,7 +138,12 @@ def parent_step(name: str, size: str) -> str | None:
 
 
 def network_steps(name: str, size: str) -> list[str]:
-    """The steps on the way to this one, itself included, that change the network (not the recipe)."""
+    """The steps on the way to this one, itself included, that change the network (not the recipe).
+
+    Raises UserError for an unknown step.
+    """
+    if name not in _composed(size):
+        raise UserError(f"there is no step '{name}' in size {size}; allowed: {', '.join(_composed(size))}")
     path: list[str] = []
     step: str | None = name
     while step is not None:

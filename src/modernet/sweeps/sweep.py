@@ -67,8 +67,8 @@ def _print(*lines: object, to_stderr: bool = False) -> None:
 def _launch_all(todo: list[Job], launch: Launch, wait: Callable[[], None]) -> dict[Path, str]:
     """Launch jobs; returns by folder why a run has no record.
 
-    A process that dies ends the other processes of its launcher. The runs that had not started are launched again
-    together, then each of those that had started is launched alone, so that the one that dies ends no other.
+    A process that dies ends the other processes of its launcher. The runs that had not started are launched again, and
+    then each of those that had started is launched alone, so that the one that dies ends no other.
     """
     reasons: dict[Path, str] = {}
 
@@ -97,15 +97,15 @@ def _launch_all(todo: list[Job], launch: Launch, wait: Callable[[], None]) -> di
 
 
 def _report(jobs: list[Job], reasons: dict[Path, str]) -> None:
-    """Print the paths of the records, and what is missing. Raises RunFailed where something is."""
+    """Print the paths of the records, and why runs are not done. Raises RunFailed where some are not."""
     missing = []
     for job in jobs:
-        record = find_record(job.folder)
+        record, path = find_record(job.folder), job.folder / RECORD_FILE
         if record and record.status == "done":
-            _print(job.folder / RECORD_FILE)
-        else:
-            reason = reasons.get(job.folder) or (record.reason if record else "it did not finish")
-            missing.append(f"{job.experiment.title}: {reason}")
+            _print(path)
+            continue
+        found = f"{record.reason} ({path}); retry_failed=true trains it again" if record else "it did not finish"
+        missing.append(f"{job.experiment.title}: {reasons.get(job.folder, found)}")
     if missing:
         _print(*missing, to_stderr=True)
         raise RunFailed(f"{len(missing)} of {len(jobs)} runs are not done, for the reasons above")

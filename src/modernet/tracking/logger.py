@@ -36,7 +36,7 @@ class WandbLogger:
         values = {name: value for name, value in flatten(record).items() if name in SUMMARY and value is not None}
         self._attempt(lambda run: run.summary.update(values))
 
-    def finish(self, status: int) -> None:
+    def close(self, status: int) -> None:
         """End the run with an exit status."""
         self._attempt(lambda run: run.finish(exit_code=status))
 
@@ -91,4 +91,4 @@ def wandb_run(mode: WandbMode, folder: Path, experiment: Experiment) -> Iterator
         yield wandb_logger
         status = 0
     finally:
-        wandb_logger.finish(status)
+        wandb_logger.close(status)

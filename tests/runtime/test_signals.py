@@ -1,0 +1,64 @@
+"""Signals ask a run to stop; operating systems have different ones."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from modernet.runtime.signals import catch_signals, stop_signals
+
+# Windows has no SIGUSR1, SIGUSR2.
+IMPORT_WITHOUT_POSIX_SIGNALS = """
+import importlib, signal, sys
+for name in ("SIGUSR1", "SIGUSR2"):
+    delattr(signal, name)
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+from modernet.runtime.signals import catch_signals, stop_signals
+print([number.name for number in stop_signals()])
+with catch_signals() as shutdown:
+    print(shutdown.requested)
+"""
+
+
+def test_import_needs_no_posix_signals():
+    words = [sys.executable, "-c", IMPORT_WITHOUT_POSIX_SIGNALS, "modernet.runtime.signals", "modernet.commands.train"]
+    result = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert result.stdout.splitlines() == ["['SIGTERM', 'SIGINT']", "None"], result.stderr
+
+
+def test_stop_signals_include_the_warnings_of_slurm():
+    assert [number.name for number in stop_signals()] == ["SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2"]
+
+
+def test_handlers_are_restored_after_the_context():
+    before = [signal.getsignal(number) for number in stop_signals()]
+    with catch_signals() as shutdown:
+        assert all(signal.getsignal(number) == shutdown.receive for number in stop_signals())
+    assert [signal.getsignal(number) for number in stop_signals()] == before
+    assert shutdown.requested is None
+
+
+# In another process: a process that was signalled starts no further run.
+CATCH_ONE = """
+import os, signal, sys
+from modernet.errors import Interrupted
+from modernet.runtime.signals import catch_signals
+number = signal.Signals[sys.argv[1]]
+with catch_signals() as shutdown:
+    os.kill(os.getpid(), number)
+    print(shutdown.requested, signal.getsignal(number) == signal.SIG_DFL)
+try:
+    with catch_signals():
+        print("started another run")
+except Interrupted as error:
+    print(error, error.status)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2"])
+def test_first_signal_is_noted_and_stops_later_runs_and_the_second_ends_the_process(name):
+    words = [sys.executable, "-c", CATCH_ONE, name]
+    result = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert result.stdout.splitlines() == [f"{name} True", f"stopped by {name} 143"], result.stderr

@@ -1,0 +1,72 @@
+"""The record of a run: what it keeps, and whether it ends the run."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from records import make_record
+
+from modernet.errors import UserError
+from modernet.record import RECORD_FILE, SCHEMA_VERSION, find_record, find_result, load_record, write_record
+
+DONE = make_record("gelu", 90.0)
+FAILED = replace(DONE, status="failed", top1=None, top5=None, val_loss=None, reason="the loss is not finite")
+
+
+@pytest.mark.parametrize("record", [DONE, FAILED], ids=["done", "failed"])
+def test_written_record_loads_unchanged(record, tmp_path):
+    path = write_record(tmp_path, record)
+    assert path == tmp_path / RECORD_FILE
+    assert load_record(path) == find_record(tmp_path) == record
+    assert load_record(path).hash == record.hash
+
+
+@pytest.mark.parametrize("retry_failed", [False, True])
+def test_find_result_is_none_where_the_run_has_not_ended(tmp_path, retry_failed):
+    assert find_result(tmp_path, retry_failed) is None
+    assert find_result(tmp_path / "absent", retry_failed) is None
+
+
+@pytest.mark.parametrize("retry_failed", [False, True])
+def test_find_result_is_the_record_of_a_finished_run(tmp_path, retry_failed):
+    write_record(tmp_path, DONE)
+    assert find_result(tmp_path, retry_failed) == DONE
+
+
+def test_find_result_of_a_failed_run_is_none_only_with_retry_failed(tmp_path):
+    write_record(tmp_path, FAILED)
+    assert find_result(tmp_path, retry_failed=False) == FAILED
+    assert find_result(tmp_path, retry_failed=True) is None
+
+
+def write_values(folder: Path, **changes: object) -> Path:
+    """Write a record with these raw values."""
+    path = write_record(folder, DONE)
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return path
+
+
+@pytest.mark.parametrize("retry_failed", [False, True])
+def test_find_result_rejects_a_damaged_record(tmp_path, retry_failed):
+    path = write_values(tmp_path, status="finished")
+    with pytest.raises(
+        UserError, match=r"is not a record .*'done' or 'failed'.*; delete the file to train the run again"
+    ):
+        find_result(tmp_path, retry_failed)
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(UserError, match=r"is not a record .*not a JSON object"):
+        find_result(tmp_path, retry_failed)
+
+
+def test_record_of_another_schema_version_is_rejected(tmp_path):
+    path = write_values(tmp_path, schema_version=SCHEMA_VERSION + 1)
+    with pytest.raises(
+        ValueError, match=f"schema_version is {SCHEMA_VERSION + 1}, this modernet reads {SCHEMA_VERSION}"
+    ):
+        load_record(path)
+
+
+def test_record_with_an_unknown_field_is_rejected(tmp_path):
+    with pytest.raises(ValueError, match="colour"):
+        load_record(write_values(tmp_path, colour="red"))
