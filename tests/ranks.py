@@ -55,7 +55,7 @@ def end(process: Process, seconds: float = 120) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def wait_for(condition: Callable[[], T], process: Process, seconds: float = 120) -> T:
+def wait_for(condition: Callable[[], T | None], process: Process, seconds: float = 120) -> T:
     """The condition's value as soon as it is true, while the process runs."""
     for _ in range(int(seconds / 0.005)):
         if value := condition():

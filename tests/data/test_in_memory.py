@@ -110,9 +110,7 @@ def test_ranks_and_micro_batches_divide_every_batch_and_the_evaluation():
 
 
 def test_batch_that_ranks_cannot_divide_is_refused():
-    with pytest.raises(
-        UserError, match=r"has 4 micro-batch\(es\) of 16 images, which 3 devices cannot divide"
-    ):
+    with pytest.raises(UserError, match=r"has 4 micro-batch\(es\) of 16 images, which 3 devices cannot divide"):
         batch_layout(DistributedEnv(0, 3), 64, 16)
     layout = batch_layout(DistributedEnv(0, 8), 4096, 128)
     assert (layout.batch_size, layout.micro_batch_size, layout.grad_accum_steps) == (4096, 128, 4)

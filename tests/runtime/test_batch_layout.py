@@ -3,7 +3,7 @@
 import pytest
 
 from modernet.errors import UserError
-from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
+from modernet.runtime.distributed import DistributedEnv, batch_layout
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 4, 8])
@@ -45,15 +45,3 @@ def test_suggested_micro_batch_size_is_accepted(world_size):
         except UserError as error:
             suggested = int(str(error).partition("recipe.micro_batch_size=")[2].partition(",")[0])
             assert batch_layout(DistributedEnv(world_size=world_size), batch_size, suggested).grad_accum_steps == 1
-
-
-def test_processes_of_a_node_are_counted():
-    torchrun = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
-    assert distributed_env(torchrun) == DistributedEnv(3, 4, 1, 2)
-    slurm = {
-        "SLURM_PROCID": "5",
-        "SLURM_STEP_NUM_TASKS": "8",
-        "SLURM_LOCALID": "1",
-        "SLURM_STEP_TASKS_PER_NODE": "4(x2)",
-    }
-    assert distributed_env(slurm) == DistributedEnv(5, 8, 1, 4)

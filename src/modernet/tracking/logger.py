@@ -25,7 +25,6 @@ class WandbLogger:
 
     def __init__(self, run: Any) -> None:
         self.run = run
-        self.id: str | None = run.id if run else None  # a resumed run continues under the same id
 
     def log_epoch(self, epoch: Epoch) -> None:
         """Log the metrics of an epoch as one line of the history."""
