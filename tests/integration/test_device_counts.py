@@ -31,7 +31,6 @@ def epochs_of(process: Process, runs: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-@pytest.mark.slow
 def test_two_processes_give_the_losses_of_one_that_accumulates(tmp_path):
     arguments = (*RUN, MICRO)
     alone = epochs_of(start([sys.executable, "train.py", *arguments, f"runs={tmp_path / '1'}"]), tmp_path / "1")

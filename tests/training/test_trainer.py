@@ -254,16 +254,6 @@ def test_validate_rejects_inconsistent_values_and_leaves_no_folder(tmp_path, exp
     assert not folder.exists()
 
 
-def test_validate_rejects_sync_batchnorm_on_several_cpu_processes(tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "process_group", lambda *_: nullcontext())  # there is no second process
-    experiment, env = short_experiment(sync_batchnorm=True), DistributedEnv(rank=0, world_size=2)
-    with (
-        Trainer(experiment, tmp_path, execution_config(), "disabled", ShutdownSignal(), env) as one_of_two,
-        pytest.raises(UserError, match=r"recipe\.sync_batchnorm=true needs GPUs"),
-    ):
-        one_of_two.validate()
-
-
 @pytest.mark.parametrize("step", MAIN_PATH)
 def test_every_step_trains_with_all_augmentations_and_ema(step, tmp_path):
     """With everything that the modern recipe switches on."""
