@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from modernet.config.experiment import Experiment
 from modernet.errors import DiskFull, Interrupted, RunLocked, UserError
 from modernet.models.network import Network
 from modernet.record import Record, find_record
-from modernet.runtime.distributed import DistributedEnv
 from modernet.runtime.lock import is_locked
 from modernet.runtime.signals import ShutdownSignal
 from modernet.training import checkpoint, trainer
