@@ -57,6 +57,17 @@ def test_sampled_combinations_run_forward_and_backward():
     assert_forward_and_backward_run(sample)
 
 
+@pytest.mark.parametrize("step", roadmap("micro"))
+def test_logits_are_computed_in_float32_under_bf16(step):
+    model = build_model(roadmap("micro")[step], num_classes=10).eval()
+    features: list[torch.Tensor] = []
+    model.classifier.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(torch.randn(2, 3, 32, 32))
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, model.classifier(features[0]), rtol=0, atol=0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(8))
 def test_every_combination_runs_forward_and_backward(part):
