@@ -2,6 +2,8 @@
 
 import errno
 import re
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +33,12 @@ def _is_worker_killed(error: BaseException | None) -> bool:
     return bool(WORKER_DIED.search(text)) and not WORKER_CRASHED.search(text)
 
 
+def _stop_watching_workers() -> None:
+    """DataLoader's handler would raise again, anywhere, for each of its workers that ends from now on."""
+    if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():  # not on Windows
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
 @contextmanager
 def explain_interruption(folder: Path) -> Iterator[None]:
     """Raise what ended the run in `folder` from outside as DiskFull or ConnectionLost; other errors pass."""
@@ -43,6 +51,7 @@ def explain_interruption(folder: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise DiskFull(f"no space left on the disk of {folder}; last good checkpoint: {path}") from error
         if is_interruption(error):
+            _stop_watching_workers()
             reason = f"another process of the run died ({squeeze(error)[:200]})"
             raise ConnectionLost(f"{reason}; rerun the same command to resume; last good checkpoint: {path}") from error
         raise

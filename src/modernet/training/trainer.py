@@ -92,7 +92,7 @@ class Trainer:
         UserError for invalid input, RunLocked where another process trains the run, and Interrupted or DiskFull
         where the same command will resume.
         """
-        with self, explain_interruption(self.folder):
+        with explain_interruption(self.folder), self:
             self.validate()
             self.lock()
             record = find_record(self.folder)
