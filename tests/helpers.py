@@ -91,7 +91,8 @@ def printed_record(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return json.loads((ROOT / result.stdout.splitlines()[-1]).read_text())
 
 
-CLOCK_FIELDS = ("train_seconds", "images_per_second")  # the only values that differ between two runs of one config
+# The only values that differ between two runs of one config: those of the clock, the memory and the command line.
+CLOCK_FIELDS = ("train_seconds", "images_per_second", "started", "ended", "peak_host_memory", "overrides")
 
 
 def load_outcome(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, dict[str, torch.Tensor]]]:
@@ -100,7 +101,7 @@ def load_outcome(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]], di
     epochs = [json.loads(line) for line in (folder / METRICS_FILE).read_text().splitlines()]
     for values in (record, *epochs):
         for name in CLOCK_FIELDS:
-            del values[name]
+            values.pop(name, None)
     return record, epochs, torch.load(folder / WEIGHTS_FILE, weights_only=True)
 
 
@@ -147,7 +148,6 @@ SHORT_RECIPE = {
     **NO_AUGMENTATION,
     "epochs": 2,
     "batch_size": 64,
-    "warmup_epochs": 1,
     "lr": 4e-3,
     "base_batch_size": 64,
     "init": "torch",
@@ -172,9 +172,13 @@ def random_images(train_images: int, **changes: Any) -> DataConfig:
 def short_experiment(
     step: str = "convnext", seed: int = 0, data: DataConfig | None = None, **recipe: Any
 ) -> Experiment:
-    """A step of size micro on the digits for two epochs; keyword arguments change the recipe."""
+    """A step of size micro on the digits for two epochs; keyword arguments change the recipe.
+
+    Warm-up takes half of the epochs.
+    """
     model = replace(roadmap("micro")[step], stem_stride=1)
-    recipe_ = recipe_config("modern", **{**SHORT_RECIPE, **recipe})
+    recipe = {**SHORT_RECIPE, **recipe}
+    recipe_ = recipe_config("modern", **{"warmup_epochs": recipe["epochs"] / 2, **recipe})
     return Experiment(step, step, "digits", "micro", seed, model, recipe_, data or data_config("digits"))
 
 

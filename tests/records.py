@@ -60,8 +60,8 @@ MARKUP = "gelu+act=</script><script>alert(1)</script>&\"'><img src=x onerror=ale
 def large_study() -> list[Record]:
     """All steps and three variants with three seeds each, 54 runs.
 
-    The second step is 3 points above the first and the last one 3 below its previous step; all other differences are
-    smaller than the noise.
+    The second step is 3 points above the first and the last one 3 below its previous step; all other differences
+    between steps are smaller than the noise.
     """
     variants = [*MAIN_PATH, "move_up_depthwise+kernel_size=5", "move_up_depthwise+kernel_size=11", MARKUP]
     level = dict.fromkeys(variants, 70.0) | {"resnet50": 67.0, "convnext": 67.0}

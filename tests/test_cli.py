@@ -46,7 +46,7 @@ def test_unexpected_error_keeps_its_traceback():
 
 
 def test_old_field_name_is_answered_with_the_new_one(train):
-    for old, new in (("device_batch=8", "micro_batch_size"), ("recipe.mixup=0.8", "recipe.mixup_alpha")):
+    for old, new in (("device_batch=8", "recipe.micro_batch_size"), ("recipe.mixup=0.8", "recipe.mixup_alpha")):
         result = train(old)
         assert result.returncode == 2
         assert f"there is no field '{old.partition('=')[0]}'; it is called {new}" in result.stderr

@@ -21,7 +21,8 @@ from modernet import commands
 from modernet.config.roadmap import all_steps, steps_help
 from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig, SizeConfig
 from modernet.config.search_path import user_config_dirs
-from modernet.errors import Interrupted, ModernetError, RunFailed, UserError, describe, squeeze
+from modernet.errors import ConnectionLost, Interrupted, ModernetError, RunFailed, UserError, describe, squeeze
+from modernet.runtime.distributed import distributed_env
 
 TRACEBACK_VARIABLE = "HYDRA_FULL_ERROR"
 SET_BY_US = "MODERNET_SETS_HYDRA_FULL_ERROR"  # child processes inherit the first variable, which the user did not set
@@ -41,7 +42,7 @@ SECTIONS = {
 # Names of modernet 0.1.
 RENAMED = {
     "without": "ablate",
-    "device_batch": "micro_batch_size",
+    "device_batch": "recipe.micro_batch_size",
     "workers": "num_workers",
     "recipe.lr_batch": "recipe.base_batch_size",
     "recipe.decay_1d": "recipe.decay_norm_and_bias",
@@ -100,11 +101,22 @@ def explain(error: Exception) -> str | None:
     return None
 
 
+def _prints(error: Exception) -> bool:
+    """Whether this process prints the line of an error.
+
+    A mistake is the same in all processes of a node; of a lost connection, those that are left report.
+    """
+    if isinstance(error, Interrupted):  # the run's log has the line already
+        return False
+    return isinstance(error, ConnectionLost) or distributed_env().local_rank == 0
+
+
 @contextmanager
 def exit_on_error() -> Iterator[None]:
     """Turn our exceptions and the user's mistakes into one line on stderr and an exit status, 2 for a mistake.
 
-    HYDRA_FULL_ERROR=1 prints the traceback as well.
+    Of processes that train together, the first of each node prints the line. HYDRA_FULL_ERROR=1 prints the traceback
+    as well.
     """
     if os.environ.get(TRACEBACK_VARIABLE) != "1":
         # Hydra raises its errors instead of printing them and exiting with 1.
@@ -121,10 +133,10 @@ def exit_on_error() -> Iterator[None]:
             raise
         if SHOW_TRACEBACK:
             traceback.print_exc()
-        if not isinstance(error, Interrupted):  # the run's log has the line already
+        if _prints(error):
             print(f"{Path(sys.argv[0]).name}: error: {line}", file=sys.stderr)
-        if isinstance(error, MissingConfigException) and str(error.missing_cfg_file).startswith("step/"):
-            print(steps_help())
+            if isinstance(error, MissingConfigException) and str(error.missing_cfg_file).startswith("step/"):
+                print(steps_help())
         sys.exit(error.status if isinstance(error, ModernetError) else 2)
 
 

@@ -25,6 +25,10 @@ class RunLocked(ModernetError):
     """Another process is training this run."""
 
 
+class ConnectionLost(ModernetError):
+    """Another rank, or a data loading process, died. The run resumes from its last checkpoint."""
+
+
 class DiskFull(ModernetError):
     """The disk is full. The run resumes from its last checkpoint."""
 

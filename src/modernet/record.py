@@ -107,6 +107,16 @@ class Record:
     reason: str | None = None  # why it failed
     machine: dict[str, Any] = field(default_factory=dict)  # how the work was done: devices, precision, ...
     metrics: dict[str, float] = field(default_factory=dict)  # of METRICS, those of the last epoch
+    best_top1: float | None = None  # percent, of the best epoch; to compare with papers that report it, never analysed
+    best_epoch: int | None = None  # its number, from 1
+    started: str | None = None  # ISO 8601, UTC; a resumed run keeps its first start
+    ended: str | None = None  # ISO 8601, UTC
+    host: str | None = None  # name of the machine of the main process
+    cpu: str | None = None  # model
+    gpus: tuple[str, ...] = ()  # model of the GPU of each process
+    versions: dict[str, str] = field(default_factory=dict)  # of Python, packages and CUDA
+    overrides: tuple[str, ...] = ()  # of the command line that finished the run
+    peak_host_memory: float | None = None  # MiB resident in the main process that finished the run, libraries included
 
     @property
     def hash(self) -> str:

@@ -3,11 +3,15 @@
 from dataclasses import field, make_dataclass, replace
 
 import hydra
+import numpy as np
 import pytest
 from helpers import ROOT, run_command
 from hydra import initialize_config_dir
+from scipy import stats as scipy_stats
 
 from modernet.analysis.selection import select
+from modernet.analysis.stats import ALPHA, holm, summarize, welch
+from modernet.analysis.table import build_rows
 from modernet.config import identity
 from modernet.config.experiment import Experiment, build_experiment
 from modernet.data.fingerprint import resolve_data
@@ -85,3 +89,29 @@ def test_every_study_is_listed_in_the_readme():
     text = (ROOT / "results/README.md").read_text()
     assert all(f"| `{name}` |" in text for name in NAMES)
     assert set(RUNS) == set(NAMES)
+
+
+def test_pooled_noise_decides_nine_of_fourteen_steps_on_cifar10_where_welch_decides_four():
+    rows = {row.variant: row for row in build_rows(select(STUDIES / "cifar10_micro").records.values())}
+    steps = [row for row in rows.values() if row.is_published and row.before]
+    assert {(row.difference_test, row.pooled_df) for row in steps} == {("pooled", 30)}
+    stds = [row.top1_std for row in rows.values() if row.is_published and row.top1_std]
+    assert (len(stds), steps[0].pooled_std) == (15, pytest.approx((sum(std**2 for std in stds) / 15) ** 0.5))
+    assert steps[0].brown_forsythe_p == pytest.approx(0.746, abs=1e-3)
+    by_welch = holm([welch(summarize(row.top1s), summarize(rows[row.before or ""].top1s)).p for row in steps])
+    decided = {
+        name: sum(p is not None and p < ALPHA for p in p_values)
+        for name, p_values in (("pooled", [row.difference_holm for row in steps]), ("welch", by_welch))
+    }
+    assert (len(steps), decided) == (14, {"pooled": 9, "welch": 4})
+
+
+def test_runs_with_the_same_seed_are_not_correlated_on_cifar10():
+    rows = build_rows(select(STUDIES / "cifar10_micro").records.values())
+    accuracies = np.array([row.top1s for row in rows])  # (18 variants, 3 seeds)
+    residuals = accuracies - accuracies.mean(axis=1, keepdims=True)
+    of_seed = 18 * (residuals.mean(axis=0) ** 2).sum() / 2
+    noise = ((residuals - residuals.mean(axis=0)) ** 2).sum() / 34
+    assert rows[0].seed_correlation == pytest.approx((of_seed - noise) / (of_seed + 17 * noise))
+    assert rows[0].seed_correlation == pytest.approx(-0.02, abs=0.005)
+    assert rows[0].seed_p == pytest.approx(scipy_stats.f.sf(of_seed / noise, 2, 34))

@@ -1,5 +1,8 @@
 """Rows of the table: their order, their statistics, the paper's values."""
 
+import re
+from collections.abc import Iterable
+from dataclasses import replace
 from itertools import count
 from math import sqrt
 from statistics import pvariance
@@ -9,44 +12,118 @@ from helpers import MAIN_PATH, run_command
 from records import make_record
 from scipy import stats as scipy_stats
 
+from modernet.analysis.formatting import noise_note
 from modernet.analysis.selection import select
-from modernet.analysis.table import build_rows
+from modernet.analysis.table import Row, build_rows
 from modernet.config.search_path import add_config_dir
-from modernet.record import write_record
+from modernet.record import Record, write_record
 
 
-def power_by_scipy(effect: float, n: int) -> float:
-    shift, critical = effect * sqrt(n / 2), scipy_stats.t.ppf(0.975, 2 * n - 2)
-    return float(scipy_stats.nct.sf(critical, 2 * n - 2, shift) + scipy_stats.nct.cdf(-critical, 2 * n - 2, shift))
+def power_by_scipy(effect: float, n: int, networks: int) -> float:
+    freedom = networks * (n - 1)
+    shift, critical = effect * sqrt(n / 2), scipy_stats.t.ppf(0.975, freedom)
+    return float(scipy_stats.nct.sf(critical, freedom, shift) + scipy_stats.nct.cdf(-critical, freedom, shift))
 
 
-@pytest.mark.filterwarnings("ignore:Precision loss")  # scipy's, where one side has no spread
+def layout_of(row: Row, rows: Iterable[Row]) -> list[tuple[float, ...]]:
+    """The accuracies of the rows over which the noise is pooled for this row."""
+    return [other.top1s for other in rows if other.n and (other.is_published or not row.is_published)]
+
+
 def test_statistics_of_rows_equal_scipys(runs):
-    rows = {row.variant: row for row in build_rows(select(runs, "digits").records.values())}
+    rows = {row.variant: row for row in build_rows(select(runs, "digits").records.values()) if not row.changes}
     compared = 0
     for row in rows.values():
-        if row.n > 1 and row.top1_std:
+        if row.top1_std:
             low, high = scipy_stats.t.interval(0.95, row.n - 1, row.top1, scipy_stats.sem(row.top1s))
             assert (row.top1_low, row.top1_high) == pytest.approx((low, high))
+        layout = layout_of(row, rows.values())
+        freedom = sum(len(top1s) - 1 for top1s in layout)
+        std = sqrt(sum(len(top1s) * pvariance(top1s) for top1s in layout) / freedom)
         for name, of in (("difference", row.before), ("start_difference", row.start)):
             gap, low, high, p = (getattr(row, name + end) for end in ("", "_low", "_high", "_p"))
             if of not in rows or not rows[of].n or not row.n:
                 assert (gap, low, high, p) == (None, None, None, None)
                 continue
-            after, before = row.top1s, rows[of].top1s
-            assert gap == pytest.approx(sum(after) / len(after) - sum(before) / len(before))
-            if min(len(after), len(before)) < 2 or not (row.top1_std or rows[of].top1_std):
-                assert (low, high, p) == (None, None, None)
-                continue
-            welch = scipy_stats.ttest_ind(after, before, equal_var=False)
-            interval = welch.confidence_interval(0.95)
-            assert (low, high, p) == pytest.approx((interval.low, interval.high, welch[1]))
+            assert gap == pytest.approx(sum(row.top1s) / row.n - sum(rows[of].top1s) / rows[of].n)
+            error = std * sqrt(1 / row.n + 1 / rows[of].n)
+            assert (low, high) == pytest.approx(scipy_stats.t.interval(0.95, freedom, gap, error))
+            assert p == pytest.approx(2 * scipy_stats.t.sf(abs(gap) / error, freedom))
             compared += 1
-            if name == "difference":
-                squares = sum(len(values) * pvariance(values) for values in (after, before))
-                pooled = sqrt(squares / (len(after) + len(before) - 2))
-                assert row.seeds_needed == next(n for n in count(2) if power_by_scipy(gap / pooled, n) >= 0.8)
-    assert compared == 3 + 4  # neighbours, and all to the start
+            if name == "difference" and 0 < abs(gap / std) < 5:  # scipy's noncentral t is NaN for larger effects
+                needed = next(n for n in count(2) if power_by_scipy(gap / std, n, len(layout)) >= 0.8)
+                assert row.seeds_needed == needed
+        if row.n:
+            assert (row.difference_test, row.pooled_df) == ("pooled", 8)
+            assert row.pooled_std == pytest.approx(std)
+            of_three = [top1s for top1s in layout if len(top1s) > 2]
+            assert row.brown_forsythe_p == pytest.approx(scipy_stats.levene(*of_three, center="median")[1])
+            assert row.bartlett_p == pytest.approx(scipy_stats.bartlett(*of_three)[1])
+    assert compared == 7 + 8  # neighbours, three of them kernel sizes with a single seed; all to the start
+
+
+def test_a_row_with_a_single_seed_is_compared_with_the_noise_of_the_others():
+    records = [make_record("kernel_size", 80.0 + seed, seed) for seed in range(3)]
+    rows = {row.variant: row for row in build_rows([*records, make_record("gelu", 95.0)])}
+    gelu = rows["gelu"]
+    assert (gelu.n, gelu.top1_std, gelu.top1_low, gelu.pooled_std, gelu.pooled_df) == (1, None, None, 1.0, 2)
+    half = scipy_stats.t.ppf(0.975, 2) * sqrt(1 + 1 / 3)
+    assert (gelu.difference, gelu.difference_low) == pytest.approx((14.0, 14.0 - half))
+    assert (gelu.brown_forsythe_p, gelu.bartlett_p) == (None, None)
+    assert gelu.difference_holm == gelu.difference_p
+    alone = {row.variant: row for row in build_rows([records[0], make_record("gelu", 95.0)])}["gelu"]
+    assert (alone.difference, alone.difference_low, alone.difference_test) == (15.0, None, None)
+
+
+NOISE = {0: -1.0, 1: 0.2, 2: 0.8}  # by seed
+
+
+def records_of(noise_of_variant: dict[str, float]) -> list[Record]:
+    """Three runs of each variant, a point apart, with NOISE times this factor."""
+    return [
+        make_record(variant.split("+")[0], 70.0 + number + factor * noise, seed, variant)
+        for number, (variant, factor) in enumerate(noise_of_variant.items())
+        for seed, noise in NOISE.items()
+    ]
+
+
+def test_statistics_of_the_roadmap_do_not_depend_on_variants():
+    steps: dict[str, float] = dict.fromkeys(("move_up_depthwise", "kernel_size", "gelu"), 1.0)
+    variants = {f"gelu+width={width}": 1.5 for width in (8, 16)}
+    alone, beside = (
+        {row.variant: row for row in build_rows(records_of(factors))} for factors in (steps, steps | variants)
+    )
+    unrelated = {"seed_correlation": None, "seed_p": None}  # these are of the whole group
+    for step in steps:
+        assert replace(beside[step], **unrelated) == replace(alone[step], **unrelated)
+        assert beside[step].pooled_df == 6
+    assert beside["gelu+width=8"].pooled_df == 10
+    assert (beside["gelu+width=8"].pooled_std or 0) > (beside["gelu"].pooled_std or 0)
+
+
+def test_differences_are_welchs_where_the_noise_of_the_layout_is_unequal():
+    steps: dict[str, float] = dict.fromkeys(("move_up_depthwise", "kernel_size", "gelu", "fewer_activations"), 1.0)
+    rows = {row.variant: row for row in build_rows(records_of(steps | {"gelu+act=relu": 40.0}))}
+    assert {rows[step].difference_test for step in steps} == {"pooled"}
+    variant = rows["gelu+act=relu"]
+    assert variant.difference_test == "welch"
+    assert (variant.bartlett_p or 1) < 0.01
+    of_scipy = scipy_stats.ttest_ind(variant.top1s, rows["gelu"].top1s, equal_var=False)
+    interval = of_scipy.confidence_interval(0.95)
+    statistics = (variant.difference_low, variant.difference_high, variant.difference_p)
+    assert statistics == pytest.approx((interval.low, interval.high, of_scipy[1]))
+    text = noise_note(list(rows.values()))
+    assert "Steps: pooled std 0.92 with 8 degrees of freedom, from 4 rows with std 0.92; tests of equal std: " in text
+    assert re.search(r"Variants and side steps: 5 rows .* Bartlett p < 0\.001, so Welch's test is used\.", text)
+
+
+def test_rows_have_the_correlation_of_runs_with_the_same_seed():
+    rows = build_rows(records_of({"kernel_size": 1.0, "gelu": 1.1, "gelu+act=relu": 1.0}))
+    run = [row for row in rows if row.n]
+    assert all(row.seed_correlation is not None and row.seed_correlation > 0.99 for row in run)
+    assert all(row.seed_p is not None and row.seed_p < 0.001 for row in run)
+    assert {row.seed_correlation for row in rows if not row.n} == {None}
+    assert "Correlation of runs with the same seed: 1.00 (p < 0.001)." in noise_note(rows)
 
 
 def test_p_values_are_corrected_in_four_families():

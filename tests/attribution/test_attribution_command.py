@@ -56,7 +56,13 @@ def test_end_without_steps_is_a_user_error(tmp_path):
 def test_plan_run_and_report_by_the_real_entry(tmp_path):
     """All but two runs are finished and one has failed; `run` trains the two."""
     runs = tmp_path / "runs"
-    overrides = ["recipe.epochs=1", "wandb=disabled", "data.split=train/val", f"runs={runs}"]
+    overrides = [
+        "recipe.epochs=1",
+        "recipe.warmup_epochs=0.5",
+        "wandb=disabled",
+        "data.split=train/val",
+        f"runs={runs}",
+    ]
     same = ["--orders", 2, *overrides]
     plan = plan_for(compose("+step=convnext", *overrides), pairs=1)
     order = plan.pairs[0][0]

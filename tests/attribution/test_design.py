@@ -31,7 +31,7 @@ def test_players_are_the_steps_that_change_the_network(end):
     "overrides",
     [
         ["protocol=digits"],
-        ["protocol=digits", "recipe.epochs=1", "model.kernel_size=9", "data.split=train/val"],
+        ["protocol=digits", "recipe.epochs=3", "model.kernel_size=9", "data.split=train/val"],
         ["protocol=imagenet", "size=b"],
     ],
 )

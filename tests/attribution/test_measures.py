@@ -1,18 +1,21 @@
 """The four measures of a known game, and their table, JSON and figure."""
 
 import json
+import re
+from math import sqrt
 
 import pytest
 from plans import NO_RUNS, STEPS, finished_runs, game, plan_for
+from scipy import stats as scipy_stats
 
-from modernet.analysis.stats import difference
+from modernet.analysis.stats import Sample, welch
 from modernet.attribution.design import (
     Budget,
     build_plan,
 )
 from modernet.attribution.formatting import load_attribution, to_json, to_markdown
 from modernet.attribution.measures import MEASURES, build_attribution
-from modernet.attribution.shapley import prefixes
+from modernet.attribution.shapley import Coalition, prefixes
 from modernet.figures.attribution import plot_attribution
 from modernet.figures.svg import save_figure
 
@@ -32,15 +35,37 @@ def test_measures_of_a_known_game(end):
     assert all(rows["gelu"][measure].low is None for measure in ("path", "leave_one_out", "add_one_in"))
 
 
-def test_confidence_intervals_of_single_differences_are_welchs(end):
+def test_confidence_intervals_of_single_differences_have_the_noise_of_all_networks(end):
     plan = plan_for(end, (0, 1, 2), 1)
-    rows = {row.step: row.contributions for row in build_attribution(plan, finished_runs(plan, game)).rows}
-    before = 70 + sum(range(7)) / 10 + 2
-    expected = difference(
-        [before + 0.7 + 0.7 * seed for seed in (0, 1, 2)], [before + 0.3 * seed for seed in (0, 1, 2)]
-    )
+    result = build_attribution(plan, finished_runs(plan, game))
+    rows = {row.step: row.contributions for row in result.rows}
+    # std 0.7 with gelu, otherwise 0.3, each with 2 degrees of freedom
+    with_gelu = sum("gelu" in coalition for coalition in plan.distinct.values())
+    networks = len(plan.distinct)
+    std = sqrt((with_gelu * 0.7**2 + (networks - with_gelu) * 0.3**2) / networks)
+    low, high = scipy_stats.t.interval(0.95, 2 * networks, 1.1, std * sqrt(2 / 3))
     gain = rows["gelu"]["path"]
-    assert (gain.mean, gain.low, gain.high) == pytest.approx((1.1, expected.low, expected.high))
+    assert (gain.mean, gain.low, gain.high) == pytest.approx((1.1, low, high))
+    note = (
+        f"pooled over all {networks} networks: {std:.2f} with {2 * networks} degrees of freedom (tests of equal std: "
+    )
+    text = to_markdown(result)
+    assert note in text
+    assert re.search(r"Correlation of runs with the same seed: 0\.\d\d \(p < 0\.001\); they are not paired\.", text)
+
+
+def test_confidence_intervals_of_single_differences_are_welchs_where_the_noise_is_unequal(end):
+    def noisy_game(coalition: Coalition, seed: int) -> float:
+        return game(coalition) + seed * (20.0 if "gelu" in coalition else 0.3)
+
+    plan = plan_for(end, (0, 1, 2), 1)
+    result = build_attribution(plan, finished_runs(plan, noisy_game))
+    [gain] = [row.contributions["path"] for row in result.rows if row.step == "gelu"]
+    expected = welch(Sample(3, gain.mean or 0, 20.0), Sample(3, 0.0, 0.3))
+    assert (gain.low, gain.high) == pytest.approx((expected.low, expected.high))
+    assert "path, leave-one-out and add-one-in: by Welch's test, because the std of the networks is unequal" in (
+        to_markdown(result)
+    )
 
 
 def test_contributions_that_change_the_cost_are_marked(end):

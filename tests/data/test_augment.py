@@ -5,7 +5,15 @@ import pytest
 import torch
 from helpers import data_config, recipe_config
 
-from modernet.data.augment import build_mixing, erasing_masks, normalize, random_crop, random_erasing, random_flip
+from modernet.data.augment import (
+    build_mixing,
+    erasing_rectangles,
+    normalize,
+    random_crop,
+    random_erasing,
+    random_flip,
+    rectangle_masks,
+)
 
 
 def random_images(n: int) -> torch.Tensor:
@@ -43,7 +51,7 @@ def test_normalize_maps_the_mean_to_zero():
 
 def test_random_erasing_draws_rectangles_of_the_published_areas():
     torch.manual_seed(0)
-    masks = erasing_masks(4000, 64, 64, 0.25)
+    masks = rectangle_masks(erasing_rectangles(4000, 64, 64, 0.25), 64, 64)
     areas = masks.flatten(1).float().mean(1)
     is_erased = areas > 0
     assert 0.23 < is_erased.float().mean() < 0.27

@@ -104,13 +104,13 @@ def test_ranks_and_micro_batches_divide_every_batch_and_the_evaluation():
         two_micro_batches = slice(2 * step, 2 * step + 2)
         assert torch.equal(torch.cat([*ranks[0][two_micro_batches], *ranks[1][two_micro_batches]]), batch)
     evaluated = [
-        labels for rank in (0, 1, 2) for _, labels in small_loader(40, 3, DistributedEnv(rank, 3)).eval_batches()
+        labels for rank in (0, 1, 2) for _, labels in small_loader(40, 6, DistributedEnv(rank, 3), 2).eval_batches()
     ]
     assert sorted(torch.cat(evaluated).tolist()) == list(range(40))
 
 
 def test_batch_that_ranks_cannot_divide_is_refused():
-    with pytest.raises(UserError, match=r"batch_size=64 must be a multiple of 3 device\(s\) x micro_batch_size=21"):
-        batch_layout(DistributedEnv(0, 3), 64, None)
+    with pytest.raises(UserError, match=r"has 4 micro-batch\(es\) of 16 images, which 3 devices cannot divide"):
+        batch_layout(DistributedEnv(0, 3), 64, 16)
     layout = batch_layout(DistributedEnv(0, 8), 4096, 128)
     assert (layout.batch_size, layout.micro_batch_size, layout.grad_accum_steps) == (4096, 128, 4)

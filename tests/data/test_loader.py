@@ -14,7 +14,7 @@ from modernet.runtime.distributed import DistributedEnv, batch_layout
 
 
 def num_workers_of(data, env: DistributedEnv | None = None) -> int:
-    layout = batch_layout(env or DistributedEnv(), 8, None)
+    layout = batch_layout(env or DistributedEnv(), 8, 4)
     return build_loader(data, recipe_config("modern"), 0, layout, torch.device("cpu"), "auto").num_workers
 
 
@@ -52,8 +52,8 @@ def test_available_cpus_of_a_sweep_worker_are_its_threads(monkeypatch):
     assert available_cpus() == 3
 
 
-def test_num_workers_auto_is_zero_in_memory_and_fixed_for_shards(monkeypatch, image_folder, shards):
-    """The order of images in shards depends on the number of workers, so the CPUs must not change it."""
+def test_num_workers_auto_is_zero_in_memory_and_divides_the_lanes_of_shards(monkeypatch, image_folder, shards):
+    """With another number two workers would read the same shards."""
     monkeypatch.setattr(loader, "available_cpus", lambda: 6)
     assert num_workers_of(data_config("digits")) == 0
     assert num_workers_of(files_config("folder", image_folder)) == 6

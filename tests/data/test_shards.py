@@ -1,15 +1,20 @@
 """Batches of images in shards: resumable at any step, and every image once over all ranks."""
 
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
 import pytest
 import torch
-from helpers import printed_record
-from image_files import equal_batches, evaluated_numbers, files_config, files_loader
+from helpers import NO_AUGMENTATION, printed_record
+from image_files import equal_batches, evaluated_numbers, files_config, files_loader, write_shard
 
+from modernet.config.schema import DataConfig
+from modernet.data.fingerprint import inspect_data
 from modernet.errors import UserError
 from modernet.runtime.distributed import DistributedEnv
-
-# webdataset leaves it to the garbage collector to close its files.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 
 
 @pytest.mark.parametrize(("world_size", "num_workers"), [(1, 0), (2, 0), (2, 2), (3, 2)])
@@ -31,15 +36,143 @@ def test_train_batches_resume_at_any_step(shards, num_workers):
     assert not equal_batches(batches, loader.train_batches(0))
 
 
-def test_epoch_holds_as_many_images_as_configured(shards):
-    loader = files_loader(files_config("shards", shards), batch_size=24)
-    labels = torch.cat([labels for _, labels in loader.train_batches(0)])
-    assert labels.sum() == pytest.approx(24)
+SIZES = (1, 7, 2, 19, 5, 16, 11)  # images per shard
+NUM_IMAGES = sum(SIZES)
+BATCH_SIZE, MICRO_BATCHES = 12, 6
+
+
+@pytest.fixture
+def unequal_shards(tmp_path) -> DataConfig:
+    """Shards of different sizes whose images have their number as label."""
+    first = 0
+    for shard, size in enumerate(SIZES):
+        write_shard(tmp_path / f"train-{shard}.tar", {number: number for number in range(first, first + size)})
+        first += size
+    write_shard(tmp_path / "val-0.tar", {0: 0})
+    return files_config("shards", tmp_path, num_classes=NUM_IMAGES, train_images=NUM_IMAGES)
+
+
+def epoch_of(data: DataConfig, epoch: int = 0, world_size: int = 1, num_workers: int = 0, first_step: int = 0) -> Any:
+    """The epoch's batches, step by step: images and labels of all ranks."""
+    loaders = [
+        files_loader(
+            data,
+            DistributedEnv(rank, world_size),
+            num_workers,
+            BATCH_SIZE,
+            MICRO_BATCHES // world_size,
+            **{**NO_AUGMENTATION, "randaugment": 9.0},
+        )
+        for rank in range(world_size)
+    ]
+    ranks = [list(loader.train_batches(epoch, first_step)) for loader in loaders]
+    return [
+        batch
+        for step in range(len(ranks[0]) * world_size // MICRO_BATCHES)
+        for batches in ranks
+        for batch in batches[step * MICRO_BATCHES // world_size : (step + 1) * MICRO_BATCHES // world_size]
+    ]
+
+
+def test_epoch_holds_every_image_once_but_for_the_last_batch(unequal_shards):
+    epochs = [torch.cat([labels for _, labels in epoch_of(unequal_shards, epoch)]).tolist() for epoch in range(6)]
+    for labels in epochs:
+        assert len(labels) == len(set(labels)) == NUM_IMAGES // BATCH_SIZE * BATCH_SIZE
+    assert epochs[0] != epochs[1]
+    assert set().union(*epochs) == set(range(NUM_IMAGES))  # every epoch drops others
+
+
+@pytest.mark.parametrize(("world_size", "num_workers"), [(2, 0), (3, 0), (6, 0), (1, 1), (1, 2), (2, 2)])
+def test_batches_depend_neither_on_ranks_nor_on_workers(unequal_shards, world_size, num_workers):
+    expected = epoch_of(unequal_shards)
+    assert len(expected) == NUM_IMAGES // BATCH_SIZE * MICRO_BATCHES
+    assert equal_batches(expected, epoch_of(unequal_shards, 0, world_size, num_workers))
+    resumed = epoch_of(unequal_shards, 0, world_size, num_workers, first_step=2)
+    assert equal_batches(expected[2 * MICRO_BATCHES :], resumed)
+
+
+def test_wrong_number_of_train_images_is_refused(unequal_shards):
+    with pytest.raises(UserError, match=r"data\.train_images=60, but the 7 shards of train hold 61 images"):
+        epoch_of(replace(unequal_shards, train_images=60))
+
+
+def test_images_of_shards_are_counted_once(unequal_shards, monkeypatch):
+    loader = files_loader(unequal_shards)
+    assert loader.num_images == NUM_IMAGES
+    held_out = files_loader(replace(unequal_shards, split="train/val"))
+    assert held_out.num_images == NUM_IMAGES - SIZES[0]
+    opened = []
+    monkeypatch.setattr("modernet.data.shard_sizes.tarfile.open", lambda path: opened.append(path))
+    assert files_loader(unequal_shards).num_images == NUM_IMAGES
+    assert not opened
+
+
+def test_replaced_shard_is_counted_again(unequal_shards, tmp_path):
+    assert files_loader(unequal_shards).num_images == NUM_IMAGES
+    write_shard(tmp_path / "train-0.tar", {100: 0, 101: 0})
+    assert files_loader(replace(unequal_shards, train_images=NUM_IMAGES + 1)).num_images == NUM_IMAGES + 1
+
+
+def test_damaged_shard_is_refused(unequal_shards, tmp_path):
+    (tmp_path / "train-3.tar").write_bytes(b"no archive" * 100)
+    with pytest.raises(UserError, match=r"the shard .*train-3\.tar is not a readable tar file"):
+        files_loader(unequal_shards)
+
+
+def test_shard_that_shrank_after_it_was_counted_is_refused(unequal_shards, tmp_path):
+    loader = files_loader(unequal_shards)
+    write_shard(tmp_path / "train-5.tar", {50: 50})
+    with pytest.raises(UserError, match=r"train-5\.tar holds fewer than the 16 images that were counted; delete"):
+        list(loader.train_batches(0))
+
+
+def test_images_of_remote_shards_are_counted_once(unequal_shards, tmp_path, monkeypatch):
+    """Over HTTP, as from an object store; the sizes are in the user's cache folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    requests = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            requests.append(self.path)
+            super().do_GET()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=tmp_path)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/{{split}}-{{0..6}}.tar"
+        expected = epoch_of(unequal_shards)
+        remote = replace(unequal_shards, root=address)
+        assert files_loader(remote).num_images == NUM_IMAGES
+        assert len(requests) == len(SIZES)
+        assert equal_batches(expected, epoch_of(remote))
+        server.shutdown()
+    assert (tmp_path / "cache/modernet/shards.sizes.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "root",
+    [
+        "pipe:touch {marker} # {split}-{000..001}.tar",
+        "https://example.org/{split}-0.tar::pipe:touch {marker} # {split}.tar",
+        "PIPE:touch {marker} # {split}.tar",
+        "sftp://example.org/{split}-0.tar",
+    ],
+)
+def test_addresses_that_run_commands_are_refused(tmp_path, root):
+    marker = tmp_path / "marker"
+    data = files_config("shards", tmp_path, root=root.replace("{marker}", str(marker)))
+    with pytest.raises(UserError, match=r"(pipe|sftp): is no address of shards; allowed: a path, or file:, http:"):
+        files_loader(data)
+    with pytest.raises(UserError, match="is no address of shards"):
+        inspect_data(data)
+    assert not marker.exists()
 
 
 def test_shards_are_read_from_an_address_with_a_range(shards):
     pattern = shards.parent / "shards/{split}-{000..002}.tar"
-    loader = files_loader(files_config("shards", pattern))
+    loader = files_loader(files_config("shards", pattern, train_images=12))
     assert evaluated_numbers([loader]) == list(range(7))
 
 
@@ -62,7 +195,7 @@ def test_holding_out_needs_two_shards(shards):
     for number in range(1, 6):
         (shards / f"train-00{number}.tar").unlink()
     with pytest.raises(UserError, match="needs at least 2, got 1"):
-        files_loader(files_config("shards", shards, split="train/val"))
+        files_loader(files_config("shards", shards, split="train/val", train_images=4))
 
 
 def test_missing_webdataset_is_reported_with_what_to_install(shards, monkeypatch):

@@ -14,6 +14,7 @@ from matplotlib.text import Annotation, Text
 from records import KERNEL_SIZES, make_record, noisy_rows
 
 from modernet.analysis.paper import paper_rows
+from modernet.analysis.table import build_rows
 from modernet.attribution.measures import AttributionRow, Contribution
 from modernet.figures.attribution import plot_attribution
 from modernet.figures.axes import NotEnoughRuns
@@ -136,8 +137,17 @@ def test_differences_show_ours_and_the_papers_with_confidence_intervals(seeds):
                 low, high = getattr(row, f"{field}_low"), getattr(row, f"{field}_high")
                 expected = (value, value) if low is None else (low, high)
                 assert (low_end, high_end) == pytest.approx(expected)
+    assert ("Dots: ours, with the std of the runs pooled over the steps." in all_text(figure)) == (seeds > 1)
     column = [text.get_text() for text in figure.axes[0].texts]
     assert column == ["sign", *(row.sign or "" for row in rows)]
+
+
+def test_caption_of_differences_names_welchs_test_and_counts_the_seeds_of_all_steps():
+    noise = {"modern_recipe": 0.1, "stage_ratio": 0.1, "patchify_stem": 9.0}
+    records = [make_record(step, 70 + scale * seed, seed) for step, scale in noise.items() for seed in range(3)]
+    assert "Dots: ours, by Welch's test. 3 seeds" in all_text(plot_differences(build_rows(records)))
+    single = make_record("stage_ratio", 71.0)
+    assert "1 to 3 seeds per variant" in all_text(plot_differences(build_rows([*records[:3], single])))
 
 
 def test_curves_show_mean_and_range_over_seeds():

@@ -25,7 +25,7 @@ from modernet.training import loop
 
 T = TypeVar("T")
 
-QUICK = ("recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.batch_size=512")
+QUICK = ("recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.batch_size=350")
 DIVERGING = "recipe.lr=1e30"
 JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 
@@ -84,7 +84,7 @@ def test_failed_runs_are_reported_and_the_others_run(train_in_process, tmp_path)
 def test_a_log_has_one_line_per_finished_run_and_the_warnings(train_in_process, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)  # it cannot be imported, which is a warning
     result = train_in_process("-m", "+step=gelu", f"{DIVERGING},0.004", *QUICK, "wandb=offline")
-    changes = r"\+recipe.batch_size=512\+recipe.epochs=1\+recipe.warmup_epochs=0.0"
+    changes = r"\+recipe.batch_size=350\+recipe.epochs=1\+recipe.warmup_epochs=0.0"
     warning = "wandb could not start (import of wandb halted; None in sys.modules); training continues without it"
     expected = [
         "2 runs: 2 to train",

@@ -8,6 +8,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
+import torchvision
 from pydantic import ValidationError
 from torch import nn
 from torchvision.ops import StochasticDepth
@@ -54,6 +55,17 @@ def test_sampled_combinations_run_forward_and_backward():
     pairs = {(i, a, j, b) for values in sample for i, a in enumerate(values) for j, b in enumerate(values) if i < j}
     assert len(pairs) == 4 * 13 * 12 // 2
     assert_forward_and_backward_run(sample)
+
+
+@pytest.mark.parametrize("step", roadmap("micro"))
+def test_logits_are_computed_in_float32_under_bf16(step):
+    model = build_model(roadmap("micro")[step], num_classes=10).eval()
+    features: list[torch.Tensor] = []
+    model.classifier.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = model(torch.randn(2, 3, 32, 32))
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, model.classifier(features[0]), rtol=0, atol=0)
 
 
 @pytest.mark.slow
@@ -150,6 +162,7 @@ def build_initialized(init: str) -> Network:
         ("trunc_normal", lambda conv: 0.02),
         ("fan_in", lambda conv: (conv.weight[0].numel()) ** -0.5),
         ("he_fan_out", lambda conv: (2 / (conv.weight.shape[0] * conv.weight[0, 0].numel())) ** 0.5),
+        ("torchvision", lambda conv: (2 / (conv.weight.shape[0] * conv.weight[0, 0].numel())) ** 0.5),
     ],
 )
 def test_init_draws_every_conv_with_its_std_and_zero_bias(init, std):
@@ -164,6 +177,29 @@ def test_init_torch_keeps_the_weights_that_torch_drew():
     drawn = build_model(replace(roadmap("t")["gelu"], depths=(1, 1, 1, 1)), num_classes=100)
     kept = build_initialized("torch")
     assert all(torch.equal(a, b) for a, b in zip(drawn.parameters(), kept.parameters(), strict=True))
+
+
+def test_init_torchvision_is_that_of_its_resnet():
+    """With the same draws: its convolutions and norms, and the classifier as torch made it, with its bias."""
+    ours = build_model(roadmap("t")["resnet50"])
+    torch.manual_seed(0)
+    drawn = nn.Linear(2048, 1000)
+    ours.classifier.load_state_dict(drawn.state_dict())
+    torch.manual_seed(1)
+    init_weights(ours, "torchvision", 0.02)
+    assert torch.equal(ours.classifier.weight, drawn.weight)
+    assert torch.equal(ours.classifier.bias, drawn.bias)
+    theirs = torchvision.models.resnet50()
+    norms = [module for module in ours.modules() if isinstance(module, nn.BatchNorm2d)]
+    expected_norms = [module for module in theirs.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert len(norms) == len(expected_norms)
+    assert all(norm.weight.eq(1).all() and norm.bias.eq(0).all() for norm in (*norms, *expected_norms))
+    stds = {
+        shape: [conv.weight.std().item() for conv in model.modules() if isinstance(conv, nn.Conv2d)]
+        for model, shape in ((ours, "ours"), (theirs, "theirs"))
+    }
+    assert sorted(stds["ours"]) == pytest.approx(sorted(stds["theirs"]), rel=0.05)
+    assert theirs.fc.bias.count_nonzero() == 1000
 
 
 @pytest.mark.parametrize("step", roadmap("micro"))

@@ -71,6 +71,12 @@ def test_page_has_all_sections_and_all_runs(page, folder):
         assert f"{row.top1:.2f} ± {row.top1_std:.2f} [{row.top1_low:.2f}, {row.top1_high:.2f}]" in text
     for part in ("abc123def456 (54 runs)", "recipe.lr", "Holm (1979)", "Not run.", "attribution.py plan"):
         assert part in text
+    for part in (
+        "Steps: pooled std 0.10 with 30 degrees of freedom, from 15 rows",
+        "Brown and Forsythe (1974)",
+        "below 0.01",
+    ):
+        assert part in text
     data = run_data(page)
     assert len(data["runs"]) == 54
     variants = {record.variant for record in large_study()}

@@ -22,30 +22,45 @@ def test_steps_raise_or_lower_top1_where_the_corrected_p_value_is_significant():
         VERDICTS["lowered"]: ["convnext"],
         VERDICTS["undecided"]: MAIN_PATH[2:-1],
     }
+    assert steps.conclusion.endswith("The tests use the pooled std, 0.10 points with 30 degrees of freedom.")
+    # +3.03 ± t * std * sqrt(2/3) with 15 * 2 degrees of freedom and std 0.1
+    assert steps.verdicts[0][1] == ["modern_recipe +3.03 [+2.86, +3.20], p\xa0<\xa00.001"]
     variants = result["Variants"].conclusion
-    assert "Raised top-1: none. Lowered top-1: none. 3 tests are undecided" in variants
-    # +3.03 ± t * std * sqrt(2/3) with 4 degrees of freedom and std 0.1
-    assert steps.verdicts[0][1] == ["modern_recipe +3.03 [+2.80, +3.26], p\xa0<\xa00.001"]
-
-
-def test_a_difference_is_undecided_where_only_the_uncorrected_interval_excludes_zero():
-    def verdicts(steps: int) -> list[tuple[str, list[str]]]:
-        levels = zip(MAIN_PATH[:steps], (0.0, 0.3, 0.3, 0.3), strict=False)
-        records = [make_record(step, 70 + level + seed / 10, seed) for step, level in levels for seed in range(3)]
-        return families(records)["Steps"].verdicts
-
-    # 0.3 with std 0.1 and 4 degrees of freedom: t = 3.674, p = 0.0213; three tests make it 0.064
-    assert verdicts(2) == [(VERDICTS["raised"], ["modern_recipe +0.30 [+0.07, +0.53], p\xa0=\xa00.021"])]
-    assert verdicts(4)[0] == (
-        VERDICTS["not significant"],
-        ["modern_recipe +0.30 [+0.07, +0.53], p\xa0=\xa00.064"],
+    assert variants.startswith("3 tests, Holm-corrected")
+    assert variants.endswith(
+        "Lowered top-1: none. The tests use the pooled std, 0.10 points with 36 degrees of freedom."
     )
 
 
-def test_single_seeds_are_not_tested():
+def test_a_difference_is_undecided_where_only_the_uncorrected_interval_excludes_zero():
+    def verdicts(gap: float) -> list[tuple[str, list[str]]]:
+        levels = zip(MAIN_PATH[:4], (0.0, gap, gap, gap), strict=True)
+        records = [make_record(step, 70 + level + seed / 10, seed) for step, level in levels for seed in range(3)]
+        return families(records)["Steps"].verdicts
+
+    # std 0.1 with 8 degrees of freedom. 0.3: t = 3.674, p = 0.0063; 0.2: t = 2.449, p = 0.0400. There are three tests.
+    assert verdicts(0.3)[0] == (VERDICTS["raised"], ["modern_recipe +0.30 [+0.11, +0.49], p\xa0=\xa00.019"])
+    assert verdicts(0.2)[0] == (
+        VERDICTS["not significant"],
+        ["modern_recipe +0.20 [+0.01, +0.39], p\xa0=\xa00.120"],
+    )
+
+
+def test_conclusions_name_welchs_test_where_the_noise_is_unequal():
+    noise = {"resnet50": 0.1, "modern_recipe": 0.1, "stage_ratio": 0.1, "patchify_stem": 9.0}
+    records = [make_record(step, 70 + scale * seed, seed) for step, scale in noise.items() for seed in range(3)]
+    family = families(records)["Steps"]
+    assert family.conclusion.startswith("3 tests, Holm-corrected")
+    assert family.conclusion.endswith("The standard deviations of the variants are unequal, so the tests are Welch's.")
+
+
+def test_single_seeds_alone_are_not_tested():
     family = families([make_record(step, 70.0 + number) for number, step in enumerate(MAIN_PATH[:4])])["Steps"]
     assert family.conclusion.startswith("No conclusion")
     assert [heading for heading, _ in family.verdicts] == [VERDICTS["not tested"]]
+    records = [make_record("kernel_size", 70.0 + seed, seed) for seed in range(3)]
+    family = families([*records, make_record("gelu", 90.0)])["Steps"]
+    assert family.conclusion.startswith("1 test, Holm-corrected")  # with the noise of kernel_size
     family = families([make_record("gelu", 70.0, seed) for seed in range(3)])["Steps"]
     assert family.verdicts == [(VERDICTS["not compared"], ["gelu"])]
 

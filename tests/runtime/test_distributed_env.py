@@ -1,9 +1,8 @@
-"""Rank and world size as torchrun or Slurm set them, and the part of a batch that a process takes."""
+"""Rank and world size as torchrun or Slurm set them."""
 
 import pytest
 
-from modernet.errors import UserError
-from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env, rendezvous
+from modernet.runtime.distributed import DistributedEnv, distributed_env, rendezvous
 
 
 def test_single_process_is_rank_0_of_1():
@@ -37,16 +36,13 @@ def test_rendezvous_keeps_a_given_address():
     assert rendezvous(given) == given
 
 
-def test_micro_batches_of_all_ranks_are_the_global_batch():
-    slices = [
-        part
-        for rank in range(2)
-        for part in batch_layout(DistributedEnv(rank, 2), batch_size=24, micro_batch_size=4).micro_batches()
-    ]
-    assert [(part.start, part.stop) for part in slices] == [(start, start + 4) for start in range(0, 24, 4)]
-
-
-@pytest.mark.parametrize("micro_batch_size", [5, 16])
-def test_batch_that_cannot_be_split_evenly_is_rejected(micro_batch_size):
-    with pytest.raises(UserError, match=rf"must be a multiple of 2 device\(s\) x micro_batch_size={micro_batch_size}"):
-        batch_layout(DistributedEnv(world_size=2), batch_size=24, micro_batch_size=micro_batch_size)
+def test_processes_of_a_node_are_counted():
+    torchrun = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+    assert distributed_env(torchrun) == DistributedEnv(3, 4, 1, 2)
+    slurm = {
+        "SLURM_PROCID": "5",
+        "SLURM_STEP_NUM_TASKS": "8",
+        "SLURM_LOCALID": "1",
+        "SLURM_STEP_TASKS_PER_NODE": "4(x2)",
+    }
+    assert distributed_env(slurm) == DistributedEnv(5, 8, 1, 4)

@@ -20,10 +20,10 @@ from modernet.record import Epoch, load_record, write_record
 from modernet.tracking.logger import wandb_run
 
 
-def log_offline(folder: Path, step: str, epochs: range, run_id: str | None = None, stopped: bool = False) -> str | None:
-    """Leave in a run's folder what a training of these epochs leaves there; returns the run's id at wandb."""
+def log_offline(folder: Path, step: str, epochs: range, stopped: bool = False) -> None:
+    """Leave in a run's folder what a training of these epochs leaves there."""
     folder.mkdir(parents=True, exist_ok=True)
-    with wandb_run("offline", folder, short_experiment(step), run_id) as wandb_logger:
+    with wandb_run("offline", folder, short_experiment(step)) as wandb_logger:
         for number in epochs:
             epoch = Epoch(
                 epoch=number,
@@ -42,17 +42,16 @@ def log_offline(folder: Path, step: str, epochs: range, run_id: str | None = Non
             record = make_record(step, 60.0 + epochs[-1])
             wandb_logger.log_result(record)
             write_record(folder, record)
-    return wandb_logger.id
 
 
 @pytest.fixture(scope="module")
 def logged(tmp_path_factory) -> Path:
     """The folder of two runs: one that was stopped and resumed, and one that was not."""
     runs = tmp_path_factory.mktemp("logged") / "runs"
-    run_id = log_offline(runs / "digits/gelu", "gelu", range(1, 3), stopped=True)
+    log_offline(runs / "digits/gelu", "gelu", range(1, 3), stopped=True)
     log_offline(runs / "digits/kernel_size", "kernel_size", range(1, 4))
     time.sleep(1.1)  # wandb names folders by the second
-    log_offline(runs / "digits/gelu", "gelu", range(3, 5), run_id)
+    log_offline(runs / "digits/gelu", "gelu", range(3, 5))
     for path in runs.rglob("run-*.wandb"):
         read_messages(path)  # waits until wandb has written it
     return runs

@@ -89,7 +89,7 @@ def test_non_finite_loss_stops_the_run_with_its_step_and_lr(tmp_path):
 def test_gradient_accumulation_equals_one_large_batch(train):
     """Exactly so for a network without BatchNorm."""
     whole, (epoch,) = train(drop_path_rate=0.0)
-    parts, (epoch2,) = train(drop_path_rate=0.0, execution=execution_config(micro_batch_size=16))
+    parts, (epoch2,) = train(drop_path_rate=0.0, micro_batch_size=16)
     assert parts.plan.layout.grad_accum_steps == 4
     assert epoch2.train_loss == pytest.approx(epoch.train_loss, rel=1e-5)
     for a, b in zip(whole.state.model.parameters(), parts.state.model.parameters(), strict=True):
@@ -113,7 +113,7 @@ def test_ema_is_the_exponential_average_of_the_weights(train):
     names = {id(parameter): name for name, parameter in state.model.named_parameters()}
     order = [names[id(parameter)] for group in state.optimizer.param_groups for parameter in group["params"]]
     expected = dict(zip(order, average, strict=True))
-    for name, parameter in state.ema_model.module.named_parameters():
+    for name, parameter in state.ema_model.named_parameters():
         torch.testing.assert_close(parameter, expected[name], rtol=1e-5, atol=1e-7)
     assert epoch.top1_ema is not None
     assert train()[1][0].top1_ema is None

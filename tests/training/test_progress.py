@@ -57,7 +57,7 @@ def test_progress_bar_shows_epoch_step_loss_speed_and_time_left(tmp_path):
 
 def test_progress_without_terminal_logs_a_line_on_the_main_process_only(monkeypatch, caplog):
     monkeypatch.setattr(progress, "LINE_INTERVAL", 0.0)
-    recipe = recipe_config("modern", epochs=4, batch_size=64)
+    recipe = recipe_config("modern", epochs=4, warmup_epochs=1, batch_size=64)
     with caplog.at_level(logging.INFO, "modernet"):
         for rank in (0, 1):
             with Progress(recipe, steps_per_epoch=10, steps_done=0, env=DistributedEnv(rank, 2)) as shown:

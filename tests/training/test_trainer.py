@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from modernet.config.experiment import Experiment
 from modernet.errors import DiskFull, Interrupted, RunLocked, UserError
 from modernet.models.network import Network
 from modernet.record import Record, find_record
-from modernet.runtime.distributed import DistributedEnv
 from modernet.runtime.lock import is_locked
 from modernet.runtime.signals import ShutdownSignal
 from modernet.training import checkpoint, trainer
@@ -252,16 +251,6 @@ def test_validate_rejects_inconsistent_values_and_leaves_no_folder(tmp_path, exp
     with pytest.raises(UserError, match=message):
         train_in(folder, experiment)
     assert not folder.exists()
-
-
-def test_validate_rejects_sync_batchnorm_on_several_cpu_processes(tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "process_group", lambda *_: nullcontext())  # there is no second process
-    experiment, env = short_experiment(sync_batchnorm=True), DistributedEnv(rank=0, world_size=2)
-    with (
-        Trainer(experiment, tmp_path, execution_config(), "disabled", ShutdownSignal(), env) as one_of_two,
-        pytest.raises(UserError, match=r"recipe\.sync_batchnorm=true needs GPUs"),
-    ):
-        one_of_two.validate()
 
 
 @pytest.mark.parametrize("step", MAIN_PATH)

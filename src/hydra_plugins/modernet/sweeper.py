@@ -14,7 +14,7 @@ class StudySweeper(BasicSweeper):
         assert self.config is not None
         launcher, config = self.launcher, self.config.hydra
         sweep.run_sweep(
-            jobs.expand(arguments, config.sweeper.params),
+            jobs.expand(arguments, config.sweeper.params, num_devices=jobs.devices_per_run(config.launcher)),
             lambda overrides: launcher.launch(overrides, initial_job_idx=0),
             config.launcher,
         )

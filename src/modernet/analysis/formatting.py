@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
+from modernet.analysis.layout import ALPHA_STD, WELCH
 from modernet.analysis.table import Row, group_rows
 from modernet.record import Metric, declared_metrics
 
@@ -60,6 +61,19 @@ def format_p_value(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def format_p_equation(p: float) -> str:
+    """`p = 0.021` or `p < 0.001`."""
+    text = format_p_value(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def format_std_tests(brown_forsythe_p: float | None, bartlett_p: float | None) -> str:
+    """The p-values of the tests of equal standard deviations."""
+    tests = {"Brown-Forsythe": brown_forsythe_p, "Bartlett": bartlett_p}
+    texts = [f"{name} {format_p_equation(p)}" for name, p in tests.items() if p is not None]
+    return f"tests of equal std: {', '.join(texts)}" if texts else "too few seeds to test equal std"
+
+
 def _result_cells(row: Row, metrics: list[Metric]) -> list[str]:
     cost = [f"{row.gmacs:.4f}", f"{row.params:,}", f"{row.images_per_second:,.0f}"] if row.n else ["", "", ""]
     measured = [metric.format_value(row.metrics.get(metric.name)) for metric in metrics]
@@ -90,8 +104,41 @@ def _tables(rows: list[Row]) -> list[Cells]:
     return tables
 
 
+def noise_note(rows: list[Row]) -> str:
+    """The noise in the runs of a group, the tests of equal noise and the effect of the seed; empty where unknown."""
+    run = [row for row in rows if row.n]
+    steps, others = ([row for row in run if row.is_published is published] for published in (True, False))
+    layouts = {
+        title: _describe_layout(members[0], layout)
+        for title, members, layout in (("Steps", steps, steps), ("Variants and side steps", others, run))
+        if members and members[0].difference_test
+    }
+    if len(layouts) > 1 and len(set(layouts.values())) == 1:
+        layouts = {"Steps, variants and side steps": layouts["Steps"]}
+    sentences = [f"{title}: {text}." for title, text in layouts.items()]
+    if sentences and run[0].seed_correlation is not None and run[0].seed_p is not None:
+        p = format_p_equation(run[0].seed_p)
+        sentences.append(f"Correlation of runs with the same seed: {run[0].seed_correlation:.2f} ({p}).")
+    return " ".join(sentences)
+
+
+def _describe_layout(row: Row, layout: list[Row]) -> str:
+    """The noise of the rows of a layout; `row` is one of those that are tested by it."""
+    stds = [member.top1_std for member in layout if member.top1_std is not None]
+    tests = format_std_tests(row.brown_forsythe_p, row.bartlett_p)
+    limits = " to ".join(sorted({f"{min(stds):.2f}", f"{max(stds):.2f}"}, key=float))
+    source = f"{_count(len(stds), 'row')} with std {limits}"
+    if row.difference_test == WELCH:
+        return f"{source}; {tests}, so Welch's test is used"
+    return f"pooled std {row.pooled_std:.2f} with {row.pooled_df} degrees of freedom, from {source}; {tests}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def seeds_needed_note(rows: list[Row]) -> str:
-    """The seeds that would separate each variant of a group from its previous step; empty where no pair has a std."""
+    """The seeds that separate each variant of a group from its previous step; empty where the noise is unknown."""
     needed = [
         f"{row.name} {row.seeds_needed if row.seeds_needed <= SHOWN_SEEDS else f'> {SHOWN_SEEDS:,}'}"
         for row in rows
@@ -100,8 +147,8 @@ def seeds_needed_note(rows: list[Row]) -> str:
     if not needed:
         return ""
     return (
-        "Seeds per network needed to detect the difference to the previous step (power 0.8, two-sided alpha 0.05, "
-        f"if difference and pooled std are as observed here): {', '.join(needed)}."
+        "Seeds per network needed to detect the difference to the previous step (the same number for every row, power "
+        f"0.8, two-sided alpha 0.05, if difference and std are as observed here): {', '.join(needed)}."
     )
 
 
@@ -114,14 +161,17 @@ def notes(rows: list[Row]) -> list[str]:
         "top-1: percent of the evaluated images after the last epoch, mean ± std over n seeds, with the 95 % "
         "confidence interval of the mean (Student's t). GMACs: convolutions and linear layers, one image. images/s: "
         f"training speed, median over runs; comparable only on the same device.{measured}",
-        "Differences are in percentage points, with Welch's 95 % confidence intervals: to the previous step (of a "
-        "variant: to its step) and to the start of the roadmap. p (Holm): Welch's two-sided p-value, corrected by "
-        "Holm's method in four families: the published steps' differences to the previous step, the same to the "
-        "start, and both again for variants and other steps. There is no confidence interval for a single seed, or "
-        "where all seeds gave the same result.",
+        "Differences are in percentage points, with 95 % confidence intervals: to the previous step (of a variant: to "
+        "its step) and to the start of the roadmap. They are planned contrasts of a one-way layout: the std of the "
+        "runs is pooled over the published steps, and for variants and side steps over all rows of the table. A row "
+        "with a single seed has no std; its differences assume the pooled one. Where a test of equal std has p < "
+        f"{ALPHA_STD}, the differences use Welch's test; the line below the table gives the pooled std and the tests. "
+        "p (Holm): two-sided p-value, corrected by Holm's method in four families: the published steps' differences "
+        "to the previous step, the same to the start, and both again for variants and other steps. There is no "
+        "confidence interval where the std is unknown or zero. Runs with the same seed are not paired.",
         f"paper: top-1 on ImageNet-1K (Liu et al. 2022, Tables 10 and 11{stand_in}); confidence intervals follow from "
-        "the std and n printed there. sign: whether our difference to the previous step has the paper's sign; unclear "
-        "where either confidence interval (each uncorrected) includes zero, or ours is missing.",
+        "the std and n printed there (Welch's test). sign: whether our difference to the previous step has the paper's "
+        "sign; unclear where either confidence interval (each uncorrected) includes zero, or ours is missing.",
     ]
 
 
@@ -143,7 +193,7 @@ def to_markdown(rows: list[Row]) -> str:
         for table in _tables(members):
             body = [[_escape_markdown(cell) for cell in cells] for cells in table.body]
             text.append(_tabulate(table._replace(body=body), "github"))
-        text.append(_escape_markdown(seeds_needed_note(members)))
+        text += map(_escape_markdown, [noise_note(members), seeds_needed_note(members)])
     return "\n\n".join(filter(None, [*text, *notes(rows)]))
 
 
@@ -159,7 +209,7 @@ def to_latex(rows: list[Row]) -> str:
             tabular = _tabulate(table, "latex_booktabs")  # escapes its cells
             caption = f"\\caption{{{_escape_latex(f'{group}: {table.title}')}}}"
             text.append("\n".join([r"\begin{table}", r"\centering", caption, tabular, r"\end{table}"]))
-        text.append(_escape_latex(seeds_needed_note(members)))
+        text += map(_escape_latex, [noise_note(members), seeds_needed_note(members)])
     plain = "\n\n".join(filter(None, [*text, *map(_escape_latex, notes(rows))]))
     return re.sub(r"(?<![\w-])-(?=\d)", "$-$", plain.replace("±", r"$\pm$"))  # a minus sign instead of a hyphen
 
@@ -180,7 +230,7 @@ def to_frame(rows: Iterable[Row]) -> "pd.DataFrame":
     """`to_dicts` as a DataFrame; NA where unknown."""
     import pandas as pd  # takes a third of a second, which the other formats save
 
-    return pd.DataFrame(to_dicts(rows)).astype({"params": "Int64", "seeds_needed": "Int64"})
+    return pd.DataFrame(to_dicts(rows)).astype({"params": "Int64", "pooled_df": "Int64", "seeds_needed": "Int64"})
 
 
 def to_csv(rows: list[Row]) -> str:

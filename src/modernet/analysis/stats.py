@@ -1,7 +1,7 @@
-"""Statistics of a few runs per network: confidence intervals, Welch's test, Holm's correction, power."""
+"""Statistics of a few runs per network: confidence intervals, tests of differences, Holm's correction, power."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from statistics import mean, stdev
@@ -22,12 +22,18 @@ class Sample(NamedTuple):
     std: float | None  # sample standard deviation; None for a single run
 
 
+class PooledStd(NamedTuple):
+    """The standard deviation of runs within networks, estimated from several networks together."""
+
+    std: float
+    freedom: int  # degrees of freedom
+
+
 @dataclass(frozen=True)
 class Difference:
     """A difference of two means (None: nothing to compare), with its 95 % confidence interval and two-sided p-value.
 
-    Interval and p-value are None where the noise cannot be estimated: one of the means is of a single run, or neither
-    network's runs differ.
+    Interval and p-value are None where the noise cannot be estimated.
     """
 
     mean: float | None
@@ -61,20 +67,46 @@ def confidence_interval(sample: Sample) -> tuple[float, float] | None:
     return sample.mean - half, sample.mean + half
 
 
+def pool_std(samples: Iterable[Sample]) -> PooledStd | None:
+    """The square root of the mean square within networks (one-way ANOVA).
+
+    A single run adds nothing. None where no network has two runs.
+    """
+    repeated = [(sample.n - 1, sample.std) for sample in samples if sample.std is not None]
+    freedom = sum(degrees for degrees, _ in repeated)
+    if not freedom:
+        return None
+    return PooledStd(sqrt(sum(degrees * std**2 for degrees, std in repeated) / freedom), freedom)
+
+
+def contrast(after: Sample, before: Sample, pooled: PooledStd) -> Difference:
+    """The difference of the means by Student's t, if all networks have the pooled standard deviation.
+
+    Each mean may be of a single run.
+    """
+    return _difference(after.mean - before.mean, pooled.std**2 * (1 / after.n + 1 / before.n), pooled.freedom)
+
+
 def welch(after: Sample, before: Sample) -> Difference:
-    """The difference of the means, with confidence interval and p-value by Welch (1947): the variances may differ."""
+    """The difference of the means by Welch (1947): the standard deviations may differ.
+
+    There is no interval where one of the means is of a single run, or neither network's runs differ.
+    """
     gap = after.mean - before.mean
     if after.std is None or before.std is None or after.std == before.std == 0:
         return Difference(gap)
     a, b = after.std**2 / after.n, before.std**2 / before.n
     freedom = (a + b) ** 2 / (a**2 / (after.n - 1) + b**2 / (before.n - 1))  # Satterthwaite
-    half = float(stdtrit(freedom, 1 - ALPHA / 2)) * sqrt(a + b)
-    return Difference(gap, gap - half, gap + half, 2 * float(stdtr(freedom, -abs(gap) / sqrt(a + b))))
+    return _difference(gap, a + b, freedom)
 
 
-def difference(after: Sequence[float], before: Sequence[float]) -> Difference:
-    """mean(after) - mean(before), with the statistics of `welch`."""
-    return welch(summarize(after), summarize(before))
+def _difference(gap: float, variance: float, freedom: float) -> Difference:
+    """The difference with the variance of its estimate; without an interval where the variance is zero."""
+    if not variance:
+        return Difference(gap)
+    error = sqrt(variance)
+    half = float(stdtrit(freedom, 1 - ALPHA / 2)) * error
+    return Difference(gap, gap - half, gap + half, 2 * float(stdtr(freedom, -abs(gap) / error)))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -90,24 +122,23 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return corrected
 
 
-def power(effect: float, n: int) -> float:
-    """Power of the two-sided t-test of two groups of n runs whose means differ by `effect` standard deviations.
+def power(effect: float, n: int, networks: int = 2) -> float:
+    """Power of the two-sided t-test of two networks of n runs whose means differ by `effect` standard deviations.
 
-    The square of a noncentral t is a noncentral F, which has both tails at once.
+    The standard deviation is pooled over this number of networks of n runs. The square of a noncentral t is a
+    noncentral F, which has both tails at once.
     """
-    freedom = 2 * n - 2
+    freedom = networks * (n - 1)
     critical = stdtrit(freedom, 1 - ALPHA / 2)
     return 1 - float(ncfdtr(1, freedom, effect**2 * n / 2, critical**2))
 
 
-def seeds_needed(after: Sample, before: Sample) -> int | None:
-    """Seeds per network for a power of 0.8, if difference and pooled std are as observed.
+def seeds_needed(difference: float, std: float, networks: int = 2) -> int | None:
+    """Seeds per network for a power of 0.8 to detect this difference, if these are its true value and the true noise.
 
-    None where there is no difference or no noise; at most a million.
+    `networks` is that of `power`. None where there is no difference or no noise; at most a million.
     """
-    if after.std is None or before.std is None or after.mean == before.mean or after.std == before.std == 0:
+    if not difference or not std:
         return None
-    freedom = after.n + before.n - 2
-    pooled = sqrt(((after.n - 1) * after.std**2 + (before.n - 1) * before.std**2) / freedom)
-    effect = (after.mean - before.mean) / pooled
-    return bisect_left(range(MAX_SEEDS), POWER, lo=2, key=lambda n: power(effect, n))
+    effect = difference / std
+    return bisect_left(range(MAX_SEEDS), POWER, lo=2, key=lambda n: power(effect, n, networks))

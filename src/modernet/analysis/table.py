@@ -1,102 +1,17 @@
 """From records to the rows of the results table: one per variant, in roadmap order, with the paper's values."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import groupby, product
 from statistics import mean, median
-from typing import NamedTuple
 
+from modernet.analysis.layout import Layout, build_layout, estimate_seed_effect
 from modernet.analysis.paper import reference_rows
-from modernet.analysis.stats import Difference, Sample, confidence_interval, holm, seeds_needed, summarize, welch
+from modernet.analysis.row import Group, Row, group_of, is_published_step, split_variant
+from modernet.analysis.stats import Difference, Sample, confidence_interval, holm, summarize, welch
 from modernet.config.roadmap import main_path, parent_step, roadmap
 from modernet.record import Record, declared_metrics
-
-
-class Group(NamedTuple):
-    """The rows of one table: one protocol and size, with the same changes to recipe and data."""
-
-    protocol: str
-    size: str
-    changes: str  # to recipe and data, as in recipe.epochs=5+data.split=train/val; empty for the protocol itself
-
-    def __str__(self) -> str:
-        return ", ".join([self.protocol, f"size {self.size}", *filter(None, self.changes.split("+"))])
-
-
-def split_variant(variant: str) -> tuple[str, list[str], str]:
-    """convnext+act=relu+recipe.epochs=5 -> step convnext, network changes [act=relu], other changes recipe.epochs=5."""
-    step, *changes = variant.split("+")
-    others = [change for change in changes if change.startswith(("recipe", "data"))]
-    return step, [change for change in changes if change not in others], "+".join(others)
-
-
-def group_of(record: Record) -> Group:
-    """The table that a record belongs to."""
-    return Group(record.protocol, record.size, split_variant(record.variant)[2])
-
-
-@dataclass(frozen=True)
-class Row:
-    """One variant over its seeds. None: nothing was run, or too little to estimate the noise.
-
-    _low and _high are the ends of 95 % confidence intervals; _p is Welch's two-sided p-value, _holm the same after
-    Holm's correction.
-    """
-
-    protocol: str
-    size: str
-    changes: str
-    variant: str
-    n: int  # runs, each of another seed
-    top1: float | None = None  # percent, mean over seeds
-    top1_std: float | None = None
-    before: str | None = None  # the variant that `difference` compares with: the previous step; for a variant its step
-    difference: float | None = None  # percentage points
-    difference_low: float | None = None
-    difference_high: float | None = None
-    gmacs: float | None = None
-    params: int | None = None
-    top1s: tuple[float, ...] = ()  # of each seed, in order of seed
-    top1_low: float | None = None  # of the mean, Student's t
-    top1_high: float | None = None
-    difference_p: float | None = None
-    difference_holm: float | None = None
-    seeds_needed: int | None = None  # per network, to tell it from `before` with power 0.8
-    start: str | None = None  # the first step of the roadmap; None for the start itself
-    start_difference: float | None = None
-    start_difference_low: float | None = None
-    start_difference_high: float | None = None
-    start_difference_p: float | None = None
-    start_difference_holm: float | None = None
-    images_per_second: float | None = None  # trained; median over runs
-    paper_size: str | None = None  # of the paper's values, which are on ImageNet-1K
-    paper_top1: float | None = None
-    paper_difference: float | None = None  # to `before`
-    paper_difference_low: float | None = None  # where the paper prints the std of both
-    paper_difference_high: float | None = None
-    sign: str | None = None  # agrees or disagrees with the paper's; unclear where a confidence interval includes 0
-    metrics: dict[str, float] = field(default_factory=dict)  # name of a declared metric -> mean over runs
-
-    @property
-    def group(self) -> Group:
-        """The table that the row belongs to."""
-        return Group(self.protocol, self.size, self.changes)
-
-    @property
-    def is_step(self) -> bool:
-        """A step of the roadmap, published or not, without changes to its network."""
-        return not split_variant(self.variant)[1]
-
-    @property
-    def is_published(self) -> bool:
-        """A step on the published path from ResNet to ConvNeXt, not a variant or a side step."""
-        return self.is_step and split_variant(self.variant)[0] in main_path(self.size)
-
-    @property
-    def name(self) -> str:
-        """The variant without the changes that its whole group has."""
-        return self.variant.removesuffix(f"+{self.changes}")
 
 
 def _with_changes(name: str | None, group: Group) -> str | None:
@@ -156,8 +71,23 @@ def _difference_values(prefix: str, gap: Difference) -> dict[str, float | None]:
     return {prefix: gap.mean, f"{prefix}_low": gap.low, f"{prefix}_high": gap.high, f"{prefix}_p": gap.p}
 
 
-def _top1s(runs: list[Record]) -> tuple[float, ...]:
+def _top1s(runs: Iterable[Record]) -> tuple[float, ...]:
     return tuple(run.top1 for run in sorted(runs, key=lambda run: run.seed) if run.top1 is not None)
+
+
+def _by_seed(runs: Iterable[Record]) -> dict[int, float]:
+    return {run.seed: run.top1 for run in runs if run.top1 is not None}
+
+
+def _layout_values(layout: Layout) -> dict[str, str | float | None]:
+    std, freedom = layout.pooled or (None, None)
+    return {
+        "difference_test": layout.test,
+        "pooled_std": std,
+        "pooled_df": freedom,
+        "brown_forsythe_p": layout.brown_forsythe_p,
+        "bartlett_p": layout.bartlett_p,
+    }
 
 
 def _mean_metrics(runs: list[Record]) -> dict[str, float]:
@@ -165,7 +95,7 @@ def _mean_metrics(runs: list[Record]) -> dict[str, float]:
     return {name: mean(run.metrics[name] for run in runs if name in run.metrics) for name in names}
 
 
-def _build_row(group: Group, variant: str, runs: list[Record], samples: dict[str, Sample]) -> Row:
+def _build_row(group: Group, variant: str, runs: list[Record], samples: dict[str, Sample], layout: Layout) -> Row:
     """`samples` are the summaries of all variants of the group that were run."""
     step, changes, _ = split_variant(variant)
     name = "+".join([step, *changes])
@@ -183,7 +113,8 @@ def _build_row(group: Group, variant: str, runs: list[Record], samples: dict[str
         return row
     sample = samples[variant]
     to_before, to_start = (
-        welch(sample, samples[other]) if other in samples else Difference(None) for other in (row.before, row.start)
+        layout.compare(sample, samples[other]) if other in samples else Difference(None)
+        for other in (row.before, row.start)
     )
     low, high = confidence_interval(sample) or (None, None)
     return replace(
@@ -196,7 +127,8 @@ def _build_row(group: Group, variant: str, runs: list[Record], samples: dict[str
         top1s=_top1s(runs),
         **_difference_values("difference", to_before),
         **_difference_values("start_difference", to_start),
-        seeds_needed=seeds_needed(sample, samples[row.before]) if row.before in samples else None,
+        **_layout_values(layout),  # pyright: ignore
+        seeds_needed=layout.seeds_needed(sample, samples[row.before]) if row.before in samples else None,
         gmacs=runs[0].gmacs,
         params=runs[0].params,
         images_per_second=median(run.images_per_second for run in runs),
@@ -224,6 +156,29 @@ def _correct_p_values(rows: list[Row]) -> list[Row]:
     ]
 
 
+def _build_group(group: Group, runs: Mapping[str, list[Record]]) -> list[Row]:
+    """The rows of a group from the runs of each variant.
+
+    The published steps are one layout, and for variants and side steps all rows of the group are, so the statistics of
+    the roadmap do not depend on the variants beside it.
+    """
+    values = {variant: _top1s(records) for variant, records in runs.items()}
+    samples = {variant: summarize(top1s) for variant, top1s in values.items()}
+    layouts = {
+        True: build_layout(top1s for variant, top1s in values.items() if is_published_step(variant, group.size)),
+        False: build_layout(values.values()),
+    }
+    rows = [
+        _build_row(group, variant, runs.get(variant, []), samples, layouts[is_published_step(variant, group.size)])
+        for variant in _variants_in_order(group, runs)
+    ]
+    seed_effect = estimate_seed_effect(map(_by_seed, runs.values()))
+    if seed_effect:
+        correlation, p, *_ = seed_effect
+        rows = [replace(row, seed_correlation=correlation, seed_p=p) if row.n else row for row in rows]
+    return _correct_p_values(rows)
+
+
 def build_rows(records: Iterable[Record]) -> list[Row]:
     """One row per variant that was run and per published step, group by group, in roadmap order.
 
@@ -232,13 +187,7 @@ def build_rows(records: Iterable[Record]) -> list[Row]:
     groups: dict[Group, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         groups[group_of(record)][record.variant].append(record)
-    result = []
-    for group, runs in sorted(groups.items()):
-        samples = {variant: summarize(_top1s(records)) for variant, records in runs.items()}
-        variants = _variants_in_order(group, runs)
-        rows = [_build_row(group, variant, runs.get(variant, []), samples) for variant in variants]
-        result += _correct_p_values(rows)
-    return result
+    return [row for group, runs in sorted(groups.items()) for row in _build_group(group, runs)]
 
 
 def group_rows(rows: Iterable[Row]) -> dict[Group, list[Row]]:

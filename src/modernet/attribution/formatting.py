@@ -10,7 +10,8 @@ from typing import NamedTuple
 from pydantic import TypeAdapter, ValidationError
 from tabulate import tabulate
 
-from modernet.analysis.formatting import format_interval
+from modernet.analysis.formatting import format_interval, format_p_equation, format_std_tests
+from modernet.analysis.layout import WELCH, estimate_seed_effect
 from modernet.analysis.stats import sample_std
 from modernet.attribution.measures import (
     COST_TOLERANCE,
@@ -61,7 +62,7 @@ def notes(attribution: Attribution) -> list[str]:
         "`modern_recipe`. Every combination is a valid network, even where a step loses its purpose: a kernel size "
         "without depthwise convolutions is that of dense ones.",
         f"A star: GMACs or parameters change by more than {COST_TOLERANCE:.0%}, so size explains part of the gain.",
-        _interval_note(len(attribution.pairs), len(attribution.plan.design.seeds)),
+        f"{_difference_note(attribution)} {_shapley_note(len(attribution.pairs), len(attribution.plan.design.seeds))}",
     ]
     planned = len(attribution.plan.pairs)
     if incomplete := planned - len(attribution.pairs):
@@ -69,15 +70,36 @@ def notes(attribution: Attribution) -> list[str]:
     return paragraphs
 
 
-def _interval_note(pairs: int, seeds: int) -> str:
-    """What the confidence intervals cover, and what they cannot."""
-    if seeds > 1:
-        sentences = ["95 % confidence intervals of path, leave-one-out and add-one-in: Welch's, over seeds."]
+def _difference_note(attribution: Attribution) -> str:
+    """The confidence intervals of the measures that are differences of two networks, and the noise behind them."""
+    layout, records = attribution.layout, attribution.records.values()
+    measures = "path, leave-one-out and add-one-in"
+    if layout.pooled is None or layout.test is None:
+        reason = "With one seed" if len(attribution.plan.design.seeds) == 1 else "Without differences between seeds"
+        return f"{reason}, {measures} have no confidence interval."
+    tests = format_std_tests(layout.brown_forsythe_p, layout.bartlett_p)
+    if layout.test == WELCH:
+        method = f"by Welch's test, because the std of the networks is unequal ({tests})"
     else:
-        sentences = ["With one seed, path, leave-one-out and add-one-in have no confidence interval."]
+        method = (
+            f"from the std of the runs, pooled over all {layout.networks} networks: {layout.pooled.std:.2f} with "
+            f"{layout.pooled.freedom} degrees of freedom ({tests})"
+        )
+    sentences = [f"95 % confidence intervals of {measures}: {method}."]
+    effect = estimate_seed_effect({run.seed: run.top1 for run in runs if run.top1 is not None} for runs in records)
+    if effect:
+        p = format_p_equation(effect.p)
+        sentences.append(
+            f"Correlation of runs with the same seed: {effect.correlation:.2f} ({p}); they are not paired."
+        )
+    return " ".join(sentences)
+
+
+def _shapley_note(pairs: int, seeds: int) -> str:
+    """What the confidence intervals of Shapley values cover, and what they cannot."""
     if not pairs:
-        return " ".join([*sentences, "No order is complete, so there is no Shapley value."])
-    sentences.append(f"Shapley values: {2 * pairs} orders ({pairs} at random, each with its reverse).")
+        return "No order is complete, so there is no Shapley value."
+    sentences = [f"Shapley values: {2 * pairs} orders ({pairs} at random, each with its reverse)."]
     sources = " and ".join(["seeds"] * (seeds > 1) + ["pairs of orders"] * (pairs > 1))
     if sources:
         sentences.append(f"Their 95 % confidence intervals: bootstrap over {sources}.")

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import exp, log
 
-from modernet.analysis.stats import Difference, difference
+from modernet.analysis.layout import Layout, build_layout
+from modernet.analysis.stats import Difference, summarize
 from modernet.attribution.design import AttributionPlan, LoadedRuns
 from modernet.attribution.shapley import Coalition, Pair, prefixes, shapley_values
 from modernet.config.schema import ModelConfig
@@ -56,11 +57,13 @@ class Attribution:
     records: dict[ModelConfig, list[Record]]  # of the networks that are finished with every seed
     pairs: list[Pair]  # those of the plan whose networks are all finished
     rows: list[AttributionRow]  # in roadmap order
+    layout: Layout  # of the finished networks; the differences between them are its planned contrasts
 
 
 def build_attribution(plan: AttributionPlan, runs: LoadedRuns) -> Attribution:
     """The contributions of all steps."""
     design, network, records = plan.design, plan.networks.__getitem__, plan.complete(runs)
+    layout = build_layout(map(top1s, records.values()))
 
     def is_finished(coalition: Coalition) -> bool:
         return network(coalition) in records
@@ -71,7 +74,7 @@ def build_attribution(plan: AttributionPlan, runs: LoadedRuns) -> Attribution:
         if network(after) == network(before):
             return Contribution(0.0, 0.0, 0.0, 1.0, 1.0)
         with_step, without_step = records[network(after)], records[network(before)]
-        gap = difference(top1s(with_step), top1s(without_step))
+        gap = layout.compare(summarize(top1s(with_step)), summarize(top1s(without_step)))
         gmacs, params = with_step[0].gmacs / without_step[0].gmacs, with_step[0].params / without_step[0].params
         return Contribution(gap.mean, gap.low, gap.high, gmacs, params)
 
@@ -90,7 +93,7 @@ def build_attribution(plan: AttributionPlan, runs: LoadedRuns) -> Attribution:
         )
         for index, step in enumerate(design.players)
     ]
-    return Attribution(plan, records, pairs, rows)
+    return Attribution(plan, records, pairs, rows, layout)
 
 
 def top1s(runs: list[Record]) -> list[float]:

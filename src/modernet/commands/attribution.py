@@ -4,7 +4,7 @@ modernet attribution plan   --protocol digits --seeds 0,1 --runs 200     # lists
 modernet attribution run    --protocol digits --seeds 0,1 --runs 200     # trains them; finished runs are skipped
 modernet attribution report --protocol digits --seeds 0,1 --runs 200     # writes results/attribution/digits/
 The budget counts all runs, finished or not: --runs N, or --hours H, or --orders N of the steps. Overrides come last, as
-for train.py: recipe.epochs=1 wandb=disabled runs=DIR. docs/attribution.md explains the numbers.
+for train.py: recipe.epochs=3 wandb=disabled runs=DIR. docs/attribution.md explains the numbers.
 """
 
 import argparse

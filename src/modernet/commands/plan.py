@@ -77,8 +77,8 @@ def _compose_jobs(words: list[str]) -> tuple[list[Job], Workers]:
         fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
         config = hydra.compose("config", fixed, return_hydra_config=True).hydra
         arguments = [str(override.input_line) for override in overrides if not override.is_hydra_override()]
-        jobs = expand(arguments, config.sweeper.params, resolver)
         workers = launcher_workers(config.launcher)
+        jobs = expand(arguments, config.sweeper.params, resolver, workers.devices)
     for name, reason in resolver.missing.items():
         print(f"data={name} is not on this machine, so its finished runs count as to do ({reason})", file=sys.stderr)
     return sorted(jobs, key=lambda job: list(roadmap(job.experiment.size)).index(job.experiment.step)), workers

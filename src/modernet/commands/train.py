@@ -3,7 +3,7 @@
 python train.py +step=invert_bottleneck               # on the embedded digits: seconds on a CPU
 python train.py +step=convnext protocol=cifar10_micro data.root=DIR seed=1
 python train.py -m +step=move_up_depthwise model.kernel_size=3,5,7,9,11 hydra/launcher=joblib
-torchrun --nproc_per_node=8 train.py protocol=imagenet +step=convnext micro_batch_size=256 data.root=DIR
+torchrun --nproc_per_node=8 train.py protocol=imagenet +step=convnext data.root=DIR
 python train.py --help                                # the steps, the groups and the fields
 
 Rerun the same command to resume an interrupted run; finished runs are skipped.
@@ -49,7 +49,10 @@ def train(config: DictConfig) -> None:
             with catch_signals() as shutdown, requeue_on_warning(shutdown):
                 from modernet.training.trainer import Trainer  # imports torch, which a finished run does not need
 
-                record = Trainer.from_experiment(experiment, folder, execution, config.wandb, shutdown).train()
+                overrides = HydraConfig.get().overrides.task
+                record = Trainer.from_experiment(
+                    experiment, folder, execution, config.wandb, shutdown, overrides
+                ).train()
         if record.status == "failed":
             raise RunFailed(f"{record.reason} ({folder / RECORD_FILE}); retry_failed=true trains it again")
         if distributed_env().is_main_process and not is_sweep:

@@ -12,6 +12,8 @@ from typing import Any
 from modernet.config.schema import DataConfig, ModelConfig, RecipeConfig
 
 SCHEMAS = {"model": ModelConfig, "recipe": RecipeConfig, "data": DataConfig}
+# Fields that an earlier version had, with their defaults; records that hold these values stay valid.
+REMOVED = {"recipe": {"sync_batchnorm": False}}
 NAMES = {"protocol", "recipe.name", "data.name", "data.root"}  # what a thing is called, and where it lies
 
 
@@ -27,7 +29,7 @@ def digest(values: Any, length: int = 10) -> str:
 
 def non_defaults(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of `model`, `recipe` or `data` that identify a run and differ from the schema's defaults."""
-    defaults = {field.name: to_plain(field.default) for field in fields(SCHEMAS[section])}
+    defaults = {field.name: to_plain(field.default) for field in fields(SCHEMAS[section])} | REMOVED.get(section, {})
     return {
         name: value
         for name, value in values.items()

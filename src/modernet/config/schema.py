@@ -14,6 +14,8 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    ValidationInfo,
+    field_validator,
 )
 from pydantic.dataclasses import dataclass
 
@@ -87,6 +89,9 @@ class RecipeConfig:
     lr: PositiveFloat = 0.1  # peak learning rate at base_batch_size; scales linearly with batch_size
     base_batch_size: PositiveInt = 256  # images per step at which lr holds
     batch_size: Annotated[int, Field(ge=2)] = 256  # images per optimizer step, over all devices
+    # One forward pass: one BatchNorm statistic and one draw of Mixup or CutMix. It decides the result, so the number of
+    # devices only changes how many of them run at once.
+    micro_batch_size: Annotated[int, Field(ge=2)] | None = None  # images per forward pass; null: batch_size
     epochs: PositiveInt = 90  # length of the training
     weight_decay: NonNegativeFloat = 1e-4  # of weights with two dimensions or more
     decay_norm_and_bias: bool = True  # weight decay on biases, norms and Layer Scale too
@@ -99,14 +104,23 @@ class RecipeConfig:
     drop_path_rate: Fraction = 0.0  # stochastic depth: drop rate of the last block, linear in depth
     randaugment: Annotated[float, Field(ge=0, le=10)] = 0.0  # magnitude of RandAugment; 0 is off
     randaugment_std: NonNegativeFloat = 0.0  # standard deviation of the magnitude
+    randaugment_interpolation: Literal["bilinear", "bicubic"] = "bilinear"  # of rotations, shears and translations
+    crop_interpolation: Literal["bilinear", "bicubic"] = "bicubic"  # files: of the random crop and the evaluated resize
     mixup_alpha: NonNegativeFloat = 0.0  # parameter of the Beta distribution of Mixup; 0 is off
     cutmix_alpha: NonNegativeFloat = 0.0  # parameter of the Beta distribution of CutMix; 0 is off
     mixup_switch_prob: Probability = 0.5  # probability of CutMix instead of Mixup, where both are on
     random_erasing_prob: Probability = 0.0  # probability per image
     ema_decay: Fraction = 0.0  # of the weights, per step; 0 is off. The record has their accuracy as top1_ema
-    sync_batchnorm: bool = False  # BatchNorm statistics over all devices instead of per device
-    init: Literal["he_fan_out", "trunc_normal", "fan_in", "torch"] = "he_fan_out"  # initial weights
+    init: Literal["he_fan_out", "torchvision", "trunc_normal", "fan_in", "torch"] = "he_fan_out"  # initial weights
     init_std: PositiveFloat = 0.02  # standard deviation of trunc_normal
+
+    @field_validator("warmup_epochs")
+    @classmethod
+    def _check_warmup(cls, value: float, info: ValidationInfo) -> float:
+        epochs = info.data.get("epochs")  # absent where it is invalid itself
+        if epochs is not None and value >= epochs:
+            raise ValueError(f"must be below recipe.epochs={epochs}, or no step reaches the peak, got {value:g}")
+        return value
 
     @property
     def peak_lr(self) -> float:
@@ -141,6 +155,5 @@ class ExecutionConfig:
     amp: Literal["auto", "bf16", "off"] = "auto"  # mixed precision; auto: bf16 on a GPU that supports it
     compile: Literal["auto", "on", "off"] = "auto"  # torch.compile; auto: on a GPU, for runs that pay for it
     channels_last: bool = True  # memory layout of images and weights
-    micro_batch_size: PositiveInt | None = None  # images per device and forward pass; null: the whole share
     num_workers: NonNegativeInt | Literal["auto"] = "auto"  # data loading processes per device; auto: from the CPUs
     checkpoint_minutes: NonNegativeFloat = 5.0  # minutes between checkpoints; a stop signal saves at once

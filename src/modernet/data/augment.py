@@ -12,12 +12,9 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from modernet.config.schema import DataConfig, RecipeConfig
+from modernet.data.on_device import channel_values, to_device_of
 
 Labels = Tensor  # (N,) int64, or (N, num_classes) float32 where images are mixed
-
-
-def _to_device_of(images: Tensor, values: Tensor) -> Tensor:
-    return values.to(images.device, non_blocking=True)
 
 
 def random_crop(images: Tensor, padding: int) -> Tensor:
@@ -26,20 +23,20 @@ def random_crop(images: Tensor, padding: int) -> Tensor:
         return images
     n, _, height, width = images.shape
     padded = torch.nn.functional.pad(images, [padding] * 4)
-    top, left = _to_device_of(images, torch.randint(2 * padding + 1, (2, n)))
+    top, left = to_device_of(images, torch.randint(2 * padding + 1, (2, n)))
     crops = padded.unfold(2, height, 1).unfold(3, width, 1)  # (N, C, top, left, H, W): all possible crops, as a view
     return crops[torch.arange(n, device=images.device), :, top, left]
 
 
 def random_flip(images: Tensor) -> Tensor:
     """Mirror each image of (N, C, H, W) horizontally with probability 1/2."""
-    is_flipped = _to_device_of(images, torch.rand(len(images)) < 0.5)
+    is_flipped = to_device_of(images, torch.rand(len(images)) < 0.5)
     return torch.where(is_flipped[:, None, None, None], images.flip(-1), images)
 
 
 def normalize(images: Tensor, data: DataConfig) -> Tensor:
     """uint8 images (N, 3, H, W) -> float32 with mean 0 and standard deviation 1 per channel of the data set."""
-    mean, std = (_to_device_of(images, 255 * torch.tensor(values))[:, None, None] for values in (data.mean, data.std))
+    mean, std = (channel_values(values, images.device) for values in (data.mean, data.std))
     return (images - mean) / std
 
 
@@ -48,8 +45,11 @@ ERASED_ASPECT = (0.3, 1 / 0.3)
 ERASING_ATTEMPTS = 10  # at drawing a rectangle that fits into the image
 
 
-def erasing_masks(n: int, height: int, width: int, probability: float) -> Tensor:
-    """Rectangles of Random Erasing (Zhong et al. 2020): booleans (N, 1, H, W), true for the pixels to erase."""
+def erasing_rectangles(n: int, height: int, width: int, probability: float) -> Tensor:
+    """Rectangles of Random Erasing (Zhong et al. 2020): top, bottom, left and right as (N, 4) int64 on the CPU.
+
+    Bottom and right are the first pixels outside. Images that keep all pixels have an empty rectangle.
+    """
     area = height * width * torch.empty(n, ERASING_ATTEMPTS).uniform_(*ERASED_AREA)
     aspect = torch.empty(n, ERASING_ATTEMPTS).uniform_(*map(math.log, ERASED_ASPECT)).exp()
     h, w = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
@@ -58,10 +58,16 @@ def erasing_masks(n: int, height: int, width: int, probability: float) -> Tensor
     h, w = h.gather(1, first), w.gather(1, first)  # (N, 1)
     top, left = ((size - side + 1) * torch.rand(n, 1) for size, side in ((height, h), (width, w)))
     top, left = top.floor(), left.floor()
-    y, x = torch.arange(height), torch.arange(width)
-    rows, columns = (y >= top) & (y < top + h), (x >= left) & (x < left + w)  # (N, H), (N, W)
     is_erased = (torch.rand(n, 1) < probability) & fits.any(1, keepdim=True)
-    return ((rows & is_erased)[:, :, None] & columns[:, None, :])[:, None]
+    return torch.cat([top, top + h * is_erased, left, left + w], 1).long()
+
+
+def rectangle_masks(rectangles: Tensor, height: int, width: int) -> Tensor:
+    """Booleans (N, 1, H, W) on the device of the rectangles (N, 4), true inside of them."""
+    top, bottom, left, right = rectangles[:, :, None].unbind(1)  # (N, 1) each
+    y, x = (torch.arange(size, device=rectangles.device) for size in (height, width))
+    rows, columns = (y >= top) & (y < bottom), (x >= left) & (x < right)  # (N, H), (N, W)
+    return (rows[:, :, None] & columns[:, None, :])[:, None]
 
 
 def random_erasing(images: Tensor, probability: float) -> Tensor:
@@ -69,8 +75,8 @@ def random_erasing(images: Tensor, probability: float) -> Tensor:
     if probability == 0:
         return images
     n, _, height, width = images.shape
-    mask = erasing_masks(n, height, width, probability)
-    return torch.where(_to_device_of(images, mask), torch.randn_like(images), images)
+    rectangles = to_device_of(images, erasing_rectangles(n, height, width, probability))
+    return torch.where(rectangle_masks(rectangles, height, width), torch.randn_like(images), images)
 
 
 def build_mixing(recipe: RecipeConfig, num_classes: int) -> Callable[..., tuple[Tensor, Labels]]:

@@ -7,8 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from modernet.config.schema import DataConfig
 from modernet.errors import UserError
@@ -17,6 +20,7 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", 
 SUBFOLDERS = {"imagenette": "imagenette160", "imagenet": "imagenet"}  # of data.root, by data.name
 DOWNLOADED = ("cifar10", "cifar100")  # .npz files that scripts/get_data.py makes
 THREADS = 16  # that list class folders; most of the time is latency of a network file system
+SHARD_SCHEMES = ("file", "http", "https", "s3", "gs", "ais", "hf")  # of addresses; webdataset's pipe: runs a command
 
 
 class ImageFile(NamedTuple):
@@ -128,14 +132,33 @@ def list_shards(data: DataConfig) -> tuple[list[str], list[str]]:
     """Paths or addresses of the shards of train and of val.
 
     data.root is a folder of train-*.tar and val-*.tar, or an address with {split} and a range in braces:
-    https://HOST/{split}-{000000..000146}.tar. Raises UserError where there are none.
+    https://HOST/{split}-{000000..000146}.tar. Raises UserError where there are none, and for an address that neither
+    is a file nor in an object store.
     """
     if find_spec("webdataset") is None:
         raise UserError("data=shards needs the package webdataset: pip install 'modernet[shards]'")
     _required_root(data, "a folder of train-*.tar and val-*.tar, or an address with {split} in it")
     if data.train_images is None:
         raise UserError(f"data={data.name} needs data.train_images=N, the number of images in the shards of train")
-    return _list_shards(data, "train"), _list_shards(data, "val")
+    splits = _list_shards(data, "train"), _list_shards(data, "val")
+    for url in chain(*splits):
+        if (scheme := _scheme(url)) and scheme not in SHARD_SCHEMES:
+            allowed = ", ".join(f"{name}:" for name in SHARD_SCHEMES)
+            raise UserError(f"data.root: {scheme}: is no address of shards; allowed: a path, or {allowed}")
+    return splits
+
+
+def local_path(url: str) -> Path | None:
+    """The file of a shard; None for a remote one."""
+    if _scheme(url) not in ("", "file"):
+        return None
+    return Path(url2pathname(urlsplit(url).path) if _scheme(url) else url)
+
+
+def _scheme(url: str) -> str:
+    """http, s3, ...; empty for a path. One letter is a drive. webdataset finds the scheme in the same way."""
+    scheme = urlsplit(url).scheme
+    return scheme if len(scheme) > 1 else ""
 
 
 def _list_shards(data: DataConfig, split: str) -> list[str]:

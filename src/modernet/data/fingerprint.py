@@ -5,7 +5,6 @@ of the files nor the machine changes it. Nothing here imports torch.
 """
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +18,7 @@ from yaml import YAMLError
 from modernet.config.experiment import Experiment
 from modernet.config.identity import digest, identity
 from modernet.config.schema import DataConfig
-from modernet.data.file_lists import list_images, list_shards, npz_path
+from modernet.data.file_lists import list_images, list_shards, local_path, npz_path
 from modernet.errors import UserError
 from modernet.record import RECORD_FILE
 from modernet.runtime.io import write_text
@@ -27,7 +26,6 @@ from modernet.runtime.io import write_text
 LENGTH = 16  # hexadecimal digits of a fingerprint
 DIGITS_CLASSES, DIGITS_TRAIN_IMAGES, DIGITS_TEST_IMAGES = 10, 1437, 360
 FACTS_SUFFIX = ".fingerprint.json"  # NAME.npz.fingerprint.json caches the facts about NAME.npz
-ADDRESS = re.compile(r"(?!file:)[a-zA-Z][a-zA-Z0-9+.-]+:")  # http:, s3:, pipe:, ...; C: is a drive
 
 CONFIG_FILE, CHECKPOINTS = "config.yaml", "checkpoint-*.pt"  # in a run's folder, as modernet.training writes them
 
@@ -142,9 +140,9 @@ def _inspect_shards(data: DataConfig) -> DataFacts:
 
 def _describe_shard(url: str) -> list[str | int]:
     """Name and size of a local file; a remote address as it is."""
-    if ADDRESS.match(url):
+    path = local_path(url)
+    if path is None:
         return [url]
-    path = Path(url.removeprefix("file://").removeprefix("file:"))
     if not path.is_file():
         raise UserError(f"there is no shard {path}")
     return [path.name, path.stat().st_size]

@@ -16,6 +16,7 @@ from modernet.data.splits import hold_out
 from modernet.data.transforms import ImageTransform, decode_image
 from modernet.runtime.distributed import BatchLayout
 from modernet.runtime.seeding import Purpose, permutation, seed_everything
+from modernet.runtime.signals import ignore_signals
 
 EVAL_EPOCH = -1  # the epoch of a sample that is evaluated
 SampleIndex = tuple[int, int]  # epoch, number of the file
@@ -74,7 +75,7 @@ def to_device(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Ten
 
 @dataclass(frozen=True)
 class ImageFolderLoader:
-    """Batches of image files. A batch is a function of (seed, epoch, step, rank, micro-batch)."""
+    """Batches of image files. A micro-batch is a function of (seed, epoch, step, number)."""
 
     train: ImageSplit
     test: ImageSplit
@@ -95,6 +96,7 @@ class ImageFolderLoader:
             ImageDataset(split, ImageTransform(self.data, self.recipe, self.seed)),
             batch_sampler=sampler,  # pyright: ignore[reportArgumentType]
             num_workers=self.num_workers,
+            worker_init_fn=ignore_signals,
             pin_memory=self.device.type == "cuda",
             persistent_workers=self.num_workers > 0,
         )
@@ -113,16 +115,18 @@ class ImageFolderLoader:
 
         Every epoch has a new order; the images that do not fill its last batch are dropped.
         """
-        batch_size, layout = self.layout.batch_size, self.layout
+        batch_size, micro_batches = self.layout.batch_size, self.layout.micro_batches()
+        steps = range(first_step, self.num_images // batch_size)
         order = permutation(self.num_images, self.seed, Purpose.ORDER, epoch).tolist()
         loader, sampler = self._train_loader
         sampler.batches = [
-            [(epoch, number) for number in order[step * batch_size : (step + 1) * batch_size][micro_batch]]
-            for step in range(first_step, self.num_images // batch_size)
-            for micro_batch in layout.micro_batches()
+            [(epoch, number) for number in order[step * batch_size : (step + 1) * batch_size][micro_batch.indices]]
+            for step in steps
+            for micro_batch in micro_batches
         ]
-        for number, (images, labels) in enumerate(loader, first_step * layout.grad_accum_steps):
-            seed_everything(self.seed, Purpose.AUGMENT, epoch, number, layout.env.rank)
+        numbers = (self.layout.seed_number(step, micro_batch) for step in steps for micro_batch in micro_batches)
+        for number, (images, labels) in zip(numbers, loader, strict=True):
+            seed_everything(self.seed, Purpose.AUGMENT, epoch, number, 0)
             yield normalize_and_mix(*to_device(images, labels, self.device), self.data, self.recipe)
 
     def eval_batches(self) -> Iterator[tuple[Tensor, Tensor]]:

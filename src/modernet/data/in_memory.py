@@ -11,6 +11,7 @@ from torch import Tensor
 from modernet.config.schema import DataConfig, RecipeConfig
 from modernet.data.augment import Labels, normalize, normalize_and_mix, random_crop, random_flip
 from modernet.data.npz import Split, load_npz
+from modernet.data.on_device import to_device_of
 from modernet.data.randaugment import rand_augment
 from modernet.data.splits import hold_out
 from modernet.errors import UserError
@@ -81,7 +82,7 @@ def _to_tensors(split: Split) -> LabeledImages:
 
 @dataclass(frozen=True)
 class InMemoryLoader:
-    """Batches of images in memory. A batch is a function of (seed, epoch, step, rank, micro-batch)."""
+    """Batches of images in memory. A micro-batch is a function of (seed, epoch, step, number)."""
 
     train: LabeledImages
     test: LabeledImages
@@ -100,16 +101,16 @@ class InMemoryLoader:
 
         Every epoch has a new order; the images that do not fill its last batch are dropped.
         """
-        batch_size, rank = self.layout.batch_size, self.layout.env.rank
-        order = permutation(len(self.train), self.seed, Purpose.ORDER, epoch).to(self.train.labels.device)
+        batch_size = self.layout.batch_size
+        order = permutation(len(self.train), self.seed, Purpose.ORDER, epoch)
         for step in range(first_step, len(self.train) // batch_size):
             batch = order[step * batch_size : (step + 1) * batch_size]
-            for number, micro_batch in enumerate(self.layout.micro_batches()):
-                seed_everything(self.seed, Purpose.AUGMENT, epoch, step, rank, number)
-                indices = batch[micro_batch]
+            for micro_batch in self.layout.micro_batches():
+                seed_everything(self.seed, Purpose.AUGMENT, epoch, step, 0, micro_batch.number)
+                indices = to_device_of(self.train.images, batch[micro_batch.indices])
                 images = random_crop(self.train.images[indices], self.data.crop_padding)
                 images = random_flip(images) if self.data.flip else images
-                images = rand_augment(images, self.recipe.randaugment, self.recipe.randaugment_std, self.data.mean)
+                images = rand_augment(images, self.recipe, self.data.mean)
                 yield normalize_and_mix(images, self.train.labels[indices], self.data, self.recipe)
 
     def eval_batches(self) -> Iterator[tuple[Tensor, Tensor]]:

@@ -15,7 +15,6 @@ from modernet.runtime.device import available_cpus
 from modernet.runtime.distributed import BatchLayout
 
 MAX_AUTO_WORKERS = 8
-AUTO_SHARD_WORKERS = 4  # the same on every machine, because the order of the images depends on it
 
 
 class Loader(Protocol):
@@ -58,13 +57,15 @@ def build_loader(
     if data.kind in in_memory.SOURCES:
         train, test = (images.to(device) for images in in_memory.load_images(data))
         return in_memory.InMemoryLoader(train, test, data, recipe, seed, layout)
+    auto_workers = auto_num_workers(layout.env.local_world_size)
     if data.kind == "folder":
         from modernet.data import image_folder  # data sets in memory need no decoders
 
-        workers = auto_num_workers(layout.env.local_world_size) if num_workers == "auto" else num_workers
+        workers = auto_workers if num_workers == "auto" else num_workers
         splits = image_folder.load_splits(data)
         return image_folder.ImageFolderLoader(*splits, data, recipe, seed, layout, device, workers)
     from modernet.data import shards
 
-    workers = AUTO_SHARD_WORKERS if num_workers == "auto" else num_workers
-    return shards.ShardLoader(*shards.load_shard_lists(data), data, recipe, seed, layout, device, workers)
+    workers = shards.auto_num_workers(layout, auto_workers) if num_workers == "auto" else num_workers
+    splits = shards.load_shards(data)
+    return shards.ShardLoader(*splits, data, recipe, seed, layout, device, workers)

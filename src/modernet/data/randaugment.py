@@ -1,81 +1,80 @@
 """RandAugment on uint8 images, on any device, with the operations of the authors' policy."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-
-def _affine(
-    images: Tensor, fill: list[float], angle: float = 0, shift: tuple = (0, 0), shear: tuple = (0, 0)
-) -> Tensor:
-    """Rotate by degrees around the centre, shift by fractions of the side, shear by slopes from the top left corner."""
-    height, width = images.shape[-2:]
-    pixels = [round(shift[0] * width), round(shift[1] * height)]
-    degrees = [math.degrees(math.atan(slope)) for slope in shear]
-    center = [0.0, 0.0] if any(shear) else None
-    bilinear = v2.InterpolationMode.BILINEAR
-    return F.affine(images, angle, pixels, 1.0, degrees, interpolation=bilinear, fill=fill, center=center)
-
-
-def _solarize_add(images: Tensor, amount: int) -> Tensor:
-    return torch.where(images < 128, (images.int() + amount).clamp(max=255).byte(), images)
+from modernet.config.schema import RecipeConfig
+from modernet.data import image_ops as ops
+from modernet.data.image_ops import Sampling
+from modernet.data.on_device import channel_values, to_device_of
 
 
 @dataclass(frozen=True)
 class Operation:
-    """An image operation: (images, level, fill) -> images, with a level in 0..1, or in -1..1 where it is signed."""
+    """An image operation on a batch: (images, levels (N,), sampling) -> images.
 
-    apply: Callable[[Tensor, float, list[float]], Tensor]
+    Levels are in 0..1, or in -1..1 where the operation is signed.
+    """
+
+    apply: Callable[[Tensor, Tensor, Sampling], Tensor]
     signed: bool = False
 
 
 # timm's policy `rand-m9-mstd0.5-inc1`, which the authors used: every operation grows with its level.
 OPERATIONS: dict[str, Operation] = {
-    "autocontrast": Operation(lambda x, level, fill: F.autocontrast(x)),
-    "equalize": Operation(lambda x, level, fill: F.equalize(x)),
-    "invert": Operation(lambda x, level, fill: F.invert(x)),
-    "rotate": Operation(lambda x, level, fill: _affine(x, fill, angle=30 * level), signed=True),
-    "posterize": Operation(lambda x, level, fill: F.posterize(x, 4 - int(4 * level))),
-    "solarize": Operation(lambda x, level, fill: F.solarize(x, min(255, 256 - int(256 * level)))),
-    "solarize_add": Operation(lambda x, level, fill: _solarize_add(x, int(110 * level))),
-    "color": Operation(lambda x, level, fill: F.adjust_saturation(x, 1 + 0.9 * level), signed=True),
-    "contrast": Operation(lambda x, level, fill: F.adjust_contrast(x, 1 + 0.9 * level), signed=True),
-    "brightness": Operation(lambda x, level, fill: F.adjust_brightness(x, 1 + 0.9 * level), signed=True),
-    "sharpness": Operation(lambda x, level, fill: F.adjust_sharpness(x, 1 + 0.9 * level), signed=True),
-    "shear_x": Operation(lambda x, level, fill: _affine(x, fill, shear=(0.3 * level, 0)), signed=True),
-    "shear_y": Operation(lambda x, level, fill: _affine(x, fill, shear=(0, 0.3 * level)), signed=True),
-    "translate_x": Operation(lambda x, level, fill: _affine(x, fill, shift=(0.45 * level, 0)), signed=True),
-    "translate_y": Operation(lambda x, level, fill: _affine(x, fill, shift=(0, 0.45 * level)), signed=True),
+    "autocontrast": Operation(lambda x, level, _: F.autocontrast(x)),
+    "equalize": Operation(lambda x, level, _: F.equalize(x)),
+    "invert": Operation(lambda x, level, _: F.invert(x)),
+    "rotate": Operation(lambda x, level, sampling: ops.rotate(x, 30 * level, sampling), signed=True),
+    "posterize": Operation(lambda x, level, _: ops.posterize(x, 4 - 4 * level)),
+    "solarize": Operation(lambda x, level, _: ops.solarize(x, 256 - 256 * level)),
+    "solarize_add": Operation(lambda x, level, _: ops.solarize_add(x, 110 * level)),
+    "color": Operation(lambda x, level, _: ops.adjust_color(x, 1 + 0.9 * level), signed=True),
+    "contrast": Operation(lambda x, level, _: ops.adjust_contrast(x, 1 + 0.9 * level), signed=True),
+    "brightness": Operation(lambda x, level, _: ops.adjust_brightness(x, 1 + 0.9 * level), signed=True),
+    "sharpness": Operation(lambda x, level, _: ops.adjust_sharpness(x, 1 + 0.9 * level), signed=True),
+    "shear_x": Operation(lambda x, level, sampling: ops.shear_x(x, 0.3 * level, sampling), signed=True),
+    "shear_y": Operation(lambda x, level, sampling: ops.shear_y(x, 0.3 * level, sampling), signed=True),
+    "translate_x": Operation(lambda x, level, sampling: ops.translate_x(x, 0.45 * level, sampling), signed=True),
+    "translate_y": Operation(lambda x, level, sampling: ops.translate_y(x, 0.45 * level, sampling), signed=True),
 }
+NO_OPERATION = Operation(lambda x, level, _: x)
+CHOICES = (*OPERATIONS.values(), NO_OPERATION)
+IS_SIGNED = torch.tensor([operation.signed for operation in CHOICES])
 NUM_OPERATIONS = 2  # drawn per image
 APPLY_PROB = 0.5  # of each drawn operation (timm)
 
 
-def rand_augment(images: Tensor, magnitude: float, std: float, mean: tuple[float, ...]) -> Tensor:
-    """RandAugment (Cubuk et al. 2020) of uint8 images (N, 3, H, W); each image draws its operations independently.
+def rand_augment(images: Tensor, recipe: RecipeConfig, mean: tuple[float, ...]) -> Tensor:
+    """RandAugment (Cubuk et al. 2020) of uint8 images (N, 3, H, W); each image draws its operations and levels.
 
-    The level is `magnitude` / 10, with normal noise of `std` / 10 that is drawn once per batch and operation. Areas
-    from outside the image are filled with `mean`, in [0, 1]. All draws are made on the CPU.
+    The level is the recipe's magnitude / 10, with normal noise. Areas from outside of an image are filled with `mean`,
+    in [0, 1]. All draws are made on the CPU.
     """
-    if magnitude == 0:
+    if recipe.randaugment == 0:
         return images
-    images, fill = images.clone(), [255 * value for value in mean]
+    sampling = Sampling(recipe.randaugment_interpolation, channel_values(mean, images.device))
     for _ in range(NUM_OPERATIONS):
-        is_applied = torch.rand(len(images)) < APPLY_PROB
-        chosen = torch.randint(len(OPERATIONS), (len(images),)).where(is_applied, -1)
-        is_negative = torch.rand(len(images)) < 0.5
-        levels = (magnitude + std * torch.randn(len(OPERATIONS), 2)).clamp(0, 10) / 10
-        for number, operation in enumerate(OPERATIONS.values()):
-            signs = {1: ~is_negative, -1: is_negative} if operation.signed else {1: torch.ones_like(is_negative)}
-            for sign, has_sign in signs.items():
-                selected = ((chosen == number) & has_sign).nonzero()[:, 0]
-                if len(selected):
-                    indices = selected.to(images.device, non_blocking=True)
-                    level = sign * float(levels[number, int(sign < 0)])
-                    images[indices] = operation.apply(images[indices], level, fill)
+        n = len(images)
+        is_applied = torch.rand(n) < APPLY_PROB
+        chosen = torch.randint(len(OPERATIONS), (n,)).where(is_applied, len(OPERATIONS))
+        levels = (recipe.randaugment + recipe.randaugment_std * torch.randn(n)).clamp(0, 10) / 10
+        is_negative = (torch.rand(n) < 0.5) & IS_SIGNED[chosen]
+        images = _apply(images, chosen, torch.where(is_negative, -levels, levels), sampling)
     return images
+
+
+def _apply(images: Tensor, chosen: Tensor, levels: Tensor, sampling: Sampling) -> Tensor:
+    """Apply to each image the operation CHOICES[chosen], grouped by operation; chosen and levels are on the CPU."""
+    order = chosen.argsort(stable=True)
+    sizes = chosen.bincount(minlength=len(CHOICES)).tolist()
+    positions, sorted_levels = to_device_of(images, order), to_device_of(images, levels[order])
+    groups = zip(CHOICES, images[positions].split(sizes), sorted_levels.split(sizes), strict=True)
+    augmented = [operation.apply(group, level, sampling) for operation, group, level in groups if len(group)]
+    result = torch.empty_like(images)
+    result[positions] = torch.cat(augmented)
+    return result

@@ -1,86 +1,197 @@
-"""Data sets in shards, tar files in the WebDataset format, streamed, decoded and cropped by worker processes."""
+"""Data sets in shards, tar files in the WebDataset format, streamed, decoded and cropped by worker processes.
+
+The shards of an epoch, in random order, form one long row of images. Lanes cut it into parts of consecutive images, and
+micro-batch g holds the next images of lane g % lanes, shuffled by a buffer. So an epoch has every image once, the order
+depends neither on the number of ranks nor on that of worker processes, and each process reads its lanes only.
+"""
 
 import io
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain, islice, repeat
-from typing import Any
+from itertools import chain, islice
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
-from webdataset.compat import WebDataset
 from webdataset.filters import shuffle
+from webdataset.gopen import gopen
+from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from modernet.config.schema import DataConfig, RecipeConfig
 from modernet.data.augment import Labels, normalize, normalize_and_mix
 from modernet.data.file_lists import list_shards
-from modernet.data.image_folder import EVAL_EPOCH, Sample, to_device
+from modernet.data.image_folder import Sample, to_device
+from modernet.data.shard_sizes import cache_path, count_images
 from modernet.data.transforms import ImageTransform, decode_image
 from modernet.errors import UserError
-from modernet.runtime.distributed import BatchLayout
+from modernet.runtime.distributed import BatchLayout, DistributedEnv
 from modernet.runtime.seeding import Purpose, derive_seed, permutation, seed_everything
+from modernet.runtime.signals import ignore_signals
 
 IMAGE_KEYS = ("jpg", "jpeg", "png", "webp")  # names of a sample's image in the tar file
 LABEL_KEY = "cls"
-SHUFFLE_BUFFER = 1000  # samples
+SHUFFLE_BUFFER = 1000  # images per lane
+MIN_LANES = 16  # per epoch: enough for the workers of one device
 HELD_OUT_EVERY = 10  # every tenth shard of train is held out by data.split=train/val
 
 
-def load_shard_lists(data: DataConfig) -> tuple[list[str], list[str]]:
-    """Addresses of the shards to train on and of those to evaluate on. Raises UserError where there are none."""
+class Shard(NamedTuple):
+    """A tar file."""
+
+    url: str
+    num_images: int
+
+
+def load_shards(data: DataConfig) -> tuple[list[Shard], list[str]]:
+    """The shards to train on, and the addresses of those to evaluate on; all processes of a run call this together.
+
+    Raises UserError where there are none, or where they do not hold data.train_images.
+    """
     train, val = list_shards(data)
+    sizes = count_images(train)
+    if sum(sizes) != data.train_images:
+        raise UserError(
+            f"data.train_images={data.train_images}, but the {len(train)} shards of train hold {sum(sizes)} images"
+        )
+    shards = [Shard(url, size) for url, size in zip(train, sizes, strict=True)]
     if data.split == "train/test":
-        return train, val
-    if len(train) < 2:
-        raise UserError(f"data.split=train/val holds shards of train out and needs at least 2, got {len(train)}")
-    kept = [url for number, url in enumerate(train) if number % HELD_OUT_EVERY]
+        return shards, val
+    if len(shards) < 2:
+        raise UserError(f"data.split=train/val holds shards of train out and needs at least 2, got {len(shards)}")
+    kept = [shard for number, shard in enumerate(shards) if number % HELD_OUT_EVERY]
     return kept, train[::HELD_OUT_EVERY]
 
 
+def num_lanes(layout: BatchLayout) -> int:
+    """Lanes of an epoch: a multiple of the micro-batches of a step, so that a lane belongs to one rank."""
+    per_step = layout.micro_batches_per_step
+    return per_step * -(-MIN_LANES // per_step)
+
+
+def auto_num_workers(layout: BatchLayout, at_most: int) -> int:
+    """The largest number of workers with which each lane has one reader."""
+    lanes = num_lanes(layout) // layout.env.world_size
+    return max(workers for workers in range(1, at_most + 1) if lanes % workers == 0)
+
+
 @dataclass(frozen=True)
-class ShardDataset(IterableDataset[Sample]):
-    """The samples of this rank; each worker process reads different shards."""
+class EpochLanes:
+    """The micro-batches of one epoch and the images that each holds."""
+
+    shards: list[Shard]
+    seed: int
+    epoch: int
+    layout: BatchLayout
+
+    @property
+    def num_steps(self) -> int:
+        """Optimizer steps; the images that do not fill the last batch are dropped."""
+        return sum(shard.num_images for shard in self.shards) // self.layout.batch_size
+
+    def numbers(self, first_step: int) -> list[int]:
+        """The micro-batches of this rank, from optimizer step `first_step` on."""
+        micro_batches = self.layout.micro_batches()
+        steps = range(first_step, self.num_steps)
+        return [self.layout.seed_number(step, micro_batch) for step in steps for micro_batch in micro_batches]
+
+    def samples(self, lane: int) -> Iterator[dict[str, Any]]:
+        """All samples of a lane, not decoded, in the order of its micro-batches."""
+        first = sum(map(self._lane_size, range(lane)))
+        seed_key = self.seed, Purpose.ORDER, self.epoch
+        order = [self.shards[number] for number in permutation(len(self.shards), *seed_key).tolist()]
+        rng = random.Random(derive_seed(*seed_key, lane))
+        return shuffle(SHUFFLE_BUFFER, rng=rng)(_read_images(order, first, self._lane_size(lane)))
+
+    def _lane_size(self, lane: int) -> int:
+        num_micro_batches = self.num_steps * self.layout.micro_batches_per_step
+        return self.layout.micro_batch_size * len(range(lane, num_micro_batches, num_lanes(self.layout)))
+
+
+def _read_images(shards: Sequence[Shard], first: int, number: int) -> Iterator[dict[str, Any]]:
+    """`number` samples of the row of all shards, from sample `first` on."""
+    for shard in shards:
+        if first >= shard.num_images:
+            first -= shard.num_images
+            continue
+        expected = min(number, shard.num_images - first)
+        if not expected:
+            return
+        found = 0
+        for sample in islice(_read_shard(shard.url), first, first + expected):
+            found += 1
+            yield sample
+        if found < expected:
+            raise UserError(
+                f"the shard {shard.url} holds fewer than the {shard.num_images} images that were counted; "
+                f"delete {cache_path(shard.url)} to count again"
+            )
+        first, number = 0, number - expected
+
+
+def _read_shard(url: str) -> Iterator[dict[str, Any]]:
+    with closing(gopen(url)) as stream:
+        yield from group_by_keys(tar_file_expander([{"url": url, "stream": stream}]))
+
+
+def _worker() -> tuple[int, int]:
+    """Number of this worker process, and of all."""
+    info = get_worker_info()
+    return (info.id, info.num_workers) if info else (0, 1)
+
+
+@dataclass(frozen=True)
+class TrainSamples(IterableDataset[Sample]):
+    """The images of these micro-batches, one after the other; worker processes take them in turn, as DataLoader does.
+
+    Each worker reads the lanes of its micro-batches: other lanes than the other workers where the number of workers
+    divides that of the rank's lanes. Otherwise several workers read a lane, and each decodes its own micro-batches.
+    """
+
+    lanes: EpochLanes
+    numbers: list[int]  # of the micro-batches
+    transform: ImageTransform
+
+    def __iter__(self) -> Iterator[Sample]:
+        worker, num_workers = _worker()
+        size = self.lanes.layout.micro_batch_size
+        samples: dict[int, Iterator[tuple[int, dict[str, Any]]]] = {}  # by lane, numbered
+        for number in self.numbers[worker::num_workers]:
+            turn, lane = divmod(number, num_lanes(self.lanes.layout))
+            if lane not in samples:
+                samples[lane] = enumerate(self.lanes.samples(lane))
+            for position, sample in _take(samples[lane], turn * size, size):
+                image = self.transform.train_transform(_decode(sample), self.lanes.epoch, lane, position)
+                yield image, _label(sample)
+
+
+def _take(
+    numbered: Iterator[tuple[int, dict[str, Any]]], first: int, number: int
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The samples `first` to `first + number - 1`; those before are skipped."""
+    for position, sample in numbered:
+        if position >= first:
+            yield position, sample
+        if position == first + number - 1:
+            return
+
+
+@dataclass(frozen=True)
+class EvalSamples(IterableDataset[Sample]):
+    """The images of this rank, each once; every worker process reads other shards."""
 
     urls: list[str]
     transform: ImageTransform
-    layout: BatchLayout
-    epoch: int  # EVAL_EPOCH: every sample once, in order
-    skipped_batches: int = 0  # micro-batches of this rank that were trained before
+    env: DistributedEnv
 
     def __iter__(self) -> Iterator[Sample]:
-        info = get_worker_info()
-        worker, num_workers = (info.id, info.num_workers) if info else (0, 1)
-        # DataLoader takes one batch from each worker in turn, beginning with worker 0. After `skipped_batches` it is
-        # the turn of another worker, whose shards worker 0 must read.
-        worker = (worker + self.skipped_batches) % num_workers
-        rank, world_size = self.layout.env.rank, self.layout.env.world_size
-        stream, num_streams = rank * num_workers + worker, world_size * num_workers
-        if self.epoch == EVAL_EPOCH:
-            return self._eval_samples(self.urls[stream::num_streams])
-        trained_batches = (self.skipped_batches + num_workers - 1 - worker) // num_workers  # by this stream
-        return self._train_samples(stream, num_streams, trained_batches * self.layout.micro_batch_size)
-
-    def _eval_samples(self, urls: list[str]) -> Iterator[Sample]:
-        for sample in self._read(urls):
+        worker, num_workers = _worker()
+        stream, num_streams = self.env.rank * num_workers + worker, self.env.world_size * num_workers
+        for sample in chain.from_iterable(map(_read_shard, self.urls[stream::num_streams])):
             yield self.transform.eval_transform(_decode(sample)), _label(sample)
-
-    def _train_samples(self, stream: int, num_streams: int, first: int) -> Iterator[Sample]:
-        seed_key = self.transform.seed, Purpose.ORDER, self.epoch
-        order = [self.urls[number] for number in permutation(len(self.urls), *seed_key).tolist()]
-        urls = order[stream::num_streams] or order  # more workers than shards: each reads all of them
-        endless = chain.from_iterable(map(self._read, repeat(urls)))
-        shuffled = shuffle(SHUFFLE_BUFFER, rng=random.Random(derive_seed(*seed_key, stream)))(endless)
-        for number, sample in enumerate(islice(shuffled, first, None), first):
-            yield self.transform.train_transform(_decode(sample), self.epoch, stream, number), _label(sample)
-
-    @staticmethod
-    def _read(urls: list[str]) -> Iterator[dict[str, Any]]:
-        if urls:
-            # The splitters are off: __iter__ has divided the shards already.
-            yield from WebDataset(urls, shardshuffle=False, nodesplitter=None, workersplitter=None, empty_check=False)
 
 
 def _decode(sample: dict[str, Any]) -> Image.Image:
@@ -96,9 +207,9 @@ def _label(sample: dict[str, Any]) -> int:
 
 @dataclass(frozen=True)
 class ShardLoader:
-    """Batches of images in shards. Their order depends on the number of ranks and workers."""
+    """Batches of images in shards. A micro-batch is a function of (seed, epoch, step, number)."""
 
-    train: list[str]
+    train: list[Shard]
     test: list[str]
     data: DataConfig
     recipe: RecipeConfig
@@ -109,30 +220,35 @@ class ShardLoader:
 
     @property
     def num_images(self) -> int:
-        assert self.data.train_images is not None
-        return self.data.train_images
+        return sum(shard.num_images for shard in self.train)
 
-    def _data_loader(self, urls: list[str], epoch: int, skipped_batches: int = 0) -> DataLoader:
-        transform = ImageTransform(self.data, self.recipe, self.seed)
+    def _data_loader(self, samples: IterableDataset[Sample]) -> DataLoader:
         return DataLoader(
-            ShardDataset(urls, transform, self.layout, epoch, skipped_batches),
+            samples,
             batch_size=self.layout.micro_batch_size,
             num_workers=self.num_workers,
+            worker_init_fn=ignore_signals,
             pin_memory=self.device.type == "cuda",
         )
 
     def train_batches(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Tensor, Labels]]:
-        """This rank's micro-batches of an epoch, from optimizer step `first_step` on; as many as fill the epoch."""
-        layout = self.layout
-        first = first_step * layout.grad_accum_steps
-        last = self.num_images // layout.batch_size * layout.grad_accum_steps
-        loader = self._data_loader(self.train, epoch, first)
-        for number, (images, labels) in enumerate(islice(loader, last - first), first):
-            seed_everything(self.seed, Purpose.AUGMENT, epoch, number, layout.env.rank)
+        """This rank's micro-batches of an epoch, from optimizer step `first_step` on.
+
+        Every epoch has a new order; the images that do not fill its last batch are dropped.
+        """
+        lanes = EpochLanes(self.train, self.seed, epoch, self.layout)
+        numbers = lanes.numbers(first_step)
+        loader = self._data_loader(TrainSamples(lanes, numbers, self._transform))
+        for number, (images, labels) in zip(numbers, loader, strict=True):
+            seed_everything(self.seed, Purpose.AUGMENT, epoch, number, 0)
             yield normalize_and_mix(*to_device(images, labels, self.device), self.data, self.recipe)
 
     def eval_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """This rank's images of the evaluated split."""
-        for batch, batch_labels in self._data_loader(self.test, EVAL_EPOCH):
+        for batch, batch_labels in self._data_loader(EvalSamples(self.test, self._transform, self.layout.env)):
             images, labels = to_device(batch, batch_labels, self.device)
             yield normalize(images, self.data), labels
+
+    @property
+    def _transform(self) -> ImageTransform:
+        return ImageTransform(self.data, self.recipe, self.seed)

@@ -13,7 +13,6 @@ from modernet.data.randaugment import rand_augment
 from modernet.runtime.seeding import Purpose, seed_everything
 
 CROP_SCALE = (0.08, 1.0)  # area of the random crop / area of the image
-BICUBIC = v2.InterpolationMode.BICUBIC
 
 
 def decode_image(file: Any) -> Image.Image:
@@ -30,22 +29,26 @@ class ImageTransform:
     recipe: RecipeConfig
     seed: int
 
+    @property
+    def _interpolation(self) -> v2.InterpolationMode:
+        return v2.InterpolationMode(self.recipe.crop_interpolation)
+
     @cached_property
     def _random_crop(self) -> v2.Compose:
         flip = [v2.RandomHorizontalFlip()] if self.data.flip else []
-        crop = v2.RandomResizedCrop(self.data.image_size, scale=CROP_SCALE, interpolation=BICUBIC)
+        crop = v2.RandomResizedCrop(self.data.image_size, scale=CROP_SCALE, interpolation=self._interpolation)
         return v2.Compose([crop, *flip, v2.PILToTensor()])
 
     @cached_property
     def _center_crop(self) -> v2.Compose:
         resized = round(self.data.image_size / self.data.crop_pct)
-        return v2.Compose([v2.Resize(resized, BICUBIC), v2.CenterCrop(self.data.image_size), v2.PILToTensor()])
+        resize = v2.Resize(resized, self._interpolation)
+        return v2.Compose([resize, v2.CenterCrop(self.data.image_size), v2.PILToTensor()])
 
     def train_transform(self, image: Image.Image, *sample: int) -> Tensor:
         """A random crop, augmented. `sample` (epoch, index) and the seed determine it, in any worker process."""
         seed_everything(self.seed, Purpose.SAMPLE, *sample)
-        crop = self._random_crop(image)[None]
-        return rand_augment(crop, self.recipe.randaugment, self.recipe.randaugment_std, self.data.mean)[0]
+        return rand_augment(self._random_crop(image)[None], self.recipe, self.data.mean)[0]
 
     def eval_transform(self, image: Image.Image) -> Tensor:
         """Resize the shorter side to image_size / crop_pct and crop the centre."""

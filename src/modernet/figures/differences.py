@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from modernet.analysis.layout import POOLED, WELCH
 from modernet.analysis.table import Row
 from modernet.figures.axes import (
     NotEnoughRuns,
@@ -25,9 +26,10 @@ def plot_differences(rows: Sequence[Row]) -> Figure:
     if not steps:
         raise NotEnoughRuns("no two neighbouring steps were run")
     caption = (
-        "Difference to the previous step in percentage points of top-1, with 95 % confidence intervals (Welch). "
-        f"Dots: ours. {seeds_note(steps)} Diamonds: the paper's, size {steps[0].paper_size} on ImageNet-1K; its "
-        "intervals follow from the std and n that it reports. Right: whether our sign agrees with the paper's; unclear "
+        "Difference to the previous step in percentage points of top-1, with 95 % confidence intervals. Dots: ours"
+        f"{_describe_intervals(steps)}. {seeds_note([row for row in rows if row.is_step and row.n])} Diamonds: the "
+        f"paper's, size {steps[0].paper_size} on ImageNet-1K; its intervals follow from the std and n that it reports "
+        "(Welch's test). Right: whether our sign agrees with the paper's; unclear "
         "where either interval includes zero, or ours is missing."
     )
     figure = new_figure(7.2, 1.8 + 0.3 * len(steps), f"{steps[0].group}: difference per step", caption)
@@ -46,3 +48,13 @@ def plot_differences(rows: Sequence[Row]) -> Figure:
     add_text_column(axes, "sign", [row.sign or "" for row in steps])
     add_legend(figure, axes)
     return figure
+
+
+def _describe_intervals(steps: Sequence[Row]) -> str:
+    """The origin of our intervals, for the caption."""
+    tests = {row.difference_test for row in steps}
+    if WELCH in tests and POOLED in tests:
+        return ", with the pooled std, or by Welch's test where the std is unequal"
+    if WELCH in tests:
+        return ", by Welch's test"
+    return ", with the std of the runs pooled over the steps" if POOLED in tests else ""

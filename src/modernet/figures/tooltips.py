@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from modernet.analysis.formatting import format_accuracy, format_difference, format_interval, format_p_value
+from modernet.analysis.formatting import format_accuracy, format_difference, format_interval, format_p_equation
 from modernet.analysis.table import Row
 from modernet.attribution.formatting import format_contribution, format_cost_factors
 from modernet.attribution.measures import Contribution
@@ -33,8 +33,7 @@ def difference_tooltip(row: Row) -> str:
     difference = format_difference(row.difference, row.difference_low, row.difference_high)
     lines = [f"difference to {row.before}: {difference} points"]
     if row.difference_holm is not None:
-        p = format_p_value(row.difference_holm)
-        lines.append(f"p {p if p.startswith('<') else f'= {p}'} (Holm)")
+        lines.append(f"{format_p_equation(row.difference_holm)} (Holm)")
     return row_tooltip(row, *lines)
 
 

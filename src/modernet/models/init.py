@@ -14,6 +14,7 @@ def _he_fan_out(weight: Tensor, std: float) -> Tensor:
 
 INITS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "he_fan_out": _he_fan_out,  # He et al. 2015
+    "torchvision": _he_fan_out,  # as its ResNet, whose classifier keeps torch's bias too
     "trunc_normal": lambda weight, std: nn.init.trunc_normal_(weight, std=std),  # the authors' code
     "fan_in": lambda weight, std: nn.init.trunc_normal_(weight, std=weight[0].numel() ** -0.5),
 }
@@ -23,12 +24,14 @@ INITS: dict[str, Callable[[Tensor, float], Tensor]] = {
 def init_weights(model: nn.Module, init: str, std: float) -> None:
     """Draw the weights of every convolution and linear layer by the scheme `init`, and set their biases to 0.
 
-    `torch` keeps the weights that torch made. `std` is used by trunc_normal alone.
+    `torch` keeps the weights and biases that torch made, `torchvision` those of the classifier. `std` is used by
+    trunc_normal alone.
     """
     if init == "torch":
         return
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             INITS[init](module.weight, std)
-            if module.bias is not None:
+            keeps_bias = init == "torchvision" and isinstance(module, nn.Linear)
+            if module.bias is not None and not keeps_bias:
                 nn.init.zeros_(module.bias)

@@ -1,5 +1,6 @@
 """The one network of the roadmap: stem, four stages and head, built from a ModelConfig."""
 
+import torch
 from torch import Tensor, nn
 
 from modernet.config.schema import ModelConfig
@@ -60,7 +61,8 @@ class Network(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.stages(self.stem(x))
         x = self.norm(self.pool(x)).flatten(1)  # (N, C, H, W) -> (N, C)
-        return self.classifier(x)
+        with torch.autocast(x.device.type, enabled=False):  # bf16 has too few digits to rank the classes
+            return self.classifier(x.float())
 
 
 def build_model(config: ModelConfig, num_classes: int = 1000, drop_path_rate: float = 0.0) -> Network:

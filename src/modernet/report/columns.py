@@ -72,7 +72,7 @@ ROW_COLUMNS = [
     Column("top-1 (%)", "mean ± std over seeds, with the 95 % confidence interval of the mean", accuracy_cell),
     Column(
         "vs previous step",
-        "difference in points, with its 95 % confidence interval (Welch)",
+        "difference in points, with its 95 % confidence interval; the line below the table names the test",
         lambda row: _difference_cell(row, "difference"),
     ),
     Column(
@@ -82,7 +82,7 @@ ROW_COLUMNS = [
     ),
     Column(
         "vs start",
-        "difference to the first step in points, with its 95 % confidence interval (Welch)",
+        "difference to the first step in points, with its 95 % confidence interval",
         lambda row: _difference_cell(row, "start_difference"),
     ),
     Column(

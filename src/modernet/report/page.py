@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from modernet.analysis import formatting, stats
+from modernet.analysis import formatting, layout, stats
 from modernet.attribution.formatting import LoadedAttribution, attribution_title, format_contribution, format_total
 from modernet.attribution.measures import MEASURES
 from modernet.figures.attribution import plot_attribution
@@ -55,6 +55,7 @@ def build_page(studies: Sequence[Study], created: str, command: str) -> str:
             build_overviews=build_overviews,
             columns=columns,
             formatting=formatting,
+            layout=layout,
             measures=MEASURES,
             format_contribution=format_contribution,
             format_total=format_total,

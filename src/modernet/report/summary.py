@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modernet.analysis.formatting import format_accuracy, format_difference, format_p_value
+from modernet.analysis.formatting import format_accuracy, format_difference, format_p_equation
+from modernet.analysis.layout import WELCH
 from modernet.analysis.stats import ALPHA
 from modernet.analysis.table import Row
 
@@ -13,7 +14,7 @@ VERDICTS = {
     "lowered": "Lowered top-1",
     "not significant": "Undecided: the confidence interval excludes zero, but the corrected p-value is too large",
     "undecided": "Undecided: the confidence interval includes zero",
-    "not tested": "Not tested: a single seed on either side, or no spread between seeds",
+    "not tested": "Not tested: the noise is unknown, with a single seed or no spread between seeds",
     "not compared": "Not compared: the previous step was not run",
 }
 TESTED = ("raised", "lowered", "not significant", "undecided")
@@ -62,8 +63,8 @@ def _conclude(rows_of: dict[str, list[Row]]) -> str:
     tests = sum(len(rows_of[verdict]) for verdict in TESTED)
     if not tests:
         return (
-            "No conclusion: no two neighbours have two or more seeds each with different results, so the size of the "
-            "noise is unknown."
+            "No conclusion: no two neighbours were run, or the size of the noise is unknown, because it takes two or "
+            "more seeds with different results."
         )
     raised, lowered = (", ".join(row.name for row in rows_of[verdict]) or "none" for verdict in ("raised", "lowered"))
     conclusion = (
@@ -73,7 +74,14 @@ def _conclude(rows_of: dict[str, list[Row]]) -> str:
     if undecided := len(rows_of["not significant"]) + len(rows_of["undecided"]):
         verb = "is" if undecided == 1 else "are"
         conclusion += f" {_count(undecided, 'test')} {verb} undecided; this does not show that there is no difference."
-    return conclusion
+    return f"{conclusion} {_describe_test(next(row for verdict in TESTED for row in rows_of[verdict]))}"
+
+
+def _describe_test(row: Row) -> str:
+    """The test of the differences of a family."""
+    if row.difference_test == WELCH:
+        return "The standard deviations of the variants are unequal, so the tests are Welch's."
+    return f"The tests use the pooled std, {row.pooled_std:.2f} points with {row.pooled_df} degrees of freedom."
 
 
 def _describe_row(row: Row) -> str:
@@ -84,9 +92,8 @@ def _describe_row(row: Row) -> str:
 
 
 def _format_p(p: float) -> str:
-    """`p = 0.021` or `p < 0.001`, without a line break."""
-    text = format_p_value(p)
-    return f"p {text if text.startswith('<') else f'= {text}'}".replace(" ", NBSP)
+    """`format_p_equation` without a line break."""
+    return format_p_equation(p).replace(" ", NBSP)
 
 
 def _count(number: int, noun: str) -> str:
@@ -127,6 +134,7 @@ def _describe_runs(rows: Sequence[Row], run: list[Row], steps: list[Row]) -> str
 def _describe_total(last: Row) -> str:
     difference = format_difference(last.start_difference, last.start_difference_low, last.start_difference_high)
     p = last.start_difference_holm
-    test = "; a single seed or no spread, so no confidence interval" if p is None else f", {_format_p(p)} (Holm)"
+    no_test = "; a single seed or no spread between seeds, so no confidence interval"
+    test = no_test if p is None else f", {_format_p(p)} (Holm)"
     start = (last.start or "").removesuffix(f"+{last.changes}")
     return f"From {start} to {last.name}: {difference} points of top-1{test}."

@@ -1,6 +1,7 @@
 """Collectives for distributed training; no-ops in a single process."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -35,9 +36,21 @@ def process_group(env: DistributedEnv, device: torch.device) -> Iterator[None]:
     _cpu_group = distributed.new_group(backend="gloo", timeout=TIMEOUT)
     try:
         yield
-    finally:
-        _cpu_group = None
-        distributed.destroy_process_group()
+    except BaseException:
+        _cpu_group = None  # no destroy_process_group: with a dead peer it would wait for nccl
+        raise
+    _cpu_group = None
+    distributed.destroy_process_group()
+
+
+COMMUNICATION_ERROR = re.compile(r"gloo|nccl|connection (reset|closed|refused)|broken pipe|process group", re.I)
+
+
+def is_communication_error(error: BaseException) -> bool:
+    """Whether a collective failed because another rank is gone."""
+    if isinstance(error, distributed.DistError):
+        return True
+    return _cpu_group is not None and isinstance(error, RuntimeError) and bool(COMMUNICATION_ERROR.search(str(error)))
 
 
 def all_reduce_max(value: int) -> int:
@@ -52,6 +65,20 @@ def all_reduce_max(value: int) -> int:
 def any_rank(condition: bool) -> bool:
     """Whether the condition holds on any rank."""
     return bool(all_reduce_max(int(condition)))
+
+
+def barrier() -> None:
+    """Wait until every rank has come here."""
+    all_reduce_max(0)
+
+
+def all_gather(value: Any) -> list[Any]:
+    """The value of each rank, in the order of ranks; of plain Python values."""
+    if _cpu_group is None:
+        return [value]
+    values: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(values, value, group=_cpu_group)
+    return values
 
 
 def all_reduce_sum(values: Tensor) -> Tensor:

@@ -6,23 +6,40 @@ from modernet.errors import UserError
 from modernet.runtime.logging import is_sweep_worker
 
 
-def select_device(name: str, local_rank: int = 0) -> torch.device:
-    """The torch device of this name; `auto` is an accelerator if there is one, of several GPUs that of `local_rank`.
+def select_device(name: str, local_rank: int = 0, local_world_size: int = 1) -> torch.device:
+    """The torch device of this name, made the current one; `auto` is an accelerator if there is one.
 
-    Raises UserError for a device that torch does not know or the machine lacks.
+    Of several visible GPUs a process takes that of its local rank; a process that sees one GPU (Slurm's
+    --gpus-per-task) takes that one. Raises UserError for a device that torch does not know or the machine lacks, and on
+    every process of a node that has fewer GPUs than processes.
     """
     if name == "auto":
         name = str(torch.accelerator.current_accelerator(check_available=True) or "cpu")
     if name == "cuda":
-        name = f"cuda:{local_rank}"
+        name = f"cuda:{_gpu_index(local_rank, local_world_size)}"
     try:
-        torch.empty(0, device=name)
+        device = torch.device(name)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)  # first: nccl, streams and events use the current device
+        torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(
             f"device={name} cannot be used ({reason}); allowed: auto, cpu, or an accelerator of this machine"
         ) from error
-    return torch.device(name)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # as in the authors' code
+    return device
+
+
+def _gpu_index(local_rank: int, local_world_size: int) -> int:
+    visible = torch.cuda.device_count()
+    if visible <= 1:
+        return 0
+    processes = max(local_world_size, local_rank + 1)
+    if processes > visible:
+        raise UserError(f"{processes} processes were started on a machine with {visible} GPUs; start one per GPU")
+    return local_rank
 
 
 def device_name(device: torch.device) -> str:

@@ -50,23 +50,40 @@ def rendezvous(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
+class MicroBatch:
+    """One forward-backward pass: a slice of the global batch, with a number that no other slice of the step has."""
+
+    number: int  # in the global batch, from 0; draws are seeded with it, so the devices do not change them
+    indices: slice
+
+
+@dataclass(frozen=True)
 class BatchLayout:
-    """How a global batch is split over processes and, in each process, over accumulated micro-batches."""
+    """How the micro-batches of a global batch are divided over processes and accumulation steps."""
 
     env: DistributedEnv
-    micro_batch_size: int  # images per forward-backward pass of a process
-    grad_accum_steps: int  # forward-backward passes per optimizer step
+    micro_batch_size: int  # images per forward-backward pass
+    grad_accum_steps: int  # forward-backward passes of each process per optimizer step
 
     @property
     def batch_size(self) -> int:
         """Images per optimizer step, over all processes."""
         return self.env.world_size * self.micro_batch_size * self.grad_accum_steps
 
-    def micro_batches(self) -> list[slice]:
-        """The slices of a global batch that this process takes, one per micro-batch."""
-        first = self.env.rank * self.micro_batch_size * self.grad_accum_steps
-        starts = [first + number * self.micro_batch_size for number in range(self.grad_accum_steps)]
-        return [slice(start, start + self.micro_batch_size) for start in starts]
+    @property
+    def micro_batches_per_step(self) -> int:
+        """Micro-batches of a global batch, over all processes."""
+        return self.env.world_size * self.grad_accum_steps
+
+    def seed_number(self, step: int, micro_batch: MicroBatch) -> int:
+        """Number of a micro-batch in an epoch, over all processes; the same on any number of devices."""
+        return step * self.micro_batches_per_step + micro_batch.number
+
+    def micro_batches(self) -> list[MicroBatch]:
+        """The micro-batches of this process."""
+        first, size = self.env.rank * self.grad_accum_steps, self.micro_batch_size
+        numbers = range(first, first + self.grad_accum_steps)
+        return [MicroBatch(number, slice(number * size, (number + 1) * size)) for number in numbers]
 
     def __str__(self) -> str:
         return (
@@ -76,12 +93,26 @@ class BatchLayout:
 
 
 def batch_layout(env: DistributedEnv, batch_size: int, micro_batch_size: int | None) -> BatchLayout:
-    """Raises UserError where the batch cannot be split evenly."""
-    size = micro_batch_size or max(batch_size // env.world_size, 1)
-    grad_accum_steps = batch_size // (env.world_size * size)
-    if grad_accum_steps == 0 or env.world_size * size * grad_accum_steps != batch_size:
+    """The layout of the recipe's batches on these processes.
+
+    Raises UserError where the micro-batches do not divide evenly: another size would be another experiment.
+    """
+    size = micro_batch_size or batch_size
+    if batch_size % size:
+        raise UserError(f"recipe.batch_size={batch_size} must be a multiple of recipe.micro_batch_size={size}")
+    if (batch_size // size) % env.world_size:
         raise UserError(
-            f"recipe.batch_size={batch_size} must be a multiple of {env.world_size} device(s) x "
-            f"micro_batch_size={size}, so that every step sees the same number of images"
+            f"recipe.batch_size={batch_size} has {batch_size // size} micro-batch(es) of {size} images, which "
+            f"{env.world_size} devices cannot divide evenly; {_suggest_layout(batch_size, env.world_size)}"
         )
-    return BatchLayout(env, size, grad_accum_steps)
+    return BatchLayout(env, size, batch_size // size // env.world_size)
+
+
+def _suggest_layout(batch_size: int, world_size: int) -> str:
+    largest = batch_size // world_size
+    if batch_size % world_size or largest < 2:
+        return f"use a number of devices that divides {batch_size}"
+    return (
+        f"recipe.micro_batch_size={largest}, or a divisor of it, would fit (it decides the result: runs with another "
+        "micro-batch size are other runs)"
+    )

@@ -1,6 +1,8 @@
 """Signals that ask a run to stop: noted when they arrive, acted on after the current step."""
 
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -21,11 +23,11 @@ class ShutdownSignal:
     """Whether a signal asked this process to stop."""
 
     def __init__(self) -> None:
-        self.requested: str | None = None  # the signal's name
+        self.requested: str | None = None  # name of the first signal
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler. A second signal ends the process at once."""
-        self.requested = signal.Signals(number).name
+        """The signal handler. The same signal ends the process at once when it comes again."""
+        self.requested = self.requested or signal.Signals(number).name
         signal.signal(number, signal.SIG_DFL)
 
 
@@ -48,3 +50,23 @@ def catch_signals() -> Iterator[ShutdownSignal]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def ignore_signals(worker: int = 0) -> None:
+    """Leave signals to the main process. DataLoader calls this first in each worker process, with its number.
+
+    `timeout`, Slurm and Ctrl-C signal all processes of a run; without its workers the main process could not end the
+    current step. SIGTERM from the parent process still ends a worker: Python sends it when the parent exits.
+    """
+    if not hasattr(signal, "sigwaitinfo"):  # macOS: nothing there says who sent a signal
+        for number in set(stop_signals()) - {signal.SIGTERM}:
+            signal.signal(number, signal.SIG_IGN)
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals())
+    threading.Thread(target=_exit_on_sigterm_of_parent, daemon=True).start()
+
+
+def _exit_on_sigterm_of_parent() -> None:
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != os.getppid():
+        pass
+    os._exit(0)

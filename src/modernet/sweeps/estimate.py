@@ -13,7 +13,7 @@ from modernet.config.schema import DataConfig
 from modernet.data.fingerprint import inspect_data
 from modernet.errors import UserError
 from modernet.record import Record
-from modernet.sweeps.jobs import Job
+from modernet.sweeps.jobs import Job, devices_per_run
 
 STARTUP_SECONDS = 5.0  # per run, besides training: Python, torch, the data set, the record
 EVAL_COST = 1 / 3  # of an evaluated image relative to a trained one: the forward pass alone
@@ -49,8 +49,8 @@ def launcher_workers(launcher: Any) -> Workers:
             runs = n_jobs if n_jobs > 0 else max(cores + 1 + n_jobs, 1)  # joblib counts from the end: -1 is all cores
             return Workers(runs, 1, max(cores // runs, 1))
         case "SlurmLauncher":
-            devices = launcher["nodes"] * launcher["tasks_per_node"]
-            return Workers(launcher["array_parallelism"], devices, launcher["cpus_per_task"] or 1)
+            threads = launcher["cpus_per_task"] or 1
+            return Workers(launcher["array_parallelism"], devices_per_run(launcher), threads)
     return Workers(1, 1, cores)
 
 

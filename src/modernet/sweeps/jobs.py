@@ -15,7 +15,9 @@ from omegaconf import DictConfig
 
 from modernet.config.experiment import Experiment, build_execution, build_experiment
 from modernet.data.fingerprint import resolve_data
+from modernet.errors import UserError
 from modernet.record import Record, find_result
+from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
 
 
 @dataclass(frozen=True)
@@ -45,15 +47,36 @@ def _merge_params(overrides: list[Override], params: Mapping[str, Any]) -> list[
     return [*parse_overrides(added), *overrides]
 
 
+def devices_per_run(launcher: Any) -> int:
+    """Processes that train one run, one per device: the tasks of a Slurm job, or those that torchrun started.
+
+    `launcher` is the config node of Hydra's launcher.
+    """
+    if launcher["_target_"].endswith(".SlurmLauncher"):
+        return launcher["nodes"] * launcher["tasks_per_node"]
+    return distributed_env().world_size
+
+
+def _check_layout(experiment: Experiment, num_devices: int) -> None:
+    """Raises UserError where these devices cannot divide the run's batches evenly."""
+    recipe = experiment.recipe
+    try:
+        batch_layout(DistributedEnv(world_size=num_devices), recipe.batch_size, recipe.micro_batch_size)
+    except UserError as error:
+        raise UserError(f"{experiment.title}: {error}") from error
+
+
 def expand(
     arguments: list[str],
     params: Mapping[str, Any] | None = None,
     resolve: Callable[[Experiment], Experiment] = resolve_data,
+    num_devices: int = 1,
 ) -> list[Job]:
     """The runs that the arguments of `train.py -m` describe, each once. Call it while Hydra is initialized.
 
     `params` are the composed config's `hydra.sweeper.params`, `resolve` completes an experiment with what its data set
-    says. Raises UserError, or an error of Hydra or pydantic, for the first mistake in any run.
+    says, `num_devices` train each run. Raises UserError, or an error of Hydra or pydantic, for the first mistake in
+    any run.
     """
     overrides = _merge_params(parse_overrides(arguments), params or {})
     (combinations,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
@@ -70,6 +93,7 @@ def expand(
             config.seed = override.value()
         experiment = resolve(build_experiment(config))
         build_execution(config)
+        _check_layout(experiment, num_devices)
         folder = experiment.folder(Path(config.runs))
         jobs.setdefault(folder, Job(words, experiment, folder, config.retry_failed))
     return list(jobs.values())

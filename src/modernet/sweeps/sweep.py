@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from modernet.errors import Interrupted, RunFailed, describe
 from modernet.record import RECORD_FILE, find_record
+from modernet.runtime.distributed import distributed_env
 from modernet.runtime.lock import is_locked, lock_holder
 from modernet.runtime.logging import sweep_terminal
 from modernet.runtime.signals import stop_signals
@@ -44,16 +45,23 @@ def run_sweep(jobs: list[Job], launch: Launch, launcher: Any) -> None:
     todo = [job for job in jobs if results[job.folder] is None]
     counts = Counter(record.status for record in results.values() if record)
     before = "".join(f"{number} {status}, " for status, number in sorted(counts.items()))
-    print(f"{len(jobs)} runs: {before}{len(todo)} to train{where if todo else ''}", file=sys.stderr, flush=True)
+    _print(f"{len(jobs)} runs: {before}{len(todo)} to train{where if todo else ''}", to_stderr=True)
     reasons: dict[Path, str] = {}
     if todo:
         with ExitStack() as stack:
             if kind == "JoblibLauncher":
                 stack.enter_context(_forward_signals(todo))
             stack.enter_context(sweep_terminal())
-            stack.enter_context(show_status(jobs, todo))
+            if distributed_env().is_main_process:
+                stack.enter_context(show_status(jobs, todo))
             reasons = _launch_all(todo, launch, wait)
     _report(jobs, reasons)
+
+
+def _print(*lines: object, to_stderr: bool = False) -> None:
+    """Print lines on the main process alone: torchrun starts a sweep in every process."""
+    if distributed_env().is_main_process:
+        print(*lines, sep="\n", file=sys.stderr if to_stderr else sys.stdout, flush=True)
 
 
 def _launch_all(todo: list[Job], launch: Launch, wait: Callable[[], None]) -> dict[Path, str]:
@@ -94,12 +102,12 @@ def _report(jobs: list[Job], reasons: dict[Path, str]) -> None:
     for job in jobs:
         record, path = find_record(job.folder), job.folder / RECORD_FILE
         if record and record.status == "done":
-            print(path)
+            _print(path)
             continue
         found = f"{record.reason} ({path}); retry_failed=true trains it again" if record else "it did not finish"
         missing.append(f"{job.experiment.title}: {reasons.get(job.folder, found)}")
     if missing:
-        print(*missing, sep="\n", file=sys.stderr)
+        _print(*missing, to_stderr=True)
         raise RunFailed(f"{len(missing)} of {len(jobs)} runs are not done, for the reasons above")
 
 

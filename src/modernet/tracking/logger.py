@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from modernet.config.experiment import Experiment
 from modernet.record import METRICS, Epoch, Record, flatten
+from modernet.runtime.io import write_text
 from modernet.runtime.logging import logger
 
 WandbMode = Literal["offline", "online", "disabled"]
@@ -15,6 +16,7 @@ SUMMARY = (
     *("top1", "top5", "top1_ema", "val_loss", "gmacs", "params", "images_per_second", "train_seconds", "status"),
     *(metric.name for metric in METRICS),
 )
+ID_FILE = "wandb/run_id"  # in the run's folder
 MAX_GROUP_LENGTH = 128  # wandb's limit
 
 
@@ -23,7 +25,6 @@ class WandbLogger:
 
     def __init__(self, run: Any) -> None:
         self.run = run
-        self.id: str | None = run.id if run else None  # a resumed run continues under the same id
 
     def log_epoch(self, epoch: Epoch) -> None:
         """Log the metrics of an epoch as one line of the history."""
@@ -48,13 +49,15 @@ class WandbLogger:
             self.run = None
 
 
-def _init(mode: WandbMode, folder: Path, experiment: Experiment, run_id: str | None) -> Any:
-    """A wandb run, or None where it is disabled or cannot start."""
+def _init(mode: WandbMode, folder: Path, experiment: Experiment) -> Any:
+    """A wandb run, the one of an earlier start of the same run if there is one; None where wandb is off or fails."""
     if mode == "disabled":
         return None
     try:
         import wandb  # takes a second
 
+        id_file = folder / ID_FILE
+        run_id = id_file.read_text(encoding="utf-8") if id_file.is_file() else None
         run = wandb.init(
             project=PROJECT,
             dir=folder,
@@ -68,6 +71,8 @@ def _init(mode: WandbMode, folder: Path, experiment: Experiment, run_id: str | N
             | {"step": experiment.step, "variant": experiment.variant, "size": experiment.size},
             settings=wandb.Settings(silent=True, console="off"),
         )
+        id_file.parent.mkdir(exist_ok=True)
+        write_text(id_file, run.id)  # before the first step, so that a killed run continues the same wandb run
         run.define_metric("epoch")
         run.define_metric("*", step_metric="epoch", summary="none")  # the summary is the record's
         return run
@@ -77,12 +82,9 @@ def _init(mode: WandbMode, folder: Path, experiment: Experiment, run_id: str | N
 
 
 @contextmanager
-def wandb_run(mode: WandbMode, folder: Path, experiment: Experiment, run_id: str | None) -> Iterator[WandbLogger]:
-    """A wandb run with its files below `folder`, grouped by protocol and variant; it ends with the context.
-
-    `run_id` is the id of the run that is resumed, or None.
-    """
-    wandb_logger = WandbLogger(_init(mode, folder, experiment, run_id))
+def wandb_run(mode: WandbMode, folder: Path, experiment: Experiment) -> Iterator[WandbLogger]:
+    """A wandb run with its files below `folder`, grouped by protocol and variant; it ends with the context."""
+    wandb_logger = WandbLogger(_init(mode, folder, experiment))
     status = 1
     try:
         yield wandb_logger

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 
 from modernet.errors import Interrupted, NonFiniteLoss
-from modernet.runtime.collectives import all_reduce_max, any_rank
+from modernet.runtime.collectives import all_reduce_max, any_rank, barrier
 from modernet.runtime.distributed import DistributedEnv
 from modernet.runtime.io import write_bytes
 from modernet.runtime.logging import logger
@@ -86,10 +86,11 @@ def remove_checkpoints(folder: Path) -> None:
 class Action(IntEnum):
     """What happens after a step; of all ranks' choices the largest is done."""
 
-    CONTINUE = 0
-    SAVE = 1
-    STOP = 2
-    ABORT = 3
+    END = 0
+    CONTINUE = 1
+    SAVE = 2
+    STOP = 3
+    ABORT = 4
 
 
 class CheckpointManager:
@@ -98,7 +99,6 @@ class CheckpointManager:
     def __init__(self, folder: Path, minutes: float, env: DistributedEnv, shutdown: ShutdownSignal) -> None:
         self.folder, self.seconds, self.env, self.shutdown = folder, 60 * minutes, env, shutdown
         self.saved_at = time.monotonic()
-        self.extra: dict[str, Any] = {}  # plain values that are saved with the state
 
     def after_step(self, state: TrainState, losses: LossMonitor) -> bool:
         """Save the state if it is due; returns whether it was saved.
@@ -118,12 +118,22 @@ class CheckpointManager:
         return True
 
     def interruptible(self, batches: Iterable[T], state: TrainState) -> Iterator[T]:
-        """The batches of an evaluation; saves and raises Interrupted where a signal arrives between two of them."""
-        for batch in batches:
-            if self.shutdown.requested:
+        """The batches of an evaluation; saves and raises Interrupted where a signal arrives on any rank.
+
+        All ranks decide together before each batch, including ranks that have no more batches.
+        """
+        iterator = iter(batches)
+        while True:
+            batch = next(iterator, None)
+            action = Action.STOP if self.shutdown.requested else Action.CONTINUE if batch is not None else Action.END
+            action = all_reduce_max(action)
+            if action == Action.END:
+                return
+            if action == Action.STOP:
                 self._save(state)
                 raise self._interrupted()
-            yield batch
+            if batch is not None:
+                yield batch
 
     def check_finite(self, metrics: EvalMetrics) -> EvalMetrics:
         """The metrics themselves. Raises NonFiniteLoss: after the last step, only the evaluation sees the weights."""
@@ -141,11 +151,13 @@ class CheckpointManager:
         return Action.CONTINUE
 
     def _save(self, state: TrainState) -> None:
-        # A gradient overflow breaks the weights of all ranks one step before a loss shows it.
-        if not state.has_finite_weights():
+        # A gradient overflow breaks the weights one step before a loss shows it. Rank 0 alone updates the statistics of
+        # BatchNorm, so the ranks may differ.
+        if any_rank(not state.has_finite_weights()):
             raise self._nonfinite(f"the weights after step {state.step} are not finite")
         if self.env.is_main_process:
-            save_checkpoint(self.folder, state.step, state.state_dict() | self.extra)
+            save_checkpoint(self.folder, state.step, state.state_dict())
+        barrier()  # torchrun ends all ranks when one exits
         self.saved_at = time.monotonic()
 
     def _nonfinite_loss(self, losses: LossMonitor) -> NonFiniteLoss:

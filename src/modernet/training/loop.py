@@ -46,15 +46,17 @@ def train_epoch(
     """Train the remaining steps of the running epoch; metrics of its augmented images."""
     layout, recipe, losses = plan.layout, plan.recipe, LossMonitor()
     epoch = len(state.epochs)
+    micro_batches = layout.micro_batches()
     last_step = (epoch + 1) * plan.steps_per_epoch
     batches = loader.train_batches(epoch, first_step=state.step - epoch * plan.steps_per_epoch)
     state.model.train()
     started = time.perf_counter()
     while state.step < last_step:
-        for micro_step in range(layout.grad_accum_steps):
+        for micro_batch in micro_batches:
             images, labels = next(batches)
-            seed_everything(plan.seed, Purpose.NETWORK, state.step, layout.env.rank, micro_step)
-            is_last = micro_step == layout.grad_accum_steps - 1
+            seed_everything(plan.seed, Purpose.NETWORK, state.step, 0, micro_batch.number)
+            state.set_running_statistics(enabled=micro_batch.number == 0)
+            is_last = micro_batch is micro_batches[-1]
             with state.grad_sync(enabled=is_last):
                 with state.autocast():
                     logits = state.train_model(images)  # (N, num_classes)

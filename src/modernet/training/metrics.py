@@ -84,7 +84,7 @@ class LossMonitor:
         if sums.device.type == "cuda":
             host = sums.to("cpu", non_blocking=True)  # into pinned memory
             arrival = torch.cuda.Event()
-            arrival.record()
+            arrival.record(torch.cuda.current_stream(sums.device))
         else:
             host = sums.cpu().clone()
         self.readings.append(LossReading(step, lr, host, arrival))

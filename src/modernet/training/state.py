@@ -1,25 +1,29 @@
 """The state of a training: network, optimizer, averaged weights and counters, and how a checkpoint holds them."""
 
+import copy
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import nn, optim
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from modernet.config.schema import ExecutionConfig, ModelConfig, RecipeConfig
 from modernet.models.init import init_weights
 from modernet.models.network import Network, build_model
 from modernet.record import Epoch
 from modernet.runtime.distributed import BatchLayout
+from modernet.runtime.provenance import utc_now
 from modernet.runtime.seeding import Purpose, seed_everything
+from modernet.training.ema import update_ema
 from modernet.training.metrics import MetricSums
 from modernet.training.optim import build_optimizer, lr_at
 
+BATCH_NORM_MOMENTUM = 0.1  # torch's default
 MIN_STEPS_TO_COMPILE = 2000  # shorter runs do not win back the minute of compiling
 
 
@@ -50,22 +54,36 @@ class TrainState:
     model: Network
     train_model: nn.Module  # the model as the loop calls it: compiled, gradients averaged over the ranks
     optimizer: optim.Optimizer
-    ema_model: AveragedModel | None
+    ema_model: Network | None  # averaged weights, where the recipe has them
+    ema_decay: float
     autocast: Callable[[], AbstractContextManager[Any]]
     train_metrics: MetricSums  # of the running epoch
     step: int = 0  # optimizer steps done
     train_seconds: float = 0.0  # in the running epoch
     epochs: list[Epoch] = field(default_factory=list)  # finished ones
+    started: str = field(default_factory=utc_now)  # first start of the run; ISO 8601, UTC
 
     @property
     def device(self) -> torch.device:
         return self.train_metrics.sums.device
+
+    @cached_property
+    def norms(self) -> list[nn.BatchNorm2d]:
+        return [module for module in self.model.modules() if isinstance(module, nn.BatchNorm2d)]
 
     def grad_sync(self, enabled: bool) -> AbstractContextManager[Any]:
         """A context in which backward averages gradients over the ranks, or only accumulates them."""
         if enabled or not isinstance(self.train_model, DistributedDataParallel):
             return nullcontext()
         return self.train_model.no_sync()
+
+    def set_running_statistics(self, enabled: bool) -> None:
+        """Whether the next forward passes update the running statistics of BatchNorm.
+
+        One micro-batch of a step updates them, whatever the number of devices and accumulation steps.
+        """
+        for module in self.norms:
+            module.momentum = BATCH_NORM_MOMENTUM if enabled else 0.0
 
     def apply_update(self, lr: float) -> None:
         """One optimizer step from the accumulated gradients."""
@@ -74,7 +92,7 @@ class TrainState:
         self.optimizer.step()
         self.optimizer.zero_grad()
         if self.ema_model is not None:
-            self.ema_model.update_parameters(self.model)
+            update_ema(self.ema_model, self.model, self.ema_decay if self.step else 0.0)
         self.step += 1
 
     def finish_epoch(self, epoch: Epoch) -> None:
@@ -90,7 +108,7 @@ class TrainState:
         """State dicts of the trained network: `model`, and `ema_model` where the recipe has EMA."""
         weights = {"model": self.model.state_dict()}
         if self.ema_model is not None:
-            weights["ema_model"] = self.ema_model.module.state_dict()
+            weights["ema_model"] = self.ema_model.state_dict()
         return weights
 
     def state_dict(self) -> dict[str, Any]:
@@ -103,6 +121,7 @@ class TrainState:
             "step": self.step,
             "train_seconds": self.train_seconds,
             "epochs": [asdict(epoch) for epoch in self.epochs],
+            "started": self.started,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -113,11 +132,12 @@ class TrainState:
         self.train_metrics.load_state_dict(state["train_metrics"])
         self.step, self.train_seconds = state["step"], state["train_seconds"]
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
+        self.started = state["started"]
 
 
 def uses_bf16(execution: ExecutionConfig, device: torch.device) -> bool:
     """Whether the network computes in bfloat16."""
-    is_supported = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    is_supported = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return execution.amp == "bf16" or (execution.amp == "auto" and is_supported)
 
 
@@ -135,21 +155,22 @@ def build_state(
     seed_everything(plan.seed, Purpose.INIT)
     model: Any = build_model(model_config, num_classes, recipe.drop_path_rate)
     init_weights(model, recipe.init, recipe.init_std)
-    if recipe.sync_batchnorm and env.world_size > 1:
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     model = model.to(device)
     if execution.channels_last:
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
-    ema_model = None
-    if recipe.ema_decay:
-        ema_model = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=True)
+    ema_model = copy.deepcopy(model) if recipe.ema_decay else None
     train_model: nn.Module = model
     if env.world_size > 1:
         device_ids = [device] if device.type == "cuda" else None
         train_model = DistributedDataParallel(model, device_ids=device_ids, gradient_as_bucket_view=True)
+        # Rank 0 updates the running statistics alone, and evaluation broadcasts them. As an argument, torch 2.13 and
+        # later warn of it.
+        train_model.broadcast_buffers = False
+        # With channels_last, the strides of 1x1 convolutions are ambiguous; the order in memory is the same.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     if uses_compile(execution, device, plan):
         train_model.compile()
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=uses_bf16(execution, device))
     optimizer = build_optimizer(model, recipe)
-    return TrainState(model, train_model, optimizer, ema_model, autocast, MetricSums(device, env))
+    return TrainState(model, train_model, optimizer, ema_model, recipe.ema_decay, autocast, MetricSums(device, env))

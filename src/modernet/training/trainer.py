@@ -1,10 +1,8 @@
 """One run, from an experiment to its record: validate -> lock -> build -> resume -> fit -> finalize."""
 
-import errno
 import json
-import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +12,25 @@ from omegaconf import OmegaConf
 from modernet.config.experiment import Experiment
 from modernet.config.schema import ExecutionConfig
 from modernet.data.loader import Loader, build_loader
-from modernet.errors import DiskFull, Interrupted, NonFiniteLoss, RunLocked, UserError, describe
+from modernet.errors import ConnectionLost, Interrupted, NonFiniteLoss, RunLocked, describe
 from modernet.models.flops import model_cost
-from modernet.models.network import min_image_size
 from modernet.record import METRICS_FILE, Epoch, Record, find_record, flatten, write_record
-from modernet.runtime.collectives import any_rank, process_group
-from modernet.runtime.device import device_name, select_device
+from modernet.runtime.collectives import any_rank, barrier, process_group
+from modernet.runtime.device import select_device
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
 from modernet.runtime.io import write_bytes, write_text
 from modernet.runtime.lock import remove_lock, run_lock
 from modernet.runtime.logging import logger, run_logging
-from modernet.runtime.provenance import current_commit
+from modernet.runtime.provenance import HostMemory
 from modernet.runtime.signals import ShutdownSignal
 from modernet.tracking.logger import WandbLogger, WandbMode, wandb_run
 from modernet.training import checkpoint
 from modernet.training.checkpoint import CheckpointManager
+from modernet.training.checks import check_batch_size, check_image_size, find_warnings
+from modernet.training.interruption import explain_interruption, is_interruption
 from modernet.training.loop import fit
-from modernet.training.state import TrainPlan, TrainState, build_state, uses_bf16, uses_compile
+from modernet.training.result import build_record, describe_machine, describe_origin
+from modernet.training.state import TrainPlan, TrainState, build_state
 
 WEIGHTS_FILE = "model.pt"  # state dicts: `model`, and `ema_model` where the recipe has EMA
 CONFIG_FILE = "config.yaml"
@@ -55,10 +55,11 @@ class Trainer:
         wandb_mode: WandbMode,
         shutdown: ShutdownSignal,
         env: DistributedEnv,
+        overrides: Sequence[str] = (),
     ) -> None:
         self.experiment, self.folder, self.execution = experiment, folder, execution
         self.wandb_mode: WandbMode = wandb_mode if env.is_main_process else "disabled"
-        self.shutdown, self.env = shutdown, env
+        self.shutdown, self.env, self.overrides = shutdown, env, overrides
         self.exit_stack = ExitStack()  # the process group, the lock, the log and the wandb run
 
     @classmethod
@@ -69,10 +70,14 @@ class Trainer:
         execution: ExecutionConfig | None = None,
         wandb_mode: WandbMode = "disabled",
         shutdown: ShutdownSignal | None = None,
+        overrides: Sequence[str] = (),
     ) -> "Trainer":
-        """A trainer for this process; rank and world size come from the environment."""
+        """A trainer for this process; rank and world size come from the environment.
+
+        `overrides` are those of the command line, for the record.
+        """
         execution, shutdown = execution or ExecutionConfig(), shutdown or ShutdownSignal()
-        return cls(experiment, folder, execution, wandb_mode, shutdown, distributed_env())
+        return cls(experiment, folder, execution, wandb_mode, shutdown, distributed_env(), overrides)
 
     def __enter__(self) -> "Trainer":
         return self
@@ -87,7 +92,7 @@ class Trainer:
         UserError for invalid input, RunLocked where another process trains the run, and Interrupted or DiskFull
         where the same command will resume.
         """
-        with self, _explain_full_disk(self.folder):
+        with explain_interruption(self.folder), self:
             self.validate()
             self.lock()
             record = find_record(self.folder)
@@ -99,27 +104,19 @@ class Trainer:
             return self.finalize(failure)
 
     def validate(self) -> None:
-        """Load the data and check everything that can be checked before a file is written. Raises UserError."""
-        experiment, execution = self.experiment, self.execution
-        model, recipe, data = experiment.model, experiment.recipe, experiment.data
-        self.device = select_device(execution.device, self.env.local_rank)
-        self.exit_stack.enter_context(process_group(self.env, self.device))
-        layout = batch_layout(self.env, recipe.batch_size, execution.micro_batch_size)
-        self.loader = build_loader(data, recipe, experiment.seed, layout, self.device, execution.num_workers)
-        smallest = min_image_size(model)
-        if data.image_size < smallest:
-            raise UserError(
-                f"model.stem_stride={model.stem_stride} with model.downsample={model.downsample} needs images of at "
-                f"least {smallest} pixels, {data.name} has {data.image_size}; a smaller model.stem_stride (4, 2, 1) "
-                "allows them"
-            )
-        if recipe.batch_size > self.loader.num_images:
-            raise UserError(
-                f"recipe.batch_size must be at most {self.loader.num_images}, the number of training images, "
-                f"got {recipe.batch_size}"
-            )
-        if recipe.sync_batchnorm and self.env.world_size > 1 and self.device.type != "cuda":
-            raise UserError(f"recipe.sync_batchnorm=true needs GPUs for several processes, got {self.device}")
+        """Load the data and check everything that can be checked before a file is written. Raises UserError.
+
+        What the config alone decides comes first, before the processes wait for each other.
+        """
+        experiment, env = self.experiment, self.env
+        recipe, data = experiment.recipe, experiment.data
+        self.host_memory = HostMemory()
+        check_image_size(experiment.model, data)
+        layout = batch_layout(env, recipe.batch_size, recipe.micro_batch_size)
+        self.device = select_device(self.execution.device, env.local_rank, env.local_world_size)
+        self.exit_stack.enter_context(process_group(env, self.device))
+        self.loader = build_loader(data, recipe, experiment.seed, layout, self.device, self.execution.num_workers)
+        check_batch_size(recipe, self.loader.num_images)
         self.plan = TrainPlan(recipe, self.loader.num_images // recipe.batch_size, experiment.seed, layout)
 
     def lock(self) -> None:
@@ -143,14 +140,17 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         self.state = build_state(experiment.model, num_classes, self.plan, self.execution, self.device)
-        self.machine = self._describe_machine()
+        self.machine = describe_machine(self.execution, self.plan, self.device, self.loader.num_workers)
+        self.origin = describe_origin(self.device, self.overrides)
         if self.env.is_main_process:
             write_text(self.folder / CONFIG_FILE, OmegaConf.to_yaml(self._saved_config()))
         log_file = self.folder / LOG_FILE if self.env.is_main_process else None
         has_checkpoint = checkpoint.latest_checkpoint(self.folder) is not None
         self.exit_stack.enter_context(run_logging(log_file, experiment.name, append=has_checkpoint))
-        for warning in experiment.warnings:
-            logger.warning(warning)
+        if self.env.is_main_process:
+            warnings = find_warnings(experiment.recipe, self.loader.num_images, num_classes)
+            for warning in (*experiment.warnings, *warnings):
+                logger.warning(warning)
         logger.info(f"{experiment.title}: {self.cost.params:,} parameters, {self.cost.gmacs:.4f} GMACs")
         machine = ", ".join(f"{name} {value}" for name, value in self.machine.items())
         logger.info(f"{self.plan.layout} ({machine})")
@@ -161,17 +161,15 @@ class Trainer:
         if saved:
             self.state.load_state_dict(saved)
             logger.info(f"resuming from step {self.state.step} of {self.plan.total_steps}")
-        wandb_id = saved["wandb"] if saved else None
-        context = wandb_run(self.wandb_mode, self.folder, self.experiment, wandb_id)
+        context = wandb_run(self.wandb_mode, self.folder, self.experiment)
         self.wandb = self.exit_stack.enter_context(context)
         minutes = self.execution.checkpoint_minutes
         self.checkpoints = CheckpointManager(self.folder, minutes, self.env, self.shutdown)
-        self.checkpoints.extra["wandb"] = self.wandb.id
 
     def fit(self) -> str | None:
         """Train all remaining epochs; returns why the run failed, or None.
 
-        An interruption and an error of the file system are not the run's fault and are raised.
+        Interruptions and errors of the file system are not the run's fault and are raised.
         """
         try:
             for epoch in self.epochs():
@@ -182,12 +180,14 @@ class Trainer:
             if self.env.is_main_process:
                 logger.warning(error)
             raise
-        except OSError:
+        except (ConnectionLost, OSError):
             raise
         except NonFiniteLoss as error:
             logger.error(error)
             return str(error)
         except Exception as error:
+            if is_interruption(error):
+                raise
             logger.exception(describe(error))
             return describe(error)
         return None
@@ -198,7 +198,8 @@ class Trainer:
 
     def finalize(self, failure: str | None) -> Record:
         """Write the weights and then the record, which makes the run a finished one; then delete the checkpoints."""
-        record = self._build_record(failure)
+        origin = self.origin | {"peak_host_memory": self.host_memory.peak()}
+        record = build_record(self.experiment, self.cost, self.state, failure, self.machine, origin)
         self.wandb.log_result(record)
         if self.env.is_main_process:
             if record.status == "done":
@@ -207,71 +208,15 @@ class Trainer:
             if record.status == "done":
                 checkpoint.remove_checkpoints(self.folder)
                 remove_lock(self.folder)
+        barrier()  # no rank looks for the record before it is written
         return record
 
     def _saved_config(self) -> dict[str, Any]:
         """The config of the run, with the folder of its data, which does not identify it."""
         return {**self.experiment.config, "data_root": self.experiment.data.root}
 
-    def _describe_machine(self) -> dict[str, Any]:
-        """How the work is done, for the log and the record."""
-        return {
-            "devices": self.env.world_size,
-            "threads": torch.get_num_threads(),
-            "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "default"),
-            "micro_batch_size": self.plan.layout.micro_batch_size,
-            "grad_accum_steps": self.plan.layout.grad_accum_steps,
-            "amp": "bf16" if uses_bf16(self.execution, self.device) else "off",
-            "compile": uses_compile(self.execution, self.device, self.plan),
-            "channels_last": self.execution.channels_last,
-            "num_workers": self.loader.num_workers,
-        }
-
     def _write_metrics(self) -> None:
         """Rewrite all epochs, so that the file of a resumed run is that of an uninterrupted one."""
         if self.env.is_main_process:
             lines = (json.dumps(flatten(epoch)) + "\n" for epoch in self.state.epochs)
             write_text(self.folder / METRICS_FILE, "".join(lines))
-
-    def _build_record(self, failure: str | None) -> Record:
-        experiment, epochs = self.experiment, self.state.epochs
-        last = epochs[-1] if epochs and failure is None else None
-        seconds = sum(epoch.train_seconds for epoch in epochs)
-        images = sum(epoch.train_seconds * epoch.images_per_second for epoch in epochs)
-        return Record(
-            step=experiment.step,
-            variant=experiment.variant,
-            protocol=experiment.protocol,
-            size=experiment.size,
-            seed=experiment.seed,
-            data=experiment.data.name,
-            recipe=experiment.recipe.name,
-            params=self.cost.params,
-            gmacs=self.cost.gmacs,
-            top1=last and last.top1,
-            top5=last and last.top5,
-            val_loss=last and last.val_loss,
-            epochs=len(epochs),
-            train_seconds=seconds,
-            images_per_second=images / seconds if seconds else 0.0,
-            device=device_name(self.device),
-            torch=torch.__version__,
-            commit=current_commit(),
-            status="failed" if failure else "done",
-            config=experiment.config,
-            top1_ema=last and last.top1_ema,
-            reason=failure,
-            machine=self.machine,
-            metrics=last.metrics if last else {},
-        )
-
-
-@contextmanager
-def _explain_full_disk(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        path = checkpoint.latest_checkpoint(folder) or "none"
-        raise DiskFull(f"no space left on the disk of {folder}; last good checkpoint: {path}") from error

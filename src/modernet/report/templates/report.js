@@ -135,13 +135,14 @@ function chart(title, epochs, lines) {
 }
 
 const RESULT = ["top1", "top5", "top1_ema", "val_loss", "params", "gmacs", "epochs"];
-const ENVIRONMENT = ["device", "torch", "commit", "train_seconds", "images_per_second"];
-const NESTED = ["machine", "metrics"];
+const ENVIRONMENT = ["device", "torch", "commit", "train_seconds", "images_per_second", "started", "ended", "host", "cpu", "gpus", "peak_host_memory", "overrides"];
+const NESTED = ["machine", "metrics", "versions"];
 
 function openRun(run) {
   const { facts, curves } = run;
   const pick = (names) => Object.fromEntries(names.map((name) => [name, facts[name]]));
   const listed = [...RESULT, ...ENVIRONMENT, ...NESTED];
+  const known = (name) => facts[name] !== null && facts[name].length !== 0; // earlier versions recorded less
   const others = Object.keys(facts).filter((name) => !listed.includes(name) && facts[name] !== null);
   const metrics = Object.entries(facts.metrics).map(([name, value]) => [data.headings[name] ?? name, value]);
   const config = Object.entries(run.config).map(([name, index]) => [name, data.sections[index]]);
@@ -158,7 +159,7 @@ function openRun(run) {
     charts,
     element("div", { class: "parts" },
       section("Result", { ...pick(RESULT), ...Object.fromEntries(metrics) }),
-      section("Environment", { ...pick(ENVIRONMENT), ...facts.machine }),
+      section("Environment", { ...pick(ENVIRONMENT.filter(known)), ...facts.machine, ...facts.versions }),
       section("Run", { ...pick(others), ...Object.fromEntries(values) }),
       ...sections.map(([name, content]) => section(`Config: ${name}`, content))));
   dialog.showModal();

@@ -44,13 +44,19 @@ def write_shards(root: Path) -> Path:
     root.mkdir()
     for split, n, num_shards in (("train", NUM_TRAIN, 6), ("val", NUM_VAL, 3)):
         for shard in range(num_shards):
-            with tarfile.open(root / f"{split}-{shard:03}.tar", "w") as tar:
-                for number in range(shard, n, num_shards):
-                    for key, content in (("jpg", encode_image(number)), ("cls", str(number % 2).encode())):
-                        member = tarfile.TarInfo(f"{number:04}.{key}")
-                        member.size = len(content)
-                        tar.addfile(member, io.BytesIO(content))
+            labels = {number: number % 2 for number in range(shard, n, num_shards)}
+            write_shard(root / f"{split}-{shard:03}.tar", labels)
     return root
+
+
+def write_shard(path: Path, labels: dict[int, int]) -> None:
+    """A tar file of the images with these numbers and labels."""
+    with tarfile.open(path, "w") as tar:
+        for number, label in labels.items():
+            for key, content in (("jpg", encode_image(number)), ("cls", str(label).encode())):
+                member = tarfile.TarInfo(f"{number:04}.{key}")
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
 
 
 def files_config(kind: str, root: Path, /, **changes: Any) -> DataConfig:
@@ -65,12 +71,13 @@ def files_loader(
     num_workers: int = 0,
     batch_size: int = 8,
     grad_accum_steps: int = 1,
+    **recipe: Any,
 ) -> Loader:
-    """A loader with all augmentation of the modern recipe."""
+    """A loader with all augmentation of the modern recipe, or with these changes."""
     env = env or DistributedEnv()
     layout = batch_layout(env, batch_size, batch_size // env.world_size // grad_accum_steps)
-    recipe = recipe_config("modern", batch_size=batch_size)
-    return build_loader(data, recipe, 0, layout, torch.device("cpu"), num_workers)
+    recipe_ = recipe_config("modern", **{"batch_size": batch_size, **recipe})
+    return build_loader(data, recipe_, 0, layout, torch.device("cpu"), num_workers)
 
 
 def equal_batches(one: Any, other: Any) -> bool:

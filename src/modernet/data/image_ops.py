@@ -1,0 +1,130 @@
+"""Operations on uint8 images (N, 3, H, W), each image with its own level (N,), on any device.
+
+They follow Pillow, which timm's RandAugment uses. The levels are tensors on the device of the images, because numbers
+would have to be copied there one by one.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+SLACK = 1e-3  # pixel values; Pillow drops the fraction of a value, which may be a whole number but for rounding
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How geometric operations compute pixels: by interpolation, and `fill` (3, 1, 1) outside of the image."""
+
+    interpolation: str  # bilinear, bicubic
+    fill: Tensor
+
+
+def _warp(images: Tensor, x: Tensor, y: Tensor, sampling: Sampling) -> Tensor:
+    """Sample each image at the positions x and y, in pixels from the top left corner, which broadcast to (N, H, W)."""
+    height, width = images.shape[-2:]
+    x, y = torch.broadcast_tensors(x, y)
+    is_inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    grid = torch.stack([2 * x / width - 1, 2 * y / height - 1], -1)  # (N, H, W, 2)
+    sampled = grid_sample(images.float(), grid, mode=sampling.interpolation, padding_mode="border", align_corners=False)
+    return torch.where(is_inside[:, None], (sampled + SLACK).clamp(0, 255), sampling.fill.round()).byte()
+
+
+def _pixel_centers(images: Tensor) -> tuple[Tensor, Tensor]:
+    """x (1, 1, W) and y (1, H, 1)."""
+    height, width = images.shape[-2:]
+    y, x = (torch.arange(size, device=images.device) + 0.5 for size in (height, width))
+    return x[None, None, :], y[None, :, None]
+
+
+def rotate(images: Tensor, degrees: Tensor, sampling: Sampling) -> Tensor:
+    """Rotate around the centre, counterclockwise."""
+    height, width = images.shape[-2:]
+    x, y = _pixel_centers(images)
+    x, y = x - width / 2, y - height / 2
+    radians = torch.deg2rad(degrees)[:, None, None]
+    cos, sin = radians.cos(), radians.sin()
+    return _warp(images, cos * x - sin * y + width / 2, sin * x + cos * y + height / 2, sampling)
+
+
+def shear_x(images: Tensor, slopes: Tensor, sampling: Sampling) -> Tensor:
+    """Shift each row by its distance from the top, times the slope."""
+    x, y = _pixel_centers(images)
+    return _warp(images, x + slopes[:, None, None] * y, y, sampling)
+
+
+def shear_y(images: Tensor, slopes: Tensor, sampling: Sampling) -> Tensor:
+    """Shift each column by its distance from the left, times the slope."""
+    x, y = _pixel_centers(images)
+    return _warp(images, x, y + slopes[:, None, None] * x, sampling)
+
+
+def translate_x(images: Tensor, fractions: Tensor, sampling: Sampling) -> Tensor:
+    """Shift by a fraction of the width; the shift need not be a whole number of pixels."""
+    x, y = _pixel_centers(images)
+    return _warp(images, x + fractions[:, None, None] * images.shape[-1], y, sampling)
+
+
+def translate_y(images: Tensor, fractions: Tensor, sampling: Sampling) -> Tensor:
+    """Shift by a fraction of the height."""
+    x, y = _pixel_centers(images)
+    return _warp(images, x, y + fractions[:, None, None] * images.shape[-2], sampling)
+
+
+def _per_image(values: Tensor) -> Tensor:
+    return values[:, None, None, None]
+
+
+def _grey(images: Tensor) -> Tensor:
+    """(N, 1, H, W) float32 luma of whole numbers (ITU-R 601)."""
+    red, green, blue = images.float().split(1, 1)
+    return (0.299 * red + 0.587 * green + 0.114 * blue).round()
+
+
+def _blend(images: Tensor, other: Tensor, factors: Tensor) -> Tensor:
+    """`other` at factor 0, the images at factor 1, beyond them at larger factors."""
+    return (other + (images - other) * _per_image(factors)).clamp(0, 255).byte()
+
+
+def adjust_color(images: Tensor, factors: Tensor) -> Tensor:
+    """Blend with the grey image."""
+    return _blend(images, _grey(images), factors)
+
+
+def adjust_contrast(images: Tensor, factors: Tensor) -> Tensor:
+    """Blend with the mean grey of each image."""
+    mean = _grey(images).mean((1, 2, 3), keepdim=True)
+    return _blend(images, (mean + 0.5).floor(), factors)
+
+
+def adjust_brightness(images: Tensor, factors: Tensor) -> Tensor:
+    """Blend with black."""
+    return _blend(images, torch.zeros_like(images, dtype=torch.float32), factors)
+
+
+def adjust_sharpness(images: Tensor, factors: Tensor) -> Tensor:
+    """Blend with the image smoothed by the kernel ((1, 1, 1), (1, 5, 1), (1, 1, 1)) / 13, except at its border."""
+    pixels = images.float()
+    rows = pixels[..., :-2, :] + pixels[..., 1:-1, :] + pixels[..., 2:, :]
+    neighbours = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]  # (N, 3, H - 2, W - 2) sums over 3 x 3 pixels
+    inner = pixels[..., 1:-1, 1:-1]
+    inner.copy_(((neighbours + 4 * inner) / 13).round())
+    return _blend(images, pixels, factors)
+
+
+def posterize(images: Tensor, bits: Tensor) -> Tensor:
+    """Keep the highest bits of each pixel; the number of bits is rounded up."""
+    dropped = 8 - _per_image(bits).ceil().int()
+    return (images.int() & -(1 << dropped)).byte()
+
+
+def solarize(images: Tensor, thresholds: Tensor) -> Tensor:
+    """Invert the pixels at or above the threshold, which is rounded up."""
+    return torch.where(images >= _per_image(thresholds).ceil(), 255 - images, images)
+
+
+def solarize_add(images: Tensor, amounts: Tensor) -> Tensor:
+    """Add the amount, rounded down, to the pixels below 128."""
+    brighter = (images.int() + _per_image(amounts).int()).clamp(max=255).byte()
+    return torch.where(images < 128, brighter, images)

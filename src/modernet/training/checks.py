@@ -1,0 +1,40 @@
+"""What is refused, or warned of, before a run starts: combinations of a network, a recipe and a data set."""
+
+from modernet.config.schema import DataConfig, ModelConfig, RecipeConfig
+from modernet.errors import UserError
+from modernet.models.network import min_image_size
+
+MAX_LEFT_OUT = 0.1  # of the training images, per epoch, without a warning
+
+
+def check_image_size(model: ModelConfig, data: DataConfig) -> None:
+    """Raises UserError for images that are too small for the network's strides."""
+    smallest = min_image_size(model)
+    if data.image_size < smallest:
+        raise UserError(
+            f"model.stem_stride={model.stem_stride} with model.downsample={model.downsample} needs images of at "
+            f"least {smallest} pixels, {data.name} has {data.image_size}; a smaller model.stem_stride (4, 2, 1) "
+            "allows them"
+        )
+
+
+def check_batch_size(recipe: RecipeConfig, num_images: int) -> None:
+    """Raises UserError for a batch larger than the training set."""
+    if recipe.batch_size > num_images:
+        raise UserError(
+            f"recipe.batch_size must be at most {num_images}, the number of training images, got {recipe.batch_size}"
+        )
+
+
+def find_warnings(recipe: RecipeConfig, num_images: int, num_classes: int) -> list[str]:
+    """One line for each value that is allowed but seldom meant."""
+    warnings = []
+    left_out = num_images % recipe.batch_size
+    if left_out > MAX_LEFT_OUT * num_images:
+        warnings.append(
+            f"recipe.batch_size={recipe.batch_size} leaves {left_out:,} of the {num_images:,} training images "
+            f"({left_out / num_images:.0%}) out of every epoch, because an epoch has full batches only"
+        )
+    if num_classes <= 5:
+        warnings.append(f"the top-5 accuracy of {num_classes} classes is 100 % by definition")
+    return warnings

@@ -1,0 +1,64 @@
+"""The device of each process. CUDA's calls are replaced, so that these tests need no GPU."""
+
+import pytest
+import torch
+
+from modernet.errors import UserError
+from modernet.runtime.device import select_device
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """Makes this a machine with N visible GPUs; returns the list of the calls that reach CUDA."""
+    calls: list[str] = []
+
+    def show(visible: int) -> list[str]:
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: visible)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: visible > 0)
+        monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("cuda"))
+        monkeypatch.setattr(torch.cuda, "set_device", lambda device: calls.append(f"set_device {device}"))
+        monkeypatch.setattr(torch, "empty", lambda *_, device: calls.append(f"empty {device}"))
+        monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+        return calls
+
+    return show
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_process_takes_the_gpu_of_its_local_rank_before_anything_else(gpus, name):
+    calls = gpus(visible=8)
+    assert select_device(name, local_rank=3, local_world_size=8) == torch.device("cuda:3")
+    assert calls == ["set_device cuda:3", "empty cuda:3"]
+    assert torch.backends.cudnn.benchmark
+
+
+def test_process_with_one_visible_gpu_takes_it_whatever_its_local_rank(gpus):
+    calls = gpus(visible=1)  # Slurm's --gpus-per-task
+    assert select_device("auto", local_rank=3, local_world_size=8) == torch.device("cuda:0")
+    assert calls[0] == "set_device cuda:0"
+
+
+@pytest.mark.parametrize("local_rank", [0, 1, 2, 3])
+def test_every_process_of_a_node_refuses_more_processes_than_gpus(gpus, local_rank):
+    calls = gpus(visible=2)
+    with pytest.raises(UserError, match="4 processes were started on a machine with 2 GPUs; start one per GPU"):
+        select_device("auto", local_rank, local_world_size=4)
+    assert calls == []
+
+
+def test_named_gpu_is_taken_and_made_the_current_one(gpus):
+    calls = gpus(visible=8)
+    assert select_device("cuda:5", local_rank=0) == torch.device("cuda:5")
+    assert calls[0] == "set_device cuda:5"
+
+
+def test_machine_without_gpu_trains_on_the_cpu(monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: None)
+    assert select_device("auto", local_rank=3) == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["abacus", "cuda"])
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
+def test_device_that_is_not_there_is_refused(name):
+    with pytest.raises(UserError, match=rf"device={name}.* cannot be used \(.*\); allowed: auto, cpu"):
+        select_device(name)

@@ -1,0 +1,42 @@
+"""What is refused, or warned of, before a run starts."""
+
+import re
+
+import pytest
+from helpers import data_config, recipe_config
+
+from modernet import roadmap
+from modernet.errors import UserError
+from modernet.training.checks import check_batch_size, check_image_size, find_warnings
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "num_images", "left_out"),
+    [(64, 1437, None), (256, 1437, r"157 of the 1,437 training images \(11%\)"), (100, 199, r"99 of .* \(50%\)")],
+)
+def test_batch_that_leaves_out_more_than_a_tenth_of_an_epoch_is_warned_of(batch_size, num_images, left_out):
+    warnings = find_warnings(recipe_config("modern", batch_size=batch_size), num_images, num_classes=10)
+    if left_out is None:
+        assert warnings == []
+    else:
+        (warning,) = warnings
+        assert warning.startswith(f"recipe.batch_size={batch_size} leaves ")
+        assert re.search(left_out, warning)
+
+
+@pytest.mark.parametrize(("num_classes", "is_warned_of"), [(2, True), (5, True), (6, False)])
+def test_top5_of_fewer_than_six_classes_is_warned_of(num_classes, is_warned_of):
+    warnings = find_warnings(recipe_config("modern", batch_size=64), 128, num_classes)
+    expected = [f"the top-5 accuracy of {num_classes} classes is 100 % by definition"]
+    assert warnings == (expected if is_warned_of else [])
+
+
+def test_batch_larger_than_the_training_set_is_refused():
+    check_batch_size(recipe_config("modern", batch_size=100), 100)
+    with pytest.raises(UserError, match=r"recipe\.batch_size must be at most 99, the number of .* images, got 100"):
+        check_batch_size(recipe_config("modern", batch_size=100), 99)
+
+
+def test_images_too_small_for_the_strides_are_refused():
+    with pytest.raises(UserError, match="needs images of at least 32 pixels, digits has 8"):
+        check_image_size(roadmap("micro")["convnext"], data_config("digits"))
