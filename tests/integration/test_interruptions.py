@@ -172,7 +172,7 @@ def test_killed_worker_ends_the_run_without_a_record_and_it_resumes(images, unin
     os.kill(children(process.pid)[0], signal.SIGKILL)
     status, _, err = end(process, MINUTE)
     assert status == 1
-    assert "another process of the run died (DataLoader worker" in err, err
+    assert "another process of the run died (" in err, err
     assert "Traceback" not in err
     assert not list(tmp_path.rglob(RECORD_FILE))
     assert_identical_runs(finish([start_folder_run(images, tmp_path)]), uninterrupted_folder_run)

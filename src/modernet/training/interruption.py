@@ -20,7 +20,12 @@ WORKER_CRASHED = re.compile(r"killed by signal: (Segmentation fault|Bus error|Fl
 
 def is_interruption(error: BaseException) -> bool:
     """Whether another process ended from outside: another rank, or a worker process that loads images."""
-    return is_communication_error(error) or _is_worker_killed(error)
+    return is_communication_error(error) or _is_worker_killed(error) or _is_connection_cut(error)
+
+
+def _is_connection_cut(error: BaseException) -> bool:
+    """Whether a worker died while it handed a batch over; an error inside a worker arrives as `Caught ...`."""
+    return isinstance(error, ConnectionError | EOFError) and not str(error).startswith("Caught ")
 
 
 def _is_worker_killed(error: BaseException | None) -> bool:

@@ -1,0 +1,38 @@
+"""Which errors mean that something outside ended a run."""
+
+import errno
+
+import pytest
+
+from modernet.errors import ConnectionLost, DiskFull
+from modernet.training.interruption import explain_interruption
+
+WORKER = "DataLoader worker (pid 1) is killed by signal: "
+
+
+@pytest.mark.parametrize("error", [RuntimeError(WORKER + "Killed. "), ConnectionResetError("by peer"), EOFError()])
+def test_death_of_a_worker_is_a_lost_connection(tmp_path, error):
+    message = r"another process of the run died .*; rerun the same command to resume"
+    with pytest.raises(ConnectionLost, match=message), explain_interruption(tmp_path):
+        raise error
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_full_disk_names_the_last_good_checkpoint(tmp_path, number):
+    with pytest.raises(DiskFull, match="last good checkpoint: none"), explain_interruption(tmp_path):
+        raise OSError(number, "full")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("a mistake"),
+        FileNotFoundError("no such file"),
+        RuntimeError(WORKER + "Segmentation fault. "),
+        ConnectionResetError("Caught ConnectionResetError in DataLoader worker process 0."),
+    ],
+)
+def test_other_errors_pass(tmp_path, error):
+    with pytest.raises(type(error)) as raised, explain_interruption(tmp_path):
+        raise error
+    assert raised.value is error
