@@ -92,17 +92,24 @@ def printed_record(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 # The only values that differ between two runs of one config: those of the clock, the memory and the command line.
-CLOCK_FIELDS = ("train_seconds", "images_per_second", "started", "ended", "peak_host_memory", "overrides")
+CLOCK_FIELDS = ("train_seconds", "images_per_second", "started", "ended", "peak_host_memory", "overrides", "data_wait")
+
+
+def without_clock(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A record, or a line of metrics.jsonl, without CLOCK_FIELDS."""
+    kept = {name: value for name, value in values.items() if name not in CLOCK_FIELDS}
+    return {name: without_clock(value) if name == "metrics" else value for name, value in kept.items()}
 
 
 def load_outcome(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, dict[str, torch.Tensor]]]:
     """A finished run's record and epochs, without what depends on the clock, and its weights."""
     record = json.loads((folder / RECORD_FILE).read_text())
     epochs = [json.loads(line) for line in (folder / METRICS_FILE).read_text().splitlines()]
-    for values in (record, *epochs):
-        for name in CLOCK_FIELDS:
-            values.pop(name, None)
-    return record, epochs, torch.load(folder / WEIGHTS_FILE, weights_only=True)
+    return (
+        without_clock(record),
+        [without_clock(epoch) for epoch in epochs],
+        torch.load(folder / WEIGHTS_FILE, weights_only=True),
+    )
 
 
 def assert_identical_runs(folder: Path, other: Path) -> None:

@@ -28,6 +28,7 @@ class Metric:
     unit: str  # as printed; empty for a number without one
     format: str  # of Python's `format`
     description: str  # for notes, after the title and a colon; no full stop
+    in_rows: bool = True  # whether rows of results have its mean over runs; lists of runs always have it
 
     @property
     def heading(self) -> str:
@@ -41,6 +42,7 @@ class Metric:
 
 METRICS = (
     Metric("peak_memory", "peak memory", "MiB", ",.0f", "largest memory allocated on the GPU, the mean over runs"),
+    Metric("data_wait", "waiting for data", "%", ".1f", "part of the last epoch's training time", in_rows=False),
 )
 """The declared metrics. A new one takes two edits: a line here, and its value where the training loop measures it.
 
@@ -71,10 +73,12 @@ class Epoch:
     metrics: dict[str, float] = field(default_factory=dict)  # of METRICS, those that were measured
 
     def __str__(self) -> str:
+        wait = f", {self.metrics['data_wait']:.0f} % waiting for data" if "data_wait" in self.metrics else ""
         ema = "" if self.top1_ema is None else f", EMA top-1 {self.top1_ema:.2f} %"
         return (
             f"epoch {self.epoch}: train loss {self.train_loss:.4f}, train top-1 {self.train_top1:.2f} %, "
             f"top-1 {self.top1:.2f} %, top-5 {self.top5:.2f} %{ema}, {self.images_per_second:.0f} images/s"
+            f"{wait}"
         )
 
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import CLOCK_FIELDS, ROOT, run_command, run_script
+from helpers import ROOT, run_command, run_script, without_clock
 
 SCRIPT = ROOT / "scripts/slurm_test_cluster.sh"
 STEPS = ("modern_recipe", "gelu", "convnext")
@@ -42,10 +42,7 @@ def cluster():
 def load_records(runs: Path) -> dict[str, dict]:
     """Records by variant, without what depends on the clock."""
     records = [json.loads(path.read_text()) for path in runs.rglob("record.json")]
-    return {
-        record["variant"]: {key: value for key, value in record.items() if key not in CLOCK_FIELDS}
-        for record in records
-    }
+    return {record["variant"]: without_clock(record) for record in records}
 
 
 def wait_for_training(runs: Path, step: str) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from helpers import CLOCK_FIELDS, ROOT, run_command
+from helpers import ROOT, run_command, without_clock
 
 from modernet.errors import RunLocked
 from modernet.record import RECORD_FILE
@@ -33,10 +33,7 @@ JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 def load_records(runs: Path) -> dict[str, dict]:
     """Records by folder, without what depends on the clock."""
     records = {path.parent.name: json.loads(path.read_text()) for path in runs.rglob(RECORD_FILE)}
-    return {
-        name: {key: value for key, value in record.items() if key not in CLOCK_FIELDS}
-        for name, record in records.items()
-    }
+    return {name: without_clock(record) for name, record in records.items()}
 
 
 def start(runs: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from helpers import ROOT, execution_config, printed_record, short_experiment
-from records import make_record
+from records import make_epoch, make_record
 from wandb_files import read_messages, to_values
 
 from modernet.errors import Interrupted
-from modernet.record import METRICS, METRICS_FILE, Epoch
+from modernet.record import METRICS, METRICS_FILE
 from modernet.runtime.signals import ShutdownSignal
 from modernet.tracking.logger import WandbLogger
 from modernet.training.trainer import Trainer
@@ -70,12 +70,6 @@ class Recorder:
         if self.closed:
             raise RuntimeError("the run is closed")
         self.history.append(values | {"step": step})
-
-
-def make_epoch(number: int, **changes) -> Epoch:
-    rates = {"lr": 1e-3, "train_seconds": 1.0, "images_per_second": 900.0}
-    scores = {"train_loss": 1.0, "train_top1": 50.0, "val_loss": 1.0, "top1": 60.0, "top5": 90.0, "top1_ema": None}
-    return Epoch(epoch=number, **rates, **scores, **changes)
 
 
 def test_declared_metrics_stand_beside_the_other_values():

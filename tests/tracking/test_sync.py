@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import wandb
 from helpers import ROOT, run_command, short_experiment
-from records import make_record
+from records import make_epoch, make_record
 from wandb_files import read_messages
 from wandb_server import Server
 
-from modernet.record import Epoch, load_record, write_record
+from modernet.record import load_record, write_record
 from modernet.tracking.logger import wandb_run
 
 
@@ -25,18 +25,7 @@ def log_offline(folder: Path, step: str, epochs: range, stopped: bool = False) -
     folder.mkdir(parents=True, exist_ok=True)
     with wandb_run("offline", folder, short_experiment(step)) as wandb_logger:
         for number in epochs:
-            epoch = Epoch(
-                epoch=number,
-                lr=1e-3,
-                train_loss=1 / number,
-                train_top1=50.0,
-                val_loss=1 / number,
-                top1=60.0 + number,
-                top5=90.0,
-                top1_ema=None,
-                train_seconds=1.0,
-                images_per_second=900.0,
-            )
+            epoch = make_epoch(number, train_loss=1 / number, val_loss=1 / number, top1=60.0 + number)
             wandb_logger.log_epoch(epoch)
         if not stopped:
             record = make_record(step, 60.0 + epochs[-1])

@@ -4,10 +4,11 @@ import re
 
 import pytest
 from helpers import data_config, recipe_config
+from records import make_epoch
 
 from modernet import roadmap
 from modernet.errors import UserError
-from modernet.training.checks import check_batch_size, check_image_size, find_warnings
+from modernet.training.checks import check_batch_size, check_image_size, find_warnings, slow_input_warning
 
 
 @pytest.mark.parametrize(
@@ -40,3 +41,10 @@ def test_batch_larger_than_the_training_set_is_refused():
 def test_images_too_small_for_the_strides_are_refused():
     with pytest.raises(UserError, match="needs images of at least 32 pixels, digits has 8"):
         check_image_size(roadmap("micro")["convnext"], data_config("digits"))
+
+
+@pytest.mark.parametrize(("data_wait", "is_warned_of"), [(9.9, False), (10.1, True)])
+def test_more_than_a_tenth_of_an_epoch_without_data_is_warned_of(data_wait, is_warned_of):
+    warning = slow_input_warning(make_epoch(3, metrics={"data_wait": data_wait}), num_workers=2)
+    expected = "10 % of epoch 3 was spent waiting for data, with num_workers=2"
+    assert (warning or "").startswith(expected) == is_warned_of

@@ -1,13 +1,14 @@
 """The training loop: it learns, counts every image once, and a seed determines the run."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
+from unittest.mock import Mock
 
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import execution_config, random_images, train_short
+from helpers import execution_config, random_images, ready_trainer, short_experiment, train_short
 from sklearn.metrics import accuracy_score, log_loss, top_k_accuracy_score
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -94,6 +95,29 @@ def test_gradient_accumulation_equals_one_large_batch(train):
     assert epoch2.train_loss == pytest.approx(epoch.train_loss, rel=1e-5)
     for a, b in zip(whole.state.model.parameters(), parts.state.model.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_data_wait_is_the_part_of_an_epoch_spent_waiting_for_batches(tmp_path, monkeypatch):
+    """By a clock that a batch moves on by three seconds and a forward pass by one."""
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    def advance(seconds: float) -> None:
+        clock[0] += seconds
+
+    with ready_trainer(tmp_path, short_experiment(data=FOUR_STEPS, epochs=1)) as trainer:
+        loader = trainer.loader
+
+        def slow_batches(epoch: int, first_step: int) -> Iterator[object]:
+            for batch in loader.train_batches(epoch, first_step):
+                advance(3.0)
+                yield batch
+
+        trainer.loader = Mock(loader, train_batches=slow_batches, eval_batches=loader.eval_batches)
+        trainer.state.model.register_forward_pre_hook(lambda *_: advance(1.0))
+        (epoch,) = trainer.epochs()
+    assert epoch.metrics["data_wait"] == pytest.approx(75.0)
+    assert epoch.train_seconds == pytest.approx(16.0)
 
 
 def test_ema_is_the_exponential_average_of_the_weights(train):

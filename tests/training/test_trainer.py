@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from helpers import (
-    CLOCK_FIELDS,
     MAIN_PATH,
     assert_identical_runs,
     data_config,
@@ -18,6 +17,7 @@ from helpers import (
     random_images,
     ready_trainer,
     short_experiment,
+    without_clock,
 )
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -51,10 +51,6 @@ def train_in(folder: Path, experiment: Experiment, shutdown: ShutdownSignal | No
     return Trainer.from_experiment(experiment, folder, execution_config(), shutdown=shutdown).train()
 
 
-def without_clock(record: Record) -> dict[str, Any]:
-    return {name: value for name, value in asdict(record).items() if name not in CLOCK_FIELDS}
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory) -> Path:
     """The folder of `full_experiment`, trained in one go."""
@@ -81,7 +77,7 @@ def test_stages_one_by_one_equal_train(tmp_path, uninterrupted):
         record = stages.finalize(failure)
     expected = find_record(uninterrupted)
     assert expected is not None
-    assert without_clock(record) == without_clock(expected)
+    assert without_clock(asdict(record)) == without_clock(asdict(expected))
     assert_identical_runs(folder, uninterrupted)
     for finished in (folder, uninterrupted):
         assert sorted(path.name for path in finished.iterdir()) == FINISHED_FILES

@@ -91,7 +91,7 @@ def _layout_values(layout: Layout) -> dict[str, str | float | None]:
 
 
 def _mean_metrics(runs: list[Record]) -> dict[str, float]:
-    names = [metric.name for metric in declared_metrics(runs)]
+    names = [metric.name for metric in declared_metrics(runs) if metric.in_rows]
     return {name: mean(run.metrics[name] for run in runs if name in run.metrics) for name in names}
 
 

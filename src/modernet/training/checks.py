@@ -3,8 +3,10 @@
 from modernet.config.schema import DataConfig, ModelConfig, RecipeConfig
 from modernet.errors import UserError
 from modernet.models.network import min_image_size
+from modernet.record import Epoch
 
 MAX_LEFT_OUT = 0.1  # of the training images, per epoch, without a warning
+MAX_DATA_WAIT = 10.0  # percent of an epoch, without a warning
 
 
 def check_image_size(model: ModelConfig, data: DataConfig) -> None:
@@ -38,3 +40,14 @@ def find_warnings(recipe: RecipeConfig, num_images: int, num_classes: int) -> li
     if num_classes <= 5:
         warnings.append(f"the top-5 accuracy of {num_classes} classes is 100 % by definition")
     return warnings
+
+
+def slow_input_warning(epoch: Epoch, num_workers: int) -> str | None:
+    """A line where training waited for batches for more than a tenth of an epoch."""
+    wait = epoch.metrics.get("data_wait", 0.0)
+    if wait <= MAX_DATA_WAIT:
+        return None
+    return (
+        f"{wait:.0f} % of epoch {epoch.epoch} was spent waiting for data, with num_workers={num_workers}; more CPU cores, "
+        "more workers or less augmentation shorten it"
+    )

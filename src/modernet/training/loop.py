@@ -15,7 +15,7 @@ from modernet.runtime.collectives import broadcast_buffers
 from modernet.runtime.distributed import DistributedEnv
 from modernet.runtime.seeding import Purpose, seed_everything
 from modernet.training.checkpoint import CheckpointManager
-from modernet.training.metrics import EvalMetrics, LossMonitor, MetricSums, measure_memory
+from modernet.training.metrics import EvalMetrics, LossMonitor, MetricSums, measure_resources
 from modernet.training.progress import Progress
 from modernet.training.state import TrainPlan, TrainState
 
@@ -53,7 +53,9 @@ def train_epoch(
     started = time.perf_counter()
     while state.step < last_step:
         for micro_batch in micro_batches:
+            asked = time.perf_counter()
             images, labels = next(batches)
+            state.data_seconds += time.perf_counter() - asked
             seed_everything(plan.seed, Purpose.NETWORK, state.step, 0, micro_batch.number)
             state.set_running_statistics(enabled=micro_batch.number == 0)
             is_last = micro_batch is micro_batches[-1]
@@ -108,7 +110,7 @@ def fit(state: TrainState, loader: Loader, plan: TrainPlan, checkpoints: Checkpo
                 top1_ema=ema.top1 if ema else None,
                 train_seconds=state.train_seconds,
                 images_per_second=plan.steps_per_epoch * recipe.batch_size / state.train_seconds,
-                metrics=measure_memory(state.device),
+                metrics=measure_resources(state.device, state.train_seconds, state.data_seconds),
             )
             state.finish_epoch(epoch)
             yield epoch

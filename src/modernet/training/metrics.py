@@ -55,9 +55,12 @@ class MetricSums:
             self.sums.copy_(torch.tensor(sums, dtype=self.sums.dtype))
 
 
-def measure_memory(device: torch.device) -> dict[str, float]:
-    """The metric `peak_memory`, in MiB of the run; measured on GPUs alone."""
-    return {"peak_memory": torch.cuda.max_memory_allocated(device) / 2**20} if device.type == "cuda" else {}
+def measure_resources(device: torch.device, train_seconds: float, data_seconds: float) -> dict[str, float]:
+    """The metrics `data_wait`, in percent of the epoch's time, and on GPUs `peak_memory`, in MiB of the run."""
+    metrics = {"data_wait": 100 * data_seconds / train_seconds}
+    if device.type == "cuda":
+        metrics["peak_memory"] = torch.cuda.max_memory_allocated(device) / 2**20
+    return metrics
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ class TrainState:
     train_metrics: MetricSums  # of the running epoch
     step: int = 0  # optimizer steps done
     train_seconds: float = 0.0  # in the running epoch
+    data_seconds: float = 0.0  # of these, waiting for batches
     epochs: list[Epoch] = field(default_factory=list)  # finished ones
     started: str = field(default_factory=utc_now)  # first start of the run; ISO 8601, UTC
 
@@ -99,7 +100,7 @@ class TrainState:
         """Append the metrics of an epoch and start the sums of the next."""
         self.epochs.append(epoch)
         self.train_metrics = MetricSums(self.device, self.train_metrics.env)
-        self.train_seconds = 0.0
+        self.train_seconds = self.data_seconds = 0.0
 
     def has_finite_weights(self) -> bool:
         return all(bool(value.isfinite().all()) for value in self.model.state_dict().values())
@@ -120,6 +121,7 @@ class TrainState:
             "train_metrics": self.train_metrics.state_dict(),
             "step": self.step,
             "train_seconds": self.train_seconds,
+            "data_seconds": self.data_seconds,
             "epochs": [asdict(epoch) for epoch in self.epochs],
             "started": self.started,
         }
@@ -130,7 +132,8 @@ class TrainState:
         if self.ema_model is not None:
             self.ema_model.load_state_dict(state["ema_model"])
         self.train_metrics.load_state_dict(state["train_metrics"])
-        self.step, self.train_seconds = state["step"], state["train_seconds"]
+        self.step = state["step"]
+        self.train_seconds, self.data_seconds = state["train_seconds"], state["data_seconds"]
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
         self.started = state["started"]
 

@@ -26,7 +26,7 @@ from modernet.runtime.signals import ShutdownSignal
 from modernet.tracking.logger import WandbLogger, WandbMode, wandb_run
 from modernet.training import checkpoint
 from modernet.training.checkpoint import CheckpointManager
-from modernet.training.checks import check_batch_size, check_image_size, find_warnings
+from modernet.training.checks import check_batch_size, check_image_size, find_warnings, slow_input_warning
 from modernet.training.interruption import explain_interruption, is_interruption
 from modernet.training.loop import fit
 from modernet.training.result import build_record, describe_machine, describe_origin
@@ -174,6 +174,8 @@ class Trainer:
         try:
             for epoch in self.epochs():
                 logger.info(epoch)
+                if epoch.epoch == 1 and (warning := slow_input_warning(epoch, self.loader.num_workers)):
+                    logger.warning(warning)
                 self.wandb.log_epoch(epoch)
                 self._write_metrics()
         except Interrupted as error:
