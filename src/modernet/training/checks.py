@@ -48,6 +48,6 @@ def slow_input_warning(epoch: Epoch, num_workers: int) -> str | None:
     if wait <= MAX_DATA_WAIT:
         return None
     return (
-        f"{wait:.0f} % of epoch {epoch.epoch} was spent waiting for data, with num_workers={num_workers}; more CPU cores, "
-        "more workers or less augmentation shorten it"
+        f"{wait:.0f} % of epoch {epoch.epoch} was spent waiting for data, with num_workers={num_workers}; "
+        "more CPU cores, more workers or less augmentation shorten it"
     )
