@@ -1,0 +1,1 @@
+"""The parts of scripts/benchmark.py; each returns rows, with ratios of our rates to those of others."""
