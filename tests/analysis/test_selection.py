@@ -9,7 +9,9 @@ from helpers import run_command
 from records import TABLE_RECORDS, make_record
 
 from modernet.analysis.selection import select
-from modernet.record import load_record, write_record
+from modernet.analysis.table import build_rows
+from modernet.record import Record, load_record, write_record
+from modernet.report.studies import load_studies
 
 
 def test_excluded_files_are_reported_by_path_with_a_reason(runs):
@@ -31,7 +33,7 @@ def test_excluded_files_are_reported_by_path_with_a_reason(runs):
         "unknown_step": make_record("swin", 1.0),
         "unknown_size": make_record("gelu", 1.0, size="xxl"),
         "other_config": make_record("stage_ratio", 10.0, 9, config={"seed": 9, "model": {"act": "other"}}),
-        "repeated": make_record("stage_ratio", 10.0, 0),
+        "repeated": make_record("stage_ratio", 92.0, 0),
     }
     hint = "is it from another version, or from configs that --config-dir names?"
     reasons = {
@@ -46,7 +48,8 @@ def test_excluded_files_are_reported_by_path_with_a_reason(runs):
         "nan": "done, with a top-1 of nan",
         "unknown_step": f"there is no step 'swin' here; {hint}",
         "unknown_size": f"there is no size 'xxl' here; {hint}",
-        "other_config": "another configuration with the name stage_ratio",
+        "other_config": "another configuration with the name stage_ratio, without a date; the newest counts: "
+        f"{folder / '6/record.json'}, without a date",
         "repeated": f"stage_ratio with seed 0 a second time; the first is {folder / '6'}",
     }
     for name in reasons:
@@ -94,3 +97,116 @@ def test_an_undeclared_metric_leaves_a_record_valid(tmp_path):
     record = replace(make_record("gelu", 71.25), metrics={"peak_memory": 100.0, "from_a_fork": 1.0})
     assert load_record(write_record(tmp_path, record)) == record
     assert select(tmp_path).excluded == []
+
+
+def write_runs(folder: Path, *records: Record) -> list[Path]:
+    """Write each record to a separate folder below `folder`; the paths."""
+    paths = []
+    for number, record in enumerate(records):
+        (folder / str(number)).mkdir(parents=True)
+        paths.append(write_record(folder / str(number), record))
+    return paths
+
+
+def gelu(top1: float, seed: int, ended: str | None = None, epochs: int = 2, host: str | None = None) -> Record:
+    config = {"seed": seed, "model": {"act": "gelu"}, "recipe": {"epochs": epochs}}
+    return make_record("gelu", top1, seed, config=config, ended=ended, host=host)
+
+
+def test_of_configurations_with_one_name_the_newest_counts_and_the_others_are_named(tmp_path):
+    """A fresh rerun after a change of a default is one run against three."""
+    old = [gelu(60.0 + seed, seed, f"2026-01-0{seed + 1}T00:00:00+00:00") for seed in range(3)]
+    undated = [gelu(50.0 + seed, seed, epochs=1) for seed in range(4)]
+    paths = write_runs(tmp_path, *old, *undated, gelu(70.0, 0, "2026-02-01T00:00:00+00:00", epochs=6))
+    selection = select(tmp_path)
+    assert list(selection.records) == [paths[-1]]
+    rule = f"the newest counts: {paths[-1]}, ended 2026-02-01T00:00:00+00:00"
+    reason = "another configuration with the name gelu"
+    assert selection.excluded == [
+        *(f"{paths[seed]}: {reason}, ended 2026-01-0{seed + 1}T00:00:00+00:00; {rule}" for seed in range(3)),
+        *(f"{paths[3 + seed]}: {reason}, without a date; {rule}" for seed in range(4)),
+    ]
+    for command in (["table", tmp_path, "--csv"], ["figures", tmp_path, "--out", tmp_path / "figures"]):
+        result = run_command(*command)
+        assert result.returncode == 0
+        excluded = [line for line in result.stderr.splitlines() if line.startswith("excluded: ")]
+        assert excluded == [f"excluded: {line}" for line in selection.excluded]
+    [row] = [row for row in build_rows(selection.records.values()) if row.n]
+    assert (row.n, row.top1) == (1, 70.0)
+
+
+def test_folders_of_two_machines_merge_and_a_copied_run_counts_once(tmp_path):
+    here = write_runs(tmp_path / "here", gelu(60.0, 0), gelu(61.0, 1))
+    there = write_runs(tmp_path / "there", gelu(61.0, 1, host="server"), gelu(62.0, 2, host="server"))
+    folders = [tmp_path / "here", tmp_path / "there"]
+    selection = select(folders)
+    assert list(selection.records) == [*here, there[1]]
+    assert selection.excluded == [f"{there[0]}: gelu with seed 1 a second time; the first is {here[1]}"]
+    assert select([*folders, tmp_path / "here/../here"]) == selection  # a file below two folders counts once
+    for arguments in (folders, ["--runs", *folders], [folders[0], "--runs", folders[1]]):
+        [row] = [row for row in json.loads(run_command("table", *arguments, "--json").stdout) if row["n"]]
+        assert (row["n"], row["top1s"]) == (3, [60.0, 61.0, 62.0])
+
+
+def test_two_records_of_one_run_that_disagree_are_an_error_with_both_paths(tmp_path):
+    [here] = write_runs(tmp_path / "here", gelu(60.0, 0))
+    [there] = write_runs(tmp_path / "there", gelu(60.01, 0, host="server"))
+    folders = [tmp_path / "here", tmp_path / "there"]
+    for command in (
+        ["table", *folders],
+        ["figures", *folders, "--out", tmp_path / "figures"],
+        ["report", "--runs", *folders, "--out", tmp_path / "report.html"],
+        ["compare", "gelu", "convnext", "--runs", *folders],
+    ):
+        result = run_command(*command)
+        assert (result.returncode, result.stdout) == (2, ""), command
+        assert "error: two records of one run disagree, gelu with seed 0:" in result.stderr
+        assert f"{here} has top-1 60 and {there} has 60.01;" in result.stderr
+    result = run_command("table", *folders, "--where", "host!='server'", "--json")
+    assert [row["top1"] for row in json.loads(result.stdout) if row["n"]] == [60.0]
+
+
+def test_a_missing_folder_of_several_is_an_error(tmp_path):
+    write_runs(tmp_path / "here", gelu(60.0, 0))
+    for command in (["table"], ["figures"], ["report", "--runs"], ["compare", "gelu", "relu", "--runs"]):
+        result = run_command(*command, tmp_path / "here", tmp_path / "theer")
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr.endswith(f"error: there is no folder {tmp_path / 'theer'}\n")
+
+
+def test_rows_of_one_table_with_other_settings_are_reported(tmp_path):
+    """After a change of a default, some rows are from before it."""
+    relu = make_record("fewer_activations", 60.0, config={"seed": 0, "recipe": {"epochs": 6, "ema_decay": 0.0}})
+    write_runs(tmp_path, gelu(60.0, 0), relu, make_record("resnet50", 50.0, recipe="classic"))
+    warnings = [line for line in run_command("table", tmp_path).stderr.splitlines() if line.startswith("warning")]
+    assert warnings == [
+        "warning: in digits, size micro, runs with recipe modern differ in recipe.epochs: 2 in gelu; "
+        "6 in fewer_activations"
+    ]
+
+
+def test_where_restricts_table_figures_and_report(runs, tmp_path):
+    where = ("--where", "seed==0 and variant in ['modern_recipe', 'stage_ratio']")
+    rows = [row for row in json.loads(run_command("table", runs, *where, "--json").stdout) if row["n"]]
+    assert [(row["variant"], row["top1s"]) for row in rows] == [("modern_recipe", [90.0]), ("stage_ratio", [92.0])]
+    result = run_command("figures", runs, "--out", tmp_path / "figures", "--curves", "gelu", *where)
+    assert "there is no record of 'gelu'; allowed: modern_recipe, stage_ratio" in result.stderr
+    out = tmp_path / "report.html"
+    result = run_command("report", runs, "--out", out, *where)
+    assert result.returncode == 0
+    assert "modern_recipe" in out.read_text()
+    assert "move_up_depthwise+kernel_size" not in out.read_text()
+    result = run_command("table", runs, "--where", "seed==77")
+    assert result.returncode == 2
+    assert 'there is no finished record that matches "seed==77" below' in result.stderr
+
+
+def test_report_merges_folders_of_runs_into_one_study(tmp_path):
+    write_runs(tmp_path / "here", gelu(60.0, 0), gelu(61.0, 1))
+    write_runs(tmp_path / "there", gelu(61.0, 1), gelu(65.0, 2))
+    [study] = load_studies([], merged=[tmp_path / "here", tmp_path / "there"])
+    assert (study.name, [record.top1 for record in study.records.values()]) == ("here + there", [60.0, 61.0, 65.0])
+    assert study.excluded == ["there/0/record.json: gelu with seed 1 a second time; the first is here/1/record.json"]
+    out = tmp_path / "report.html"
+    assert run_command("report", "--runs", tmp_path / "here", tmp_path / "there", "--out", out).returncode == 0
+    assert "modernet report --runs here there" in out.read_text()

@@ -127,13 +127,14 @@ def _describe_layout(row: Row, layout: list[Row]) -> str:
     stds = [member.top1_std for member in layout if member.top1_std is not None]
     tests = format_std_tests(row.brown_forsythe_p, row.bartlett_p)
     limits = " to ".join(sorted({f"{min(stds):.2f}", f"{max(stds):.2f}"}, key=float))
-    source = f"{_count(len(stds), 'row')} with std {limits}"
+    source = f"{count_noun(len(stds), 'row')} with std {limits}"
     if row.difference_test == WELCH:
         return f"{source}; {tests}, so Welch's test is used"
     return f"pooled std {row.pooled_std:.2f} with {row.pooled_df} degrees of freedom, from {source}; {tests}"
 
 
-def _count(number: int, noun: str) -> str:
+def count_noun(number: int, noun: str) -> str:
+    """`1 row`, `2 rows`."""
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
@@ -175,43 +176,59 @@ def notes(rows: list[Row]) -> list[str]:
     ]
 
 
-def _tabulate(table: Cells, style: str) -> str:
+def tabulate_cells(table: Cells, style: str) -> str:
+    """One table in a style of tabulate; the first column is on the left."""
     columns = ("left", *["right"] * (len(table.headers) - 1))
     return tabulate(table.body, table.headers, style, disable_numparse=True, colalign=columns)
 
 
-def _escape_markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Text of a record must neither end a cell nor begin HTML."""
     return re.sub(r"(\||<(?=[a-zA-Z/!]))", r"\\\1", text)
+
+
+def to_markdown_table(table: Cells) -> str:
+    """One table without its title."""
+    body = [[escape_markdown(cell) for cell in cells] for cells in table.body]
+    return tabulate_cells(table._replace(body=body, headers=list(map(escape_markdown, table.headers))), "github")
 
 
 def to_markdown(rows: list[Row]) -> str:
     """Per group a heading, its tables and the seeds needed; then the notes."""
     text = []
     for group, members in group_rows(rows).items():
-        text.append(f"**{_escape_markdown(str(group))}**")
-        for table in _tables(members):
-            body = [[_escape_markdown(cell) for cell in cells] for cells in table.body]
-            text.append(_tabulate(table._replace(body=body), "github"))
-        text += map(_escape_markdown, [noise_note(members), seeds_needed_note(members)])
+        text.append(f"**{escape_markdown(str(group))}**")
+        text += map(to_markdown_table, _tables(members))
+        text += map(escape_markdown, [noise_note(members), seeds_needed_note(members)])
     return "\n\n".join(filter(None, [*text, *notes(rows)]))
 
 
-def _escape_latex(text: str) -> str:
+def escape_latex(text: str) -> str:
+    """Text of a record as LaTeX."""
     return "".join(LATEX_ESCAPE_RULES.get(letter, letter) for letter in text)
+
+
+def to_latex_table(table: Cells, caption: str) -> str:
+    """One table as a float with booktabs' rules."""
+    tabular = tabulate_cells(table, "latex_booktabs")  # escapes its cells
+    return "\n".join(
+        [r"\begin{table}", r"\centering", f"\\caption{{{escape_latex(caption)}}}", tabular, r"\end{table}"]
+    )
+
+
+def finish_latex(paragraphs: Iterable[str]) -> str:
+    """The paragraphs as one text, with minus signs instead of hyphens."""
+    plain = "\n\n".join(filter(None, paragraphs))
+    return re.sub(r"(?<![\w-])-(?=\d)", "$-$", plain.replace("±", r"$\pm$"))
 
 
 def to_latex(rows: list[Row]) -> str:
     """Tables with booktabs' rules, for \\input: one or two floats per group, then the notes."""
     text = ["% \\usepackage{booktabs}"]
     for group, members in group_rows(rows).items():
-        for table in _tables(members):
-            tabular = _tabulate(table, "latex_booktabs")  # escapes its cells
-            caption = f"\\caption{{{_escape_latex(f'{group}: {table.title}')}}}"
-            text.append("\n".join([r"\begin{table}", r"\centering", caption, tabular, r"\end{table}"]))
-        text += map(_escape_latex, [noise_note(members), seeds_needed_note(members)])
-    plain = "\n\n".join(filter(None, [*text, *map(_escape_latex, notes(rows))]))
-    return re.sub(r"(?<![\w-])-(?=\d)", "$-$", plain.replace("±", r"$\pm$"))  # a minus sign instead of a hyphen
+        text += [to_latex_table(table, f"{group}: {table.title}") for table in _tables(members)]
+        text += map(escape_latex, [noise_note(members), seeds_needed_note(members)])
+    return finish_latex([*text, *map(escape_latex, notes(rows))])
 
 
 def to_dicts(rows: Iterable[Row]) -> list[dict[str, Any]]:

@@ -1,12 +1,14 @@
-"""Which records are compared: finished runs of known steps, each configuration and seed once."""
+"""Which records are compared: finished runs of known steps, one configuration per name, each seed once."""
 
 import math
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modernet.analysis.table import split_variant
+from modernet.analysis.row import group_of, split_variant
+from modernet.analysis.where import Where, record_settings
 from modernet.config.identity import run_hash
 from modernet.config.roadmap import roadmap, sizes
 from modernet.errors import UserError
@@ -19,7 +21,7 @@ UNKNOWN = "is it from another version, or from configs that --config-dir names?"
 
 @dataclass(frozen=True)
 class Selection:
-    """The records of a folder that can be compared, by path, and a line for each excluded one."""
+    """The records of one folder or several that can be compared, by path, and a line for each excluded one."""
 
     records: dict[Path, Record]
     excluded: list[str]
@@ -38,60 +40,155 @@ def _reason_to_exclude(record: Record) -> str | None:
     return None
 
 
-def _configuration(record: Record) -> str:
+def configuration(record: Record) -> str:
     """Hash of everything that decides the result except the seed; a new field with a default does not change it."""
     return run_hash(record.config | {"seed": None})
 
 
-def _row_key(record: Record) -> RowKey:
+def row_key(record: Record) -> RowKey:
+    """The row of the table that a record belongs to."""
     return record.protocol, record.size, record.variant
 
 
-def select(folder: Path, protocol: str | None = None) -> Selection:
-    """The comparable records below a folder, of one protocol or of all.
+def load_finished(folders: Path | Sequence[Path], protocol: str | None = None, where: Where | None = None) -> Selection:
+    """The finished records of known steps below one folder or several, of one protocol or of all.
 
-    Excluded are files that hold no record of this version, failed runs, runs of unknown steps and sizes, and of the
-    runs of one variant those with another configuration than most, and second runs of a seed.
+    Excluded are files that hold no record of this version, failed runs, and runs of unknown steps and sizes. A file
+    below two of the folders counts once. Raises UserError for a filter that does not fit the records.
     """
-    loaded = load_records(folder)
-    excluded = list(loaded.rejected)
-    usable: dict[Path, Record] = {}
-    for path, record in loaded.records.items():
-        if protocol not in (None, record.protocol):
-            continue
+    loaded: dict[Path, Record] = {}
+    excluded: list[str] = []
+    seen: set[Path] = set()
+    for folder in [folders] if isinstance(folders, Path) else folders:
+        found = load_records(folder)
+        excluded += [line for line in found.rejected if line not in excluded]
+        for path, record in found.records.items():
+            if protocol in (None, record.protocol) and path.resolve() not in seen:
+                seen.add(path.resolve())
+                loaded[path] = record
+    if where is not None:
+        matches = where.filter(loaded.values())
+        loaded = {path: record for (path, record), match in zip(loaded.items(), matches, strict=True) if match}
+    finished: dict[Path, Record] = {}
+    for path, record in loaded.items():
         if reason := _reason_to_exclude(record):
             excluded.append(f"{path}: {reason}")
         else:
-            usable[path] = record
-
-    counts: dict[RowKey, Counter[str]] = defaultdict(Counter)
-    for record in usable.values():
-        counts[_row_key(record)][_configuration(record)] += 1
-    first_paths: dict[tuple[RowKey, int], Path] = {}
-    selected: dict[Path, Record] = {}
-    for path, record in usable.items():
-        key = _row_key(record)
-        [(usual, _)] = counts[key].most_common(1)
-        if _configuration(record) != usual:
-            excluded.append(f"{path}: another configuration with the name {record.variant}")
-        elif (first := first_paths.setdefault((key, record.seed), path)) != path:
-            excluded.append(f"{path}: {record.variant} with seed {record.seed} a second time; the first is {first}")
-        else:
-            selected[path] = record
-    return Selection(selected, excluded)
+            finished[path] = record
+    return Selection(finished, excluded)
 
 
-def load_selection(folder: Path, protocol: str | None = None) -> Selection:
-    """`select` for a command: prints what it excludes to stderr.
+def _newest(runs: Mapping[Path, Record]) -> Path:
+    """A path of the configuration that bears the name: that of the run that ended last.
+
+    A record without a date is older than all others. Among records without dates the configuration of most runs counts,
+    and of equally many the first path.
+    """
+    counts = Counter(map(configuration, runs.values()))
+    return max(runs, key=lambda path: (runs[path].ended or "", counts[configuration(runs[path])]))
+
+
+def _describe_end(record: Record) -> str:
+    return f"ended {record.ended}" if record.ended else "without a date"
+
+
+def choose(finished: Mapping[Path, Record]) -> Selection:
+    """Of finished records those of the table: one configuration for each name in a protocol and size, each seed once.
+
+    Where several configurations have one name, as after a change of a default, the one that ended last counts.
+    Copies of a run count once. Raises UserError for two records of one run with different results.
+    """
+    rows: dict[RowKey, dict[Path, Record]] = defaultdict(dict)
+    for path, record in finished.items():
+        rows[row_key(record)][path] = record
+    chosen: dict[Path, Record] = {}
+    excluded: list[str] = []
+    for runs in rows.values():
+        newest = _newest(runs)
+        first_paths: dict[int, Path] = {}
+        for path, record in runs.items():
+            if configuration(record) != configuration(runs[newest]):
+                excluded.append(
+                    f"{path}: another configuration with the name {record.variant}, {_describe_end(record)}; the "
+                    f"newest counts: {newest}, {_describe_end(runs[newest])}"
+                )
+                continue
+            first = first_paths.setdefault(record.seed, path)
+            if first == path:
+                chosen[path] = record
+            elif record.top1 == runs[first].top1:
+                excluded.append(f"{path}: {record.variant} with seed {record.seed} a second time; the first is {first}")
+            else:
+                raise UserError(
+                    f"two records of one run disagree, {record.variant} with seed {record.seed}: {first} has top-1 "
+                    f"{runs[first].top1:.10g} and {path} has {record.top1:.10g}; delete one of them, or exclude it by "
+                    "--where, as in --where \"host=='NAME'\""
+                )
+    return Selection({path: record for path, record in finished.items() if path in chosen}, excluded)
+
+
+def select(folders: Path | Sequence[Path], protocol: str | None = None, where: Where | None = None) -> Selection:
+    """The comparable records below one folder or several, of one protocol or of all: `load_finished`, then `choose`."""
+    finished = load_finished(folders, protocol, where)
+    chosen = choose(finished.records)
+    return Selection(chosen.records, finished.excluded + chosen.excluded)
+
+
+def mixed_settings(records: Iterable[Record]) -> list[str]:
+    """A line for each field of recipe or data in which rows of one table differ though their recipe has one name.
+
+    So it is after a change of a default: rows trained before and after it stand in one table.
+    """
+    variants: dict[tuple[str, str], dict[str, dict[str, set[str]]]] = defaultdict(lambda: defaultdict(dict))
+    for record in records:
+        table = str(group_of(record)), record.recipe
+        settings = record_settings(record) | {"data_fingerprint": record.config.get("data_fingerprint")}
+        for name, value in settings.items():
+            if value is not None and not name.startswith("model."):
+                variants[table][name].setdefault(str(value), set()).add(record.variant)
+    return [
+        f"in {group}, runs with recipe {recipe} differ in {name}: "
+        + "; ".join(f"{value} in {_shorten(sorted(names))}" for value, names in values.items())
+        for (group, recipe), by_name in variants.items()
+        for name, values in by_name.items()
+        if len(values) > 1
+    ]
+
+
+def _shorten(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def no_records_error(
+    folders: Path | Sequence[Path], protocol: str | None = None, where: Where | None = None
+) -> UserError:
+    """The error for folders without a record that counts."""
+    of_protocol = f" of protocol {protocol}" if protocol else ""
+    matching = f' that matches "{where.text}"' if where else ""
+    searched = folders if isinstance(folders, Path) else ", ".join(map(str, folders))
+    return UserError(
+        f"there is no finished record{of_protocol}{matching} below {searched}; `python train.py --help` explains how "
+        "to train"
+    )
+
+
+def print_excluded(excluded: Sequence[str]) -> None:
+    """A line on stderr for each excluded record."""
+    for line in dict.fromkeys(excluded):
+        print(f"excluded: {line}", file=sys.stderr)
+
+
+def load_selection(
+    folders: Path | Sequence[Path], protocol: str | None = None, where: Where | None = None
+) -> Selection:
+    """`select` for a command: prints to stderr what it excludes, and which rows differ in their settings.
 
     Raises UserError where nothing is left.
     """
-    selection = select(folder, protocol)
-    for line in selection.excluded:
-        print(f"excluded: {line}", file=sys.stderr)
+    selection = select(folders, protocol, where)
+    print_excluded(selection.excluded)
     if not selection.records:
-        of_protocol = f" of protocol {protocol}" if protocol else ""
-        raise UserError(
-            f"there is no finished record{of_protocol} below {folder}; `python train.py --help` explains how to train"
-        )
+        raise no_records_error(folders, protocol, where)
+    for line in mixed_settings(selection.records.values()):
+        print(f"warning: {line}", file=sys.stderr)
     return selection

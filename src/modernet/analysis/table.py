@@ -1,7 +1,7 @@
 """From records to the rows of the results table: one per variant, in roadmap order, with the paper's values."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, product
 from statistics import mean, median
@@ -28,20 +28,20 @@ def _natural_order(change: str) -> tuple[str, float, str]:
         return name, 0.0, value
 
 
+def roadmap_position(variant: str, size: str) -> tuple[int, list[tuple[str, float, str]]]:
+    """A sort key: variants in roadmap order, those of a step by the values of their changes."""
+    step, changes, _ = split_variant(variant)
+    return list(roadmap(size)).index(step), [_natural_order(change) for change in changes]
+
+
 def _variants_in_order(group: Group, run: Iterable[str]) -> list[str]:
     """The variants that were run, in roadmap order, and in between the published steps that were not.
 
     Side steps that were not run are omitted. So is every missing step of a protocol with changes: a side study rarely
     runs the whole roadmap.
     """
-    order = list(roadmap(group.size))
-
-    def position(variant: str) -> tuple[int, list[tuple[str, float, str]]]:
-        step, changes, _ = split_variant(variant)
-        return order.index(step), [_natural_order(change) for change in changes]
-
     expected = [] if group.changes else main_path(group.size)
-    return sorted({*run, *expected}, key=position)
+    return sorted({*run, *expected}, key=lambda variant: roadmap_position(variant, group.size))
 
 
 def _paper_values(name: str, before: str | None, size: str) -> dict[str, float | str | None]:
@@ -67,11 +67,13 @@ def _compare_signs(ours: Difference, papers: Difference) -> str | None:
     return "agrees" if ours.sign == papers.sign else "disagrees"
 
 
-def _difference_values(prefix: str, gap: Difference) -> dict[str, float | None]:
+def difference_values(prefix: str, gap: Difference) -> dict[str, float | None]:
+    """A difference as fields of Row, named after the prefix."""
     return {prefix: gap.mean, f"{prefix}_low": gap.low, f"{prefix}_high": gap.high, f"{prefix}_p": gap.p}
 
 
-def _top1s(runs: Iterable[Record]) -> tuple[float, ...]:
+def top1s(runs: Iterable[Record]) -> tuple[float, ...]:
+    """The top-1 of each run, in order of seed."""
     return tuple(run.top1 for run in sorted(runs, key=lambda run: run.seed) if run.top1 is not None)
 
 
@@ -79,7 +81,8 @@ def _by_seed(runs: Iterable[Record]) -> dict[int, float]:
     return {run.seed: run.top1 for run in runs if run.top1 is not None}
 
 
-def _layout_values(layout: Layout) -> dict[str, str | float | None]:
+def layout_values(layout: Layout) -> dict[str, str | float | None]:
+    """The layout of a difference as fields of Row."""
     std, freedom = layout.pooled or (None, None)
     return {
         "difference_test": layout.test,
@@ -90,7 +93,8 @@ def _layout_values(layout: Layout) -> dict[str, str | float | None]:
     }
 
 
-def _mean_metrics(runs: list[Record]) -> dict[str, float]:
+def mean_metrics(runs: Sequence[Record]) -> dict[str, float]:
+    """Name of each declared metric -> mean over the runs that measured it."""
     names = [metric.name for metric in declared_metrics(runs) if metric.in_rows]
     return {name: mean(run.metrics[name] for run in runs if name in run.metrics) for name in names}
 
@@ -124,10 +128,10 @@ def _build_row(group: Group, variant: str, runs: list[Record], samples: dict[str
         top1_std=sample.std,
         top1_low=low,
         top1_high=high,
-        top1s=_top1s(runs),
-        **_difference_values("difference", to_before),
-        **_difference_values("start_difference", to_start),
-        **_layout_values(layout),  # pyright: ignore
+        top1s=top1s(runs),
+        **difference_values("difference", to_before),
+        **difference_values("start_difference", to_start),
+        **layout_values(layout),  # pyright: ignore
         seeds_needed=layout.seeds_needed(sample, samples[row.before]) if row.before in samples else None,
         gmacs=runs[0].gmacs,
         params=runs[0].params,
@@ -135,7 +139,7 @@ def _build_row(group: Group, variant: str, runs: list[Record], samples: dict[str
         sign=_compare_signs(
             to_before, Difference(row.paper_difference, row.paper_difference_low, row.paper_difference_high)
         ),
-        metrics=_mean_metrics(runs),
+        metrics=mean_metrics(runs),
     )
 
 
@@ -162,10 +166,10 @@ def _build_group(group: Group, runs: Mapping[str, list[Record]]) -> list[Row]:
     The published steps are one layout, and for variants and side steps all rows of the group are, so the statistics of
     the roadmap do not depend on the variants beside it.
     """
-    values = {variant: _top1s(records) for variant, records in runs.items()}
-    samples = {variant: summarize(top1s) for variant, top1s in values.items()}
+    values = {variant: top1s(records) for variant, records in runs.items()}
+    samples = {variant: summarize(results) for variant, results in values.items()}
     layouts = {
-        True: build_layout(top1s for variant, top1s in values.items() if is_published_step(variant, group.size)),
+        True: build_layout(results for variant, results in values.items() if is_published_step(variant, group.size)),
         False: build_layout(values.values()),
     }
     rows = [

@@ -1,9 +1,10 @@
-"""Plot the records below a folder: roadmap, kernel sizes, Pareto front, differences and learning curves.
+"""Plot the records below folders: roadmap, kernel sizes, Pareto front, differences and learning curves.
 
-python scripts/figures.py [FOLDER] [--protocol P] [--out DIR] [--curves VARIANT ...]
+python scripts/figures.py [FOLDER ...] [--protocol P] [--where FILTER] [--out DIR] [--curves VARIANT ...]
 
-FOLDER is results/runs and DIR is FOLDER/figures by default. Each figure is written as SVG and as PNG; figures that the
-records do not allow are skipped, with the reason on stderr.
+FOLDER is results/runs by default, and several are merged, as by `modernet table`. DIR is figures in the first FOLDER by
+default. Each figure is written as SVG and as PNG; figures that the records do not allow are skipped, with the reason on
+stderr.
 """
 
 import argparse
@@ -11,20 +12,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from modernet.analysis.options import add_record_arguments, record_folders
 from modernet.analysis.selection import Selection, load_selection
 from modernet.analysis.table import build_rows
 from modernet.cli import exit_on_error
-from modernet.config.search_path import add_config_dir
 from modernet.errors import UserError
 
 
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("results/runs"))
-    parser.add_argument("--protocol", help="only the records of this protocol")
+    parser.add_argument("folder", nargs="*", type=Path)
+    add_record_arguments(parser, "more folders")
     parser.add_argument("--out", metavar="DIR", type=Path, help="folder of the figures; FOLDER/figures by default")
     parser.add_argument("--curves", nargs="+", default=[], metavar="VARIANT", help="variants of the learning curves")
-    parser.add_argument("--config-dir", metavar="DIR", type=add_config_dir, help="a folder with steps of yours")
     return parser.parse_args()
 
 
@@ -37,11 +37,12 @@ def _check_variants(variants: Sequence[str], selection: Selection) -> None:
 def main() -> None:
     with exit_on_error():
         arguments = _parse_arguments()
-        selection = load_selection(arguments.folder, arguments.protocol)
+        folders = record_folders(*arguments.folder, *arguments.runs)
+        selection = load_selection(folders, arguments.protocol, arguments.where)
         _check_variants(arguments.curves, selection)
         from modernet.figures.gallery import save_figures  # imports matplotlib, which an error does not need
 
-        paths, skipped = save_figures(selection, arguments.out or arguments.folder / "figures", arguments.curves)
+        paths, skipped = save_figures(selection, arguments.out or folders[0] / "figures", arguments.curves)
         for line in skipped:
             print(f"skipped: {line}", file=sys.stderr)
         for path in paths:

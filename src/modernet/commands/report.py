@@ -1,8 +1,9 @@
 """Write the report, one HTML file without external resources: conclusions, tables, figures, all runs and methods.
 
-python scripts/report.py [FOLDER ...] [--out FILE] [--protocol P]      # or: make report
+python scripts/report.py [FOLDER ...] [--runs DIR ...] [--out FILE] [--protocol P] [--where FILTER]   # or: make report
 
-Each FOLDER is a study: a folder with records, and with an attribution.json of scripts/attribution.py if it has one. By
+Each FOLDER is a study: a folder with records, and with an attribution.json of scripts/attribution.py if it has one. All
+folders DIR, as those of two machines, are merged into one study. By
 default these are results/runs and results/attribution, or, without any run, every folder of results/studies. FILE is
 results/report.html by default.
 """
@@ -13,8 +14,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from modernet.analysis.options import add_record_arguments
 from modernet.cli import exit_on_error
-from modernet.config.search_path import add_config_dir, user_config_dirs
+from modernet.config.search_path import user_config_dirs
 from modernet.errors import UserError
 from modernet.report.studies import default_folders, display_path, load_studies
 from modernet.runtime.io import write_text
@@ -24,8 +26,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="*", type=Path)
     parser.add_argument("--out", metavar="FILE", type=Path, default=Path("results/report.html"))
-    parser.add_argument("--protocol", help="only the records of this protocol")
-    parser.add_argument("--config-dir", metavar="DIR", type=add_config_dir, help="a folder with steps of yours")
+    add_record_arguments(parser, "folders of runs, merged into one study")
     arguments = parser.parse_args()
     if not arguments.out.parent.is_dir():
         raise UserError(f"there is no folder {arguments.out.parent} to write {arguments.out.name} to")
@@ -35,7 +36,9 @@ def _parse_arguments() -> argparse.Namespace:
 def _publishable_command(arguments: argparse.Namespace) -> str:
     """The command that writes this report, without paths of this machine."""
     words = ["modernet", "report", *map(display_path, arguments.folder)]
+    words += ["--runs", *map(display_path, arguments.runs)] if arguments.runs else []
     words += ["--protocol", arguments.protocol] if arguments.protocol else []
+    words += ["--where", arguments.where.text] if arguments.where else []
     words += [word for folder in user_config_dirs() for word in ("--config-dir", display_path(folder))]
     return shlex.join(words)
 
@@ -43,7 +46,8 @@ def _publishable_command(arguments: argparse.Namespace) -> str:
 def main() -> None:
     with exit_on_error():
         arguments = _parse_arguments()
-        studies = load_studies(arguments.folder or default_folders(), arguments.protocol)
+        folders = arguments.folder or ([] if arguments.runs else default_folders())
+        studies = load_studies(folders, arguments.protocol, arguments.where, arguments.runs)
         from modernet.report.page import build_page  # imports matplotlib, which an error does not need
 
         created = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,25 +1,27 @@
-"""Print the results table of the records below a folder: markdown, --csv, --json or --latex.
+"""Print the results table of the records below folders: markdown, --csv, --json or --latex.
 
-modernet table [FOLDER] [--protocol P] [--csv | --json | --latex]      # FOLDER is results/runs by default
+modernet table [FOLDER ...] [--protocol P] [--where FILTER] [--csv | --json | --latex]
+
+FOLDER is results/runs by default; several folders, as those of two machines, are merged. The same run in two of them
+counts once. Where several configurations have one name, the one that ended last counts, and stderr names the others.
 """
 
 import argparse
 from pathlib import Path
 
 from modernet.analysis.formatting import to_csv, to_json, to_latex, to_markdown
+from modernet.analysis.options import add_record_arguments, record_folders
 from modernet.analysis.selection import load_selection
 from modernet.analysis.table import build_rows
 from modernet.cli import exit_on_error
-from modernet.config.search_path import add_config_dir
 
 FORMATS = {"csv": to_csv, "json": to_json, "latex": to_latex}
 
 
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path, default=Path("results/runs"))
-    parser.add_argument("--protocol", help="only the records of this protocol")
-    parser.add_argument("--config-dir", metavar="DIR", type=add_config_dir, help="a folder with your own steps")
+    parser.add_argument("folder", nargs="*", type=Path)
+    add_record_arguments(parser, "more folders")
     formats = parser.add_mutually_exclusive_group()
     for name in FORMATS:
         formats.add_argument(f"--{name}", dest="format", action="store_const", const=name)
@@ -29,7 +31,9 @@ def _parse_arguments() -> argparse.Namespace:
 def main() -> None:
     with exit_on_error():
         arguments = _parse_arguments()
-        selection = load_selection(arguments.folder, arguments.protocol)
+        selection = load_selection(
+            record_folders(*arguments.folder, *arguments.runs), arguments.protocol, arguments.where
+        )
         to_text = FORMATS.get(arguments.format, to_markdown)
         print(to_text(build_rows(selection.records.values())))
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modernet.analysis.selection import select
+from modernet.analysis.selection import no_records_error, select
+from modernet.analysis.where import Where
 from modernet.attribution.formatting import LoadedAttribution, load_attribution
 from modernet.errors import UserError
 from modernet.record import Record, record_paths
@@ -52,30 +53,33 @@ def default_folders() -> list[Path]:
     return sorted(path for path in STUDIES.glob("*") if path.is_dir())
 
 
-def load_studies(folders: Sequence[Path], protocol: str | None = None) -> list[Study]:
-    """One study per folder, of one protocol or of all.
+def load_studies(
+    folders: Sequence[Path], protocol: str | None = None, where: Where | None = None, merged: Sequence[Path] = ()
+) -> list[Study]:
+    """One study per folder, and one of all `merged` folders; of one protocol or of all, and of a filter.
 
     Raises UserError for a missing folder, and where no folder holds a finished record.
     """
     distinct = {folder.resolve(): folder for folder in folders}
-    studies = [_load_study(folder, protocol) for folder in distinct.values()]
+    studies = [_load_study([folder], protocol, where) for folder in distinct.values()]
+    if merged:
+        studies.append(_load_study(merged, protocol, where))
     if not any(study.records for study in studies):
-        of_protocol = f" of protocol {protocol}" if protocol else ""
-        searched = ", ".join(map(str, folders)) or f"{RUNS} and {STUDIES}"
-        raise UserError(
-            f"there is no finished record{of_protocol} below {searched}; `python train.py --help` explains how to train"
-        )
+        searched = [*folders, *merged] or [RUNS, STUDIES]
+        raise no_records_error(searched, protocol, where)
     return studies
 
 
-def _load_study(folder: Path, protocol: str | None) -> Study:
-    if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}")
-    absolute = folder.resolve()
-    selection = select(absolute, protocol)
-    study = Study(display_path(folder), absolute, selection.records, {}, [])
+def _load_study(folders: Sequence[Path], protocol: str | None, where: Where | None) -> Study:
+    """The study of a folder, or of several as one; its paths are then relative to the folder above all of them."""
+    if missing := [folder for folder in folders if not folder.is_dir()]:
+        raise UserError(f"there is no folder {missing[0]}")
+    absolute = [folder.resolve() for folder in folders]
+    selection = select(absolute, protocol, where)
+    name = " + ".join(dict.fromkeys(map(display_path, folders)))
+    study = Study(name, Path(os.path.commonpath(absolute)), selection.records, {}, [])
     study.excluded.extend(map(study.make_relative, selection.excluded))
-    for path in sorted(absolute.rglob(ATTRIBUTION_FILE)):
+    for path in sorted({path for folder in absolute for path in folder.rglob(ATTRIBUTION_FILE)}):
         name = study.make_relative(str(path))
         try:
             attribution = load_attribution(path)

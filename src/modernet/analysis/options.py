@@ -1,0 +1,30 @@
+"""The arguments of the commands that read records: folders, protocol, filter, configs of the user."""
+
+import argparse
+from pathlib import Path
+
+from modernet.analysis.where import parse_where
+from modernet.config.search_path import add_config_dir
+from modernet.errors import UserError
+
+DEFAULT_RUNS = Path("results/runs")
+
+
+def add_record_arguments(parser: argparse.ArgumentParser, runs_help: str = "the folders of runs, merged") -> None:
+    """--runs, --protocol, --where and --config-dir."""
+    parser.add_argument("--runs", nargs="+", type=Path, default=[], metavar="DIR", help=runs_help)
+    parser.add_argument("--protocol", help="only the records of this protocol")
+    parser.add_argument(
+        "--where",
+        type=parse_where,
+        metavar="FILTER",
+        help='only the records that match, as in "seed<3 and recipe.epochs==16": fields of record.json and its config',
+    )
+    parser.add_argument("--config-dir", metavar="DIR", type=add_config_dir, help="a folder with your own steps")
+
+
+def record_folders(*named: Path) -> list[Path]:
+    """The folders that the user named, or results/runs. Raises UserError for a missing one."""
+    if missing := [folder for folder in named if not folder.is_dir()]:
+        raise UserError(f"there is no folder {missing[0]}")
+    return list(named) or [DEFAULT_RUNS]
