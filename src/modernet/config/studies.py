@@ -1,4 +1,4 @@
-"""Values that the sweeps in configs/study/ refer to, as OmegaConf resolvers: lists of steps, ablations and multiples."""
+"""Values that the sweeps in configs/study/ refer to, as OmegaConf resolvers: steps, ablations, multiples."""
 
 from collections.abc import Sequence
 
