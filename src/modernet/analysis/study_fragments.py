@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
+from tabulate import tabulate
+
 from modernet.analysis.budget import all_epochs
-from modernet.analysis.budget_tables import budget_table, crossing_table, format_epochs, gap_table, markdown_table
+from modernet.analysis.budget_tables import budget_table, crossing_table, format_epochs, gap_table
 from modernet.analysis.contrasts import compare_with
 from modernet.analysis.learning_rate import sign_changes
-from modernet.analysis.stats import Difference
+from modernet.analysis.stats import Difference, summarize
 from modernet.analysis.study import of_protocol, to_records
 from modernet.analysis.study_parts import Study, is_of_kernel_sweep, layer_scale_networks, of_network
 from modernet.analysis.study_tables import (
@@ -25,11 +27,14 @@ from modernet.analysis.table import build_rows
 from modernet.config.roadmap import END, main_path, network_steps
 
 NOT_RUN_YET = "Not run yet."
-Shapley = Mapping[str, Difference]  # step -> points
+Gains = Mapping[str, Difference]  # step -> points
 
 
-def build_fragments(study: Study, shapley: Shapley) -> dict[str, str]:
-    """Every fragment; one without records says that it was not run yet."""
+def build_fragments(study: Study, shapley: Mapping[str, Gains]) -> dict[str, str]:
+    """Every fragment; one without records says that it was not run yet.
+
+    `shapley` has the Shapley values of each finished attribution, by the title of their column.
+    """
     fragments: dict[str, Callable[[], str]] = {
         "roadmap": lambda: _roadmap(study),
         "kernels": lambda: _kernels(study),
@@ -71,8 +76,9 @@ def _kernels(study: Study) -> str:
         if len(swept) < 2 or not any("=" in name for name in swept):
             continue
         rows = [row for row in study.rows(epochs) if row.variant in swept]
+        larger = [row for row in rows if row.before in swept]
         lengths.append(epochs)
-        tables.append(_join(f"**{format_epochs(epochs)}**", accuracy_table(rows), difference_table(rows)))
+        tables.append(_join(f"**{format_epochs(epochs)}**", accuracy_table(rows), difference_table(larger)))
     return _join(*tables, _missing(study, lengths)) if tables else ""
 
 
@@ -91,7 +97,11 @@ def _budget(study: Study) -> str:
 
 
 def _learning_rate(study: Study) -> str:
-    return rates_table(study.best_rates, study.usual.recipe.lr) if study.best_rates else ""
+    if not study.best_rates:
+        return ""
+    missing = [f"`{name}`" for name in study.tuned_networks() if name not in study.best_rates]
+    note = f"Not run yet with every learning rate: {', '.join(missing)}." if missing else ""
+    return _join(rates_table(study.best_rates, study.usual.recipe.lr), note)
 
 
 def _recipe(study: Study) -> str:
@@ -120,16 +130,21 @@ def _layer_scale(study: Study) -> str:
         contrasts = compare_with(
             top1s[END], {layer_scale_networks()[name]: top1s[name] for name in top1s if name != END}
         )
-        tables.append(_join(f"**{format_epochs(epochs)}**", contrast_table("1e-6", contrasts, "initial value")))
+        tables.append(
+            _join(
+                f"**{format_epochs(epochs)}**",
+                contrast_table("1e-6", summarize(top1s[END]), contrasts, "initial value"),
+            )
+        )
     return _join(*tables)
 
 
-def _steps(study: Study, shapley: Shapley) -> str:
+def _steps(study: Study, shapley: Mapping[str, Gains]) -> str:
     steps = network_steps(END, study.size)
     end = [run.top1 for run in of_network(of_protocol(study.runs, study.epochs), {END})]
     without = {step: [run.top1 for run in study.without_step(step)] for step in steps}
     finished = {step: values for step, values in without.items() if values}
-    columns: dict[str, Shapley] = {
+    columns: dict[str, Gains] = {
         f"path, {format_epochs(epochs)}": {
             row.variant: Difference(row.difference, row.difference_low, row.difference_high)
             for row in study.rows(epochs, main_path(study.size))
@@ -141,9 +156,8 @@ def _steps(study: Study, shapley: Shapley) -> str:
         columns[f"leave-one-out, {format_epochs(study.epochs)}"] = {
             step: _negate(contrast.difference) for step, contrast in contrasts.items()
         }
-    if shapley:
-        columns["Shapley"] = shapley
-    if len(columns) == 0:
+    columns |= shapley
+    if not columns:
         return ""
     missing = [*(["Leave-one-out"] if not any(name.startswith("leave") for name in columns) else [])]
     missing += [] if shapley else ["Shapley"]
@@ -178,4 +192,7 @@ def _commands(study: Study) -> str:
         [part.title, f"`{part.command}`", str(len(part.runs)), f"{part.hours:.1f}" if part.runs else "not run yet"]
         for part in study.parts()
     ]
-    return markdown_table(["part", "command", "finished runs", "hours of training"], body)
+    columns = ("left", "left", "right", "right")
+    return tabulate(
+        body, ["part", "command", "finished runs", "hours"], "github", disable_numparse=True, colalign=columns
+    )

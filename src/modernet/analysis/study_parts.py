@@ -79,11 +79,16 @@ class Study:
         found = group_top1s(of_protocol(self.runs), lambda run: run.epochs)
         return {name: found[name] for name in BUDGET_NETWORKS if name in found}
 
+    def tuned_networks(self) -> list[str]:
+        """The networks with any run on the held-out images, in roadmap order."""
+        found = {run.network for run in held_out(self.runs, HELD_OUT_EPOCHS)}
+        return [name for name in main_path(self.size) if name in found]
+
     @cached_property
     def best_rates(self) -> dict[str, BestRate]:
         """Each network's own best learning rate on the held-out images, in roadmap order."""
         results = group_top1s(held_out(self.runs, HELD_OUT_EPOCHS), lambda run: run.lr)
-        in_order = {name: results[name] for name in main_path(self.size) if name in results}
+        in_order = {name: results[name] for name in self.tuned_networks()}
         found = best_rates(in_order, self.usual.recipe.lr)
         return found if any(len(one.top1) > 1 for one in found.values()) else {}
 
@@ -112,6 +117,11 @@ class Study:
                 "kernel sizes",
                 f"{train} +study=kernels {SEEDS}",
                 [run for run in usual if is_of_kernel_sweep(run.network)],
+            ),
+            Part(
+                "kernel sizes, 2 epochs",
+                f"{train} +study=kernels recipe.epochs=2 {SEEDS}",
+                [run for run in of_protocol(self.runs, 2) if is_of_kernel_sweep(run.network)],
             ),
             Part(
                 "budget axis",

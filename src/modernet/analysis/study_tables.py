@@ -18,11 +18,11 @@ from modernet.analysis.formatting import (
 from modernet.analysis.learning_rate import BestRate, SignChange
 from modernet.analysis.row import Row
 from modernet.analysis.signs import Verdict, count_verdicts, verdict
-from modernet.analysis.stats import ALPHA, Difference
+from modernet.analysis.stats import ALPHA, Difference, Sample
 
 VERDICT_WORDS = {
-    Verdict.AGREES: "the paper's sign",
-    Verdict.DISAGREES: "the opposite sign",
+    Verdict.AGREES: "with the paper's sign",
+    Verdict.DISAGREES: "with the opposite sign",
     Verdict.UNDECIDED: "undecided",
 }
 
@@ -83,13 +83,13 @@ def signs_sentence(title: str, rows: Sequence[Row]) -> str:
         f"`{row.name}`" for row in rows if row.is_published and row.before and verdict(row) is Verdict.DISAGREES
     ]
     names = f" Opposite: {', '.join(opposite)}." if opposite else ""
-    return f"{title}: of {total} steps with both differences, {', '.join(parts)}.{names}"
+    return f"{title}, {total} steps with both differences: {', '.join(parts)}.{names}"
 
 
 def resolution_note(title: str, rows: Sequence[Row]) -> str:
     """The noise of the runs, and the smallest difference of two steps whose interval excludes zero."""
     steps = [row for row in rows if row.is_published and row.n]
-    note = f"{title}: {noise_note(list(rows))}"
+    note = f"**{title}.** {noise_note(list(rows))}"
     known = [row for row in steps if row.pooled_std and row.pooled_df and row.difference_test == "pooled"]
     if not known:
         return note
@@ -146,14 +146,17 @@ def _holm(row: Row) -> str:
     return "no p-value" if row.difference_holm is None else f"{format_p_equation(row.difference_holm)}, Holm"
 
 
-def contrast_table(reference: str, contrasts: Mapping[str, Contrast], header: str) -> str:
-    """Networks against one reference."""
-    body = []
+def contrast_table(reference: str, sample: Sample, contrasts: Mapping[str, Contrast], header: str) -> str:
+    """One reference, and networks against it."""
+    body = [[reference, str(sample.n), _format_sample(sample), "", ""]]
     for name, (sample, gap, p) in contrasts.items():
-        std = "" if sample.std is None else f" ± {sample.std:.2f}"
         difference = format_difference(gap.mean, gap.low, gap.high)
-        body.append([name, str(sample.n), f"{sample.mean:.2f}{std}", difference, format_p_value(p)])
+        body.append([name, str(sample.n), _format_sample(sample), difference, format_p_value(p)])
     return markdown_table([header, "n", "top-1 (%)", f"vs {reference} (points)", "p (Holm)"], body)
+
+
+def _format_sample(sample: Sample) -> str:
+    return f"{sample.mean:.2f}" + ("" if sample.std is None else f" ± {sample.std:.2f}")
 
 
 def steps_table(steps: Sequence[str], columns: Mapping[str, Mapping[str, Difference]]) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 import hydra
 from hydra import initialize_config_dir
 
+from modernet.analysis.row import split_variant
 from modernet.analysis.selection import select
 from modernet.analysis.stats import Difference
 from modernet.analysis.study_fragments import build_fragments
@@ -69,8 +70,9 @@ def _load_records(folder: Path) -> list[Record]:
     return records
 
 
-def _load_shapley(folder: Path, usual: Experiment) -> dict[str, Difference]:
-    """The Shapley values of the protocol's attribution below `folder`; empty where there is none."""
+def _load_shapley(folder: Path, usual: Experiment) -> dict[str, dict[str, Difference]]:
+    """The Shapley values of each attribution of the protocol below `folder`: title -> step -> points."""
+    found = {}
     for path in sorted(folder.rglob("attribution.json")):
         try:
             attribution = load_attribution(path)
@@ -79,8 +81,18 @@ def _load_shapley(folder: Path, usual: Experiment) -> dict[str, Difference]:
             continue
         if (attribution.protocol, attribution.size) == (usual.protocol, usual.size):
             gains = {row.step: row.contributions["shapley"] for row in attribution.rows}
-            return {step: Difference(gain.mean, gain.low, gain.high) for step, gain in gains.items()}
-    return {}
+            changes = split_variant(attribution.end)[2] or f"recipe.epochs={usual.recipe.epochs}"
+            title = f"Shapley, {changes}, {attribution.orders} orders"
+            found[title] = {step: Difference(gain.mean, gain.low, gain.high) for step, gain in gains.items()}
+    return found
+
+
+def _report_unused(study: Study) -> None:
+    """Print the number of runs of the protocol that no part of the study has: other recipes, lengths or networks."""
+    used = {run.record.hash for part in study.parts() for run in part.runs}
+    if unused := [run for run in study.runs if run.record.hash not in used]:
+        first = unused[0].record
+        print(f"unused: {len(unused)} runs of {first.protocol}, as {first.variant}, seed {first.seed}", file=sys.stderr)
 
 
 def _save_figures(study: Study, folder: Path) -> dict[str, str]:
@@ -127,6 +139,7 @@ def main() -> None:
         arguments = _parse_arguments()
         protocol = _compose_protocol(arguments.protocol)
         study = Study(_load_records(arguments.folder), protocol)
+        _report_unused(study)
         fragments = build_fragments(study, _load_shapley(arguments.folder, study.usual))
         page = arguments.page.read_text(encoding="utf-8")
         fill_markers(page, fragments)  # a mistake in the page is reported before figures are written

@@ -23,7 +23,7 @@ def modern_steps(size: str) -> str:
 
 def multiples(value: float, factors: Sequence[float]) -> str:
     """`value` times each factor, as values of a field."""
-    return ",".join(f"{value * factor:.6g}" for factor in factors)
+    return ",".join(str(value * factor) for factor in factors)
 
 
 def leave_one_out(end: str, size: str) -> str:

@@ -13,11 +13,11 @@ from modernet.analysis.budget import Cells, all_epochs
 from modernet.analysis.crossing import Crossing, find_crossing
 from modernet.analysis.stats import confidence_interval, summarize
 from modernet.figures.axes import NotEnoughRuns
-from modernet.figures.style import GREY, SERIES, VERMILLION, add_legend, new_figure, styled
+from modernet.figures.style import GREY, SERIES, VERMILLION, new_figure, styled
 from modernet.figures.svg import add_tooltips
 from modernet.figures.tooltips import budget_tooltip, crossing_tooltip
 
-DODGE = 0.05  # doublings between the marks of two networks at one number of epochs
+DODGE = 0.03  # doublings between the marks of two networks at one number of epochs
 MARGIN = 0.3  # doublings beside the first and the last number of epochs
 
 
@@ -45,7 +45,7 @@ def plot_budget(cells: Cells, title: str) -> Figure:
     axes.set_xlabel("epochs (logarithmic)")
     axes.set_ylabel("top-1 on the evaluation split (%)")
     axes.grid()
-    add_legend(figure, axes)
+    axes.legend()
     return figure
 
 
