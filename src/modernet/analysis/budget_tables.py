@@ -72,7 +72,9 @@ def describe_crossing(crossing: Crossing) -> str:
     smallest, largest = crossing.budgets[0], crossing.budgets[-1]
     leader = f"{crossing.leader} leads" if crossing.leader else "both are equal"
     if crossing.epochs is None:
-        draws = "" if crossing.probability is None else f" (a crossing in {100 * crossing.probability:.0f} % of the draws)"
+        draws = (
+            "" if crossing.probability is None else f" (a crossing in {100 * crossing.probability:.0f} % of the draws)"
+        )
         return f"none up to {largest} epochs{draws}: {leader} at {largest}"
     interval = ""
     if crossing.low is not None and crossing.high is not None:

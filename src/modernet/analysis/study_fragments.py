@@ -100,7 +100,7 @@ def _learning_rate(study: Study) -> str:
     if not study.best_rates:
         return ""
     missing = [f"`{name}`" for name in study.tuned_networks() if name not in study.best_rates]
-    note = f"Not run yet with every learning rate: {', '.join(missing)}." if missing else ""
+    note = f"Not finished with every learning rate: {', '.join(missing)}." if missing else ""
     return _join(rates_table(study.best_rates, study.usual.recipe.lr), note)
 
 
