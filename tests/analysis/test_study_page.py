@@ -87,6 +87,8 @@ def test_without_records_every_part_says_that_it_was_not_run(page, tmp_path):
     assert set(generated.values()) == {"Not run yet.\n"}
     rows = [line for line in commands.splitlines() if "`python train.py" in line]
     assert len(rows) > 6
+    studies = {path.stem for path in (ROOT / "configs/study").glob("*.yaml")}
+    assert set(re.findall(r"\+study=(\w+)", commands)) <= studies
     assert all(re.search(r"\| +0 \| +not run yet \|$", line) for line in rows)
     text = page.read_text()
     assert text.startswith("# Title\n\nText of ")
@@ -108,7 +110,7 @@ def test_budget_axis_shows_the_known_crossing_and_writes_its_figure(page, tmp_pa
         r"8\.0 epochs \[.*\]: convnext leads from there on", line_of(crossings, "convnext - modern_recipe")
     )
     assert "none up to 18 epochs" in line_of(crossings, "invert_bottleneck - modern_recipe")
-    assert "![budget](figures/budget.svg)" in text
+    assert "](figures/budget.svg)" in text
     assert (page.parent / "figures/budget.png").stat().st_size
     before = page.read_text()
     assert run_command(*command).returncode == 0
@@ -163,6 +165,7 @@ def test_leave_one_out_and_layer_scale_compare_with_the_end(page, tmp_path):
     assert "+1.00" in line_of(generated["steps"], "gelu")  # worth a point: without it the end has a point less
     assert "-3.00" in line_of(generated["steps"], "convnext")
     assert "not run" in line_of(generated["steps"], "layer_norm")
+    assert generated["kernels"] == "Not run yet.\n"
     assert re.search(r"\| +9 \| +0.9 \|$", line_of(generated["commands"], "leave-one-out"))
 
 

@@ -10,15 +10,17 @@ folder figures/ beside the page.
 import argparse
 import re
 import sys
+from collections.abc import Container
 from pathlib import Path
 
 import hydra
 from hydra import initialize_config_dir
 
+from modernet.analysis.budget_tables import format_epochs
 from modernet.analysis.row import split_variant
 from modernet.analysis.selection import select
 from modernet.analysis.stats import Difference
-from modernet.analysis.study_fragments import build_fragments
+from modernet.analysis.study_fragments import NOT_RUN_YET, build_fragments
 from modernet.analysis.study_parts import Study
 from modernet.attribution.formatting import load_attribution
 from modernet.cli import exit_on_error
@@ -95,8 +97,8 @@ def _report_unused(study: Study) -> None:
         print(f"unused: {len(unused)} runs of {first.protocol}, as {first.variant}, seed {first.seed}", file=sys.stderr)
 
 
-def _save_figures(study: Study, folder: Path) -> dict[str, str]:
-    """Write the figures that the runs allow; name of a fragment -> its figure as Markdown."""
+def _save_figures(study: Study, names: Container[str], folder: Path) -> dict[str, str]:
+    """Write the figures of these fragments that the runs allow; name of a fragment -> its figure as Markdown."""
     from modernet.figures.axes import NotEnoughRuns  # imports matplotlib, which an error does not need
     from modernet.figures.budget import plot_budget
     from modernet.figures.differences import plot_differences
@@ -104,19 +106,22 @@ def _save_figures(study: Study, folder: Path) -> dict[str, str]:
     from modernet.figures.svg import save_figure
 
     title = f"{study.usual.protocol}, size {study.size}"
-    plots = {"budget": lambda: plot_budget(study.cells(), title)}
+    plots = {"budget": (title, lambda: plot_budget(study.cells(), title))}
     if lengths := study.roadmap_epochs():
         rows = study.rows(lengths[-1])
-        plots |= {"signs": lambda: plot_differences(rows), "kernels": lambda: plot_kernel_size(rows)}
+        text = f"{title}, {format_epochs(lengths[-1])}"
+        plots |= {"signs": (text, lambda: plot_differences(rows)), "kernels": (text, lambda: plot_kernel_size(rows))}
     links = {}
-    for name, plot in plots.items():
+    for name, (text, plot) in plots.items():
+        if name not in names:
+            continue
         try:
             figure = plot()
         except NotEnoughRuns as error:
             print(f"skipped: {name}: {error}", file=sys.stderr)
             continue
         svg, _ = save_figure(figure, folder / name)
-        links[name] = f"![{name}]({folder.name}/{svg.name})"
+        links[name] = f"![{name}: {text}]({folder.name}/{svg.name})"
     return links
 
 
@@ -143,7 +148,8 @@ def main() -> None:
         fragments = build_fragments(study, _load_shapley(arguments.folder, study.usual))
         page = arguments.page.read_text(encoding="utf-8")
         fill_markers(page, fragments)  # a mistake in the page is reported before figures are written
-        for name, link in _save_figures(study, arguments.page.parent / "figures").items():
+        written = [name for name, text in fragments.items() if text != NOT_RUN_YET]
+        for name, link in _save_figures(study, written, arguments.page.parent / "figures").items():
             fragments[name] += f"\n\n{link}"
         write_text(arguments.page, fill_markers(page, fragments))
         print(arguments.page)

@@ -23,12 +23,11 @@ MARGIN = 0.3  # doublings beside the first and the last number of epochs
 
 @styled
 def plot_budget(cells: Cells, title: str) -> Figure:
-    """Top-1 against epochs of up to six networks. Raises NotEnoughRuns below two numbers of epochs."""
-    epochs = all_epochs(cells)
-    if len(epochs) < 2:
-        raise NotEnoughRuns("fewer than two numbers of epochs were run")
+    """Top-1 against epochs of up to six networks. Raises NotEnoughRuns without two numbers of epochs."""
     chosen = _choose_networks(cells)
-    names = list(chosen)
+    if not chosen:
+        raise NotEnoughRuns("no network was run for two numbers of epochs")
+    names, epochs = list(chosen), all_epochs(chosen)
     found = [find_crossing(chosen, first, second) for first, second in combinations(names, 2)]
     crossings = [crossing for crossing in found if crossing is not None and crossing.epochs is not None]
     figure = new_figure(7.2, 4.8, f"{title}: accuracy against the length of training", _caption(chosen, crossings))
@@ -50,10 +49,10 @@ def plot_budget(cells: Cells, title: str) -> Figure:
 
 
 def _choose_networks(cells: Cells) -> Cells:
-    """The networks with the most numbers of epochs; of more than six, the first ones."""
-    most = max(map(len, cells.values()))
-    names = [name for name, of_network in cells.items() if len(of_network) == most]
-    return {name: cells[name] for name in names[: len(SERIES)]}
+    """Those with two numbers of epochs or more; of more than six, the six with the most, in the order of `cells`."""
+    several = {name: of_network for name, of_network in cells.items() if len(of_network) > 1}
+    most = sorted(several, key=lambda name: -len(several[name]))[: len(SERIES)]
+    return {name: several[name] for name in several if name in most}
 
 
 def _caption(cells: Cells, crossings: Sequence[Crossing]) -> str:
