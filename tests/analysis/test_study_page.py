@@ -4,34 +4,53 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from math import log2
 from pathlib import Path
+from typing import Any
 
+import hydra
 import pytest
 from helpers import MAIN_PATH, ROOT, run_command
+from hydra import initialize_config_dir
 
+from modernet.analysis.study import network_name
+from modernet.config.experiment import build_experiment
 from modernet.record import Record, load_records, write_record
 
 STUDIES, PAGE = ROOT / "results/studies", ROOT / "results/STUDY.md"
-COMMITTED = {
-    record.variant: record
-    for record in load_records(STUDIES / "cifar10_micro").records.values()
-    if record.seed == 0 and record.recipe == "modern"
-}
 NAMES = re.findall(r"<!-- begin (\w+) -->", PAGE.read_text())
-LR = COMMITTED["convnext"].config["recipe"]["lr"]
+
+
+@cache
+def protocol_recipe() -> dict[str, Any]:
+    """The recipe that protocol=cifar10_micro trains today."""
+    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+        return build_experiment(hydra.compose("config", ["protocol=cifar10_micro", "+step=convnext"])).config["recipe"]
+
+
+def usual_lr() -> float:
+    return protocol_recipe()["lr"]
+
+
+@cache
+def committed_runs() -> dict[str, Record]:
+    """Network -> one of its committed runs of the modern recipe on CIFAR-10."""
+    records = [record for record in load_records(STUDIES).records.values() if record.protocol == "cifar10_micro"]
+    return {network_name(record): record for record in reversed(records) if record.recipe == "modern"}
 
 
 def run(network: str, top1: float, seed: int = 0, epochs: int = 6, held_out: bool = False, **changes) -> Record:
     """A run of protocol=cifar10_micro with this result: a committed one with other values of model and `lr`."""
-    record = COMMITTED[network.split("+")[0] if network not in COMMITTED else network]
+    runs = committed_runs()
+    record = runs[network] if network in runs else runs[network.split("+")[0]]
+    lr = changes.pop("lr", usual_lr())
     config = json.loads(json.dumps(record.config)) | {"seed": seed}
-    lr = changes.pop("lr", LR)
-    config["recipe"] |= {"epochs": epochs, "lr": lr}
+    config["recipe"] = protocol_recipe() | {"epochs": epochs, "lr": lr}
     config["data"]["split"] = "train/val" if held_out else "train/test"
     config["model"] |= changes
-    others = [f"recipe.lr={lr}"] * (lr != LR) + [f"recipe.epochs={epochs}"] * (epochs != 6) + ["data.split"] * held_out
-    variant = "+".join([network, *others])
+    others = [f"recipe.lr={lr}"] * (lr != usual_lr()) + [f"recipe.epochs={epochs}"] * (epochs != 6)
+    variant = "+".join([network, *others, *["data.split=train/val"] * held_out])
     return replace(record, variant=variant, seed=seed, epochs=epochs, top1=top1, config=config, train_seconds=360.0)
 
 
@@ -123,19 +142,19 @@ def test_network_or_recipe_has_both_tables_and_names_the_steps_that_change_their
         records += repeat(name, 70.0 + number - 4 * (name == "gelu"))
         for factor in (0.5, 1, 2):
             best = 2 if name == "gelu" else 1
-            records.append(run(name, 60.0 - abs(log2(factor / best)), epochs=3, held_out=True, lr=factor * LR))
-    records += repeat("gelu", 78.0, lr=2 * LR)
+            records.append(run(name, 60.0 - abs(log2(factor / best)), epochs=3, held_out=True, lr=factor * usual_lr()))
+    records += repeat("gelu", 78.0, lr=2 * usual_lr())
     result = run_command("study", write(tmp_path / "studies", records), "--page", page)
     assert result.returncode == 0, result.stderr
     generated = parts(page)
-    assert f"{2 * LR:g} (at the edge)" in line_of(generated["learning_rate"], "gelu")
+    assert f"{2 * usual_lr():g} (at the edge)" in line_of(generated["learning_rate"], "gelu")
     cells = [cell.strip() for cell in line_of(generated["recipe"], "gelu").split("|")]
     assert cells[2:4] == ["74.10 ± 0.10", "-3.00 [-3.17, -2.83]"]
-    assert cells[5:8] == [f"{2 * LR:g}", "78.10 ± 0.10", "+1.00 [+0.83, +1.17]"]
+    assert cells[5:8] == [f"{2 * usual_lr():g}", "78.10 ± 0.10", "+1.00 [+0.83, +1.17]"]
     assert re.findall(r"^- `(\w+)`: ", generated["recipe"], re.M) == ["gelu"]
     assert "Holm) with one recipe" in generated["recipe"]
     assert "Holm) at its own best rate" in generated["recipe"]
-    assert "-m +step=gelu recipe.lr=0.024 seed=0,1,2" in generated["commands"]
+    assert f"-m +step=gelu recipe.lr={2 * usual_lr():g} seed=0,1,2" in generated["commands"]
     row = line_of(generated["commands"], "own best learning rate")
     assert re.search(r"\| +3 \| +0.3 \|$", row)
     assert "agrees" in generated["signs"]
@@ -145,7 +164,9 @@ def test_network_or_recipe_has_both_tables_and_names_the_steps_that_change_their
 def test_own_best_rates_wait_for_their_runs(page, tmp_path):
     records = [*repeat("gelu", 70.0), *repeat("convnext", 71.0)]
     records += [
-        run(name, 60 + rate, epochs=3, held_out=True, lr=rate) for name in ("gelu", "convnext") for rate in (1, LR)
+        run(name, 60 + rate, epochs=3, held_out=True, lr=rate)
+        for name in ("gelu", "convnext")
+        for rate in (1, usual_lr())
     ]
     records += [run("layer_norm", 60, epochs=3, held_out=True)]
     assert run_command("study", write(tmp_path / "studies", records), "--page", page).returncode == 0
