@@ -1,4 +1,6 @@
-"""Values that the sweeps in configs/study/ refer to, as OmegaConf resolvers: lists of steps and of ablations."""
+"""Values that the sweeps in configs/study/ refer to, as OmegaConf resolvers: steps, ablations, multiples."""
+
+from collections.abc import Sequence
 
 from omegaconf import OmegaConf
 
@@ -12,6 +14,16 @@ def _format_list(names: list[str]) -> str:
 def roadmap_steps(size: str) -> str:
     """The published steps as values of `+step`."""
     return ",".join(step_option(name, size) for name in main_path(size))
+
+
+def modern_steps(size: str) -> str:
+    """The published steps that have the modern recipe, all but the start, as values of `+step`."""
+    return ",".join(step_option(name, size) for name in main_path(size)[1:])
+
+
+def multiples(value: float, factors: Sequence[float]) -> str:
+    """`value` times each factor, as values of a field."""
+    return ",".join(str(value * factor) for factor in factors)
 
 
 def leave_one_out(end: str, size: str) -> str:
@@ -28,5 +40,5 @@ def add_one_in(end: str, size: str) -> str:
 
 def register() -> None:
     """Register the resolvers."""
-    for function in (roadmap_steps, leave_one_out, add_one_in):
+    for function in (roadmap_steps, modern_steps, multiples, leave_one_out, add_one_in):
         OmegaConf.register_new_resolver(function.__name__, function, replace=True)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from modernet.analysis.budget import all_epochs, budget_cells
 from modernet.analysis.selection import Selection
 from modernet.analysis.table import Row, build_rows, group_of, group_rows
 from modernet.figures.axes import NotEnoughRuns
+from modernet.figures.budget import plot_budget
 from modernet.figures.curves import load_curves, plot_curves
 from modernet.figures.differences import plot_differences
 from modernet.figures.kernel_size import plot_kernel_size
@@ -42,6 +44,9 @@ def build_group_figures(
     curves, skipped = load_curves(members, variants or _default_variants(rows))
     plots = {name: partial(plot, rows) for name, plot in FIGURES.items()}
     plots["curves"] = partial(plot_curves, curves, str(group))
+    cells = budget_cells(records.values(), group)
+    if len(all_epochs(cells)) > 1:
+        plots["budget"] = partial(plot_budget, cells, str(group))
     figures: dict[str, Figure] = {}
     for name, plot in plots.items():
         try:

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
+from modernet.analysis.budget_tables import describe_crossing
+from modernet.analysis.crossing import Crossing
 from modernet.analysis.formatting import format_accuracy, format_difference, format_interval, format_p_equation
+from modernet.analysis.stats import Sample, confidence_interval
 from modernet.analysis.table import Row
 from modernet.attribution.formatting import format_contribution, format_cost_factors
 from modernet.attribution.measures import Contribution
@@ -50,6 +53,22 @@ def curve_tooltips(variant: str, runs: Sequence[Sequence[float]]) -> list[str]:
         f"lowest {min(epoch):.2f}, highest {max(epoch):.2f}\n{_count_seeds(len(epoch))}"
         for number, epoch in enumerate(zip(*runs, strict=False), 1)
     ]
+
+
+def budget_tooltip(network: str, epochs: int, sample: Sample) -> str:
+    """The accuracy of a network after a training of this length, with its confidence interval."""
+    interval = (
+        format_interval(*(confidence_interval(sample) or (None, None))) or "not available: the seeds show no spread"
+    )
+    return (
+        f"{network}, {epochs} epochs\ntop-1 {sample.mean:.2f} %\n95 % confidence interval {interval}\n"
+        f"{_count_seeds(sample.n)}"
+    )
+
+
+def crossing_tooltip(crossing: Crossing) -> str:
+    """Which network overtakes which one, and where."""
+    return f"{crossing.second} and {crossing.first}\n{describe_crossing(crossing)}"
 
 
 def contribution_tooltip(step: str, measure: str, contribution: Contribution) -> str:

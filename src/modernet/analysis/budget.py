@@ -1,0 +1,172 @@
+"""Accuracy against the length of training: gaps between networks, and the straight line by which a gap closes."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import log2, sqrt
+
+from scipy.special import fdtrc, stdtr, stdtrit  # scipy.stats takes most of a second to import
+
+from modernet.analysis.layout import POOLED, Layout, build_layout
+from modernet.analysis.row import Group, split_variant
+from modernet.analysis.stats import ALPHA, Difference, Sample, summarize
+from modernet.config.roadmap import roadmap
+from modernet.record import Record
+
+Cells = Mapping[str, Mapping[int, Sequence[float]]]  # network -> epochs -> top-1 of each seed, percent
+Gaps = Mapping[int, Difference]  # epochs -> the later network minus the earlier one, in points
+
+MAX_EXPONENT = 20  # of an extrapolation, in log2(epochs); a later zero says that the gap does not close
+
+
+@dataclass(frozen=True)
+class Closing:
+    """A gap as a straight line in log2(epochs), by least squares with the number of runs as weights."""
+
+    budgets: int  # numbers of epochs
+    slope: Difference  # points per doubling of the epochs
+    zero: float | None  # epochs at which the line is zero; None where the gap does not shrink with the epochs
+    zero_low: (
+        float | None
+    )  # ends of its 95 % interval (Fieller 1954) in epochs: the noise of the runs, no doubt of the line
+    zero_high: float | None
+    lack_of_fit_p: float | None  # of a straight line; None below three budgets, or where the noise is unknown
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the gap shrinks, and the interval of the slope excludes zero."""
+        return self.zero is not None and self.slope.low is not None and self.slope.sign != 0
+
+
+def budget_cells(records: Iterable[Record], group: Group) -> dict[str, dict[int, list[float]]]:
+    """The cells of the runs of a group, and of those that differ from it in `recipe.epochs` alone.
+
+    Networks that were trained for one number of epochs are omitted.
+    """
+    cells: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for record in sorted(records, key=lambda record: record.seed):
+        step, changes, others = split_variant(record.variant)
+        is_member = (record.protocol, record.size) == (group.protocol, group.size) and record.top1 is not None
+        if is_member and re.fullmatch(r"(recipe\.epochs=\d+)?", others):
+            cells["+".join([step, *changes])][record.epochs].append(record.top1)  # pyright: ignore
+    several = {name: dict(sorted(of_network.items())) for name, of_network in cells.items() if len(of_network) > 1}
+    return sort_networks(several, group.size)
+
+
+def sort_networks(cells: Mapping[str, dict[int, list[float]]], size: str) -> dict[str, dict[int, list[float]]]:
+    """The cells in roadmap order."""
+    order = list(roadmap(size))
+    return dict(sorted(cells.items(), key=lambda item: (order.index(split_variant(item[0])[0]), item[0])))
+
+
+def all_epochs(cells: Cells) -> list[int]:
+    """Every number of epochs that any network was trained for, ascending."""
+    return sorted({epochs for of_network in cells.values() for epochs in of_network})
+
+
+def common_epochs(cells: Cells, first: str, second: str) -> list[int]:
+    """The numbers of epochs that both networks were trained for, ascending."""
+    return sorted(set(cells.get(first, {})) & set(cells.get(second, {})))
+
+
+def budget_layout(cells: Cells) -> Layout:
+    """The layout of all cells: their noise is pooled over networks and numbers of epochs."""
+    return build_layout(values for of_network in cells.values() for values in of_network.values())
+
+
+def build_gaps(cells: Cells, first: str, second: str) -> dict[int, Difference]:
+    """Top-1 of the second network minus that of the first, where both were trained; planned contrasts."""
+    layout = budget_layout(cells)
+    return {
+        epochs: layout.compare(summarize(cells[second][epochs]), summarize(cells[first][epochs]))
+        for epochs in common_epochs(cells, first, second)
+    }
+
+
+def fit_closing(cells: Cells, first: str, second: str) -> Closing | None:
+    """The line through the gaps of two networks; None below two numbers of epochs.
+
+    The noise of the slope is that of the runs: the pooled standard deviation, or that of each cell where the layout
+    falls back to Welch's test (degrees of freedom by Satterthwaite).
+    """
+    budgets = common_epochs(cells, first, second)
+    if len(budgets) < 2:
+        return None
+    layout = budget_layout(cells)
+    pairs = [(summarize(cells[second][epochs]), summarize(cells[first][epochs])) for epochs in budgets]
+    x = [log2(epochs) for epochs in budgets]
+    gaps = [after.mean - before.mean for after, before in pairs]
+    weights = [1 / (1 / after.n + 1 / before.n) for after, before in pairs]
+    total = sum(weights)
+    center = sum(weight * value for weight, value in zip(weights, x, strict=True)) / total
+    level = sum(weight * gap for weight, gap in zip(weights, gaps, strict=True)) / total
+    spread = sum(weight * (value - center) ** 2 for weight, value in zip(weights, x, strict=True))
+    coefficients = [weight * (value - center) / spread for weight, value in zip(weights, x, strict=True)]
+    slope = sum(coefficient * gap for coefficient, gap in zip(coefficients, gaps, strict=True))
+    residual = sum(
+        weight * (gap - level - slope * (value - center)) ** 2
+        for weight, gap, value in zip(weights, gaps, x, strict=True)
+    )
+    zero = _zero_of_line(slope, level - slope * center, gaps[0])
+    low, high = _fieller(level, slope, 1 / total, 1 / spread, layout) if zero is not None else (None, None)
+    return Closing(
+        len(budgets),
+        _slope_difference(slope, coefficients, pairs, layout),
+        zero,
+        None if low is None else 2 ** (center + low),
+        None if high is None else 2 ** min(center + high, MAX_EXPONENT),
+        _lack_of_fit(residual, len(budgets), layout),
+    )
+
+
+def _zero_of_line(slope: float, intercept: float, first_gap: float) -> float | None:
+    """Epochs at which the line is zero; None where the line leads away from zero, or reaches it after MAX_EXPONENT."""
+    if not slope or slope * first_gap >= 0:
+        return None
+    exponent = -intercept / slope
+    return 2**exponent if exponent <= MAX_EXPONENT else None
+
+
+def _fieller(
+    level: float, slope: float, level_variance: float, slope_variance: float, layout: Layout
+) -> tuple[float, float] | tuple[None, None]:
+    """Both ends of the interval of the zero of `level + slope * d`; None where it is unbounded or the noise unknown.
+
+    The variances are in units of that of a run; level and slope are uncorrelated at the weighted center.
+    """
+    if layout.test != POOLED or layout.pooled is None:
+        return None, None
+    square = (float(stdtrit(layout.pooled.freedom, 1 - ALPHA / 2)) * layout.pooled.std) ** 2
+    a, b, c = slope**2 - square * slope_variance, level * slope, level**2 - square * level_variance
+    if a <= 0:
+        return None, None
+    root = sqrt(max(b**2 - a * c, 0.0))
+    return (-b - root) / a, (-b + root) / a
+
+
+def _slope_difference(
+    slope: float, coefficients: Sequence[float], pairs: Sequence[tuple[Sample, Sample]], layout: Layout
+) -> Difference:
+    """The slope with its interval by Student's t; without one where the noise is unknown."""
+    samples = [(coefficient, sample) for coefficient, pair in zip(coefficients, pairs, strict=True) for sample in pair]
+    if layout.test == POOLED and layout.pooled is not None:
+        variance = sum(coefficient**2 / sample.n for coefficient, sample in samples) * layout.pooled.std**2
+        freedom: float = layout.pooled.freedom
+    elif layout.test is None or any(sample.std is None for coefficient, sample in samples if coefficient):
+        return Difference(slope)
+    else:
+        terms = [(coefficient**2 * (sample.std or 0) ** 2 / sample.n, sample.n) for coefficient, sample in samples]
+        variance = sum(term for term, _ in terms)
+        freedom = variance**2 / sum(term**2 / (n - 1) for term, n in terms if term) if variance else 0.0
+    if not variance:
+        return Difference(slope)
+    error = sqrt(variance)
+    half = float(stdtrit(freedom, 1 - ALPHA / 2)) * error
+    return Difference(slope, slope - half, slope + half, 2 * float(stdtr(freedom, -abs(slope) / error)))
+
+
+def _lack_of_fit(residual: float, budgets: int, layout: Layout) -> float | None:
+    if budgets < 3 or layout.test != POOLED or layout.pooled is None:
+        return None
+    return float(fdtrc(budgets - 2, layout.pooled.freedom, residual / (budgets - 2) / layout.pooled.std**2))

@@ -1,0 +1,115 @@
+"""The runs of a study, by their network and by the fields of recipe and data that differ from their protocol."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from modernet.analysis.row import split_variant
+from modernet.config.experiment import Experiment
+from modernet.config.identity import non_defaults, run_hash
+from modernet.record import Record
+
+EPOCHS, LR, SPLIT = "recipe.epochs", "recipe.lr", "data.split"
+HELD_OUT = "train/val"
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """A record with the name of its network, and the values of recipe and data that its protocol does not have."""
+
+    network: str  # the step, and the changes to its network: convnext+layer_scale=0.1
+    changes: dict[str, Any]  # field -> value; empty for the protocol itself
+    record: Record
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that were trained."""
+        return self.record.epochs
+
+    @property
+    def lr(self) -> float:
+        """Peak learning rate at `base_batch_size`."""
+        return self.record.config["recipe"]["lr"]
+
+    @property
+    def top1(self) -> float:
+        """Percent."""
+        assert self.record.top1 is not None  # analysis.selection excludes runs without
+        return self.record.top1
+
+
+def network_name(record: Record) -> str:
+    """The variant without changes to recipe and data."""
+    step, changes, _ = split_variant(record.variant)
+    return "+".join([step, *changes])
+
+
+def classify_runs(records: Iterable[Record], protocol: Mapping[str, Experiment]) -> list[StudyRun]:
+    """The runs of a protocol, each once, by network and seed.
+
+    `protocol` has an experiment per name of a recipe, with the values that the protocol trains today. The names of
+    records do not count: a run that its protocol called `convnext` when it had two epochs is a change of the epochs
+    today. Runs of other files than most (`data_fingerprint`) are omitted, and runs of other recipes.
+    """
+    distinct = {run_hash(record.config): record for record in records if _is_of(record, protocol)}
+    fingerprints = Counter(record.config.get("data_fingerprint") for record in distinct.values())
+    usual = max(fingerprints, key=lambda fingerprint: fingerprints[fingerprint], default=None)
+    runs = [
+        StudyRun(network_name(record), _changes(record, protocol[record.recipe]), record)
+        for record in distinct.values()
+        if record.config.get("data_fingerprint") == usual
+    ]
+    return sorted(runs, key=lambda run: (run.network, run.record.seed))
+
+
+def _is_of(record: Record, protocol: Mapping[str, Experiment]) -> bool:
+    usual = protocol.get(record.recipe)
+    return (
+        usual is not None
+        and (record.protocol, record.size) == (usual.protocol, usual.size)
+        and all(isinstance(record.config.get(section), Mapping) for section in ("model", "recipe", "data"))
+    )
+
+
+def _changes(record: Record, usual: Experiment) -> dict[str, Any]:
+    changes = {}
+    for section in ("recipe", "data"):
+        ours, theirs = (non_defaults(section, config[section]) for config in (record.config, usual.config))
+        for name in sorted(ours.keys() | theirs.keys()):
+            if ours.get(name) != theirs.get(name):
+                changes[f"{section}.{name}"] = record.config[section].get(name)
+    return changes
+
+
+def of_protocol(runs: Iterable[StudyRun], epochs: int | None = None) -> list[StudyRun]:
+    """The runs with the protocol's recipe, at all lengths of training or at one."""
+    unchanged = [run for run in runs if run.changes.keys() <= {EPOCHS}]
+    return [run for run in unchanged if epochs in (None, run.epochs)]
+
+
+def held_out(runs: Iterable[StudyRun], epochs: int) -> list[StudyRun]:
+    """The runs that compare learning rates on images held out of train, at one length of training."""
+    return [
+        run
+        for run in runs
+        if run.changes.keys() <= {EPOCHS, LR, SPLIT} and run.changes.get(SPLIT) == HELD_OUT and run.epochs == epochs
+    ]
+
+
+def at_rate(runs: Iterable[StudyRun], network: str, lr: float) -> list[StudyRun]:
+    """The runs of a network on the protocol's data and epochs with this learning rate."""
+    return [run for run in runs if run.network == network and run.changes.keys() <= {LR} and run.lr == lr]
+
+
+def to_records(runs: Iterable[StudyRun]) -> list[Record]:
+    """The records, each named after its network alone, so that they are rows of one table."""
+    return [replace(run.record, variant=run.network) for run in runs]
+
+
+def group_top1s(runs: Iterable[StudyRun], key: Callable[[StudyRun], Any]) -> dict[str, dict[Any, list[float]]]:
+    """Network -> key -> top-1 of each seed in percent."""
+    result: dict[str, dict[Any, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for run in sorted(runs, key=lambda run: run.record.seed):
+        result[run.network][key(run)].append(run.top1)
+    return {network: dict(sorted(values.items())) for network, values in result.items()}

@@ -1,0 +1,198 @@
+"""The generated parts of a study's page: name of a pair of markers -> Markdown."""
+
+from collections.abc import Callable, Mapping
+
+from tabulate import tabulate
+
+from modernet.analysis.budget import all_epochs
+from modernet.analysis.budget_tables import budget_table, crossing_table, format_epochs, gap_table
+from modernet.analysis.contrasts import compare_with
+from modernet.analysis.learning_rate import sign_changes
+from modernet.analysis.stats import Difference, summarize
+from modernet.analysis.study import of_protocol, to_records
+from modernet.analysis.study_parts import Study, is_of_kernel_sweep, layer_scale_networks, of_network
+from modernet.analysis.study_tables import (
+    accuracy_table,
+    contrast_table,
+    difference_table,
+    rates_table,
+    recipe_table,
+    resolution_note,
+    sign_change_lines,
+    signs_sentence,
+    signs_table,
+    steps_table,
+)
+from modernet.analysis.table import build_rows
+from modernet.config.roadmap import END, main_path, network_steps
+
+NOT_RUN_YET = "Not run yet."
+Gains = Mapping[str, Difference]  # step -> points
+
+
+def build_fragments(study: Study, shapley: Mapping[str, Gains]) -> dict[str, str]:
+    """Every fragment; one without records says that it was not run yet.
+
+    `shapley` has the Shapley values of each finished attribution, by the title of their column.
+    """
+    fragments: dict[str, Callable[[], str]] = {
+        "roadmap": lambda: _roadmap(study),
+        "kernels": lambda: _kernels(study),
+        "budget": lambda: _budget(study),
+        "learning_rate": lambda: _learning_rate(study),
+        "recipe": lambda: _recipe(study),
+        "layer_scale": lambda: _layer_scale(study),
+        "steps": lambda: _steps(study, shapley),
+        "signs": lambda: _signs(study),
+        "noise": lambda: _noise(study),
+        "commands": lambda: _commands(study),
+    }
+    return {name: build() or NOT_RUN_YET for name, build in fragments.items()}
+
+
+def _join(*paragraphs: str) -> str:
+    return "\n\n".join(filter(None, paragraphs))
+
+
+def _missing(study: Study, lengths: list[int]) -> str:
+    return "" if study.epochs in lengths else f"{format_epochs(study.epochs)}, the protocol's: not run yet."
+
+
+def _roadmap(study: Study) -> str:
+    lengths = study.roadmap_epochs()
+    if not lengths:
+        return ""
+    tables = [
+        _join(f"**{format_epochs(epochs)}**", accuracy_table(study.rows(epochs, main_path(study.size))))
+        for epochs in lengths
+    ]
+    return _join(*tables, _missing(study, lengths))
+
+
+def _kernels(study: Study) -> str:
+    tables, lengths = [], []
+    for epochs in study.roadmap_epochs() or [study.epochs]:
+        swept = [name for name in study.networks(epochs) if is_of_kernel_sweep(name)]
+        if len(swept) < 2 or not any("=" in name for name in swept):
+            continue
+        rows = [row for row in study.rows(epochs) if row.variant in swept]
+        larger = [row for row in rows if row.before in swept]
+        lengths.append(epochs)
+        tables.append(_join(f"**{format_epochs(epochs)}**", accuracy_table(rows), difference_table(larger)))
+    return _join(*tables, _missing(study, lengths)) if tables else ""
+
+
+def _budget(study: Study) -> str:
+    cells = study.cells()
+    budgets = all_epochs(cells)
+    if not budgets:
+        return ""
+    tables = [budget_table(cells), gap_table(cells) if len(cells) > 1 else ""]
+    if len(budgets) < 2:
+        only = format_epochs(budgets[0])
+        return _join(
+            *tables, f"Other numbers of epochs: not run yet. A crossing needs two; so far there are {only} only."
+        )
+    return _join(*tables, crossing_table(cells))
+
+
+def _learning_rate(study: Study) -> str:
+    if not study.best_rates:
+        return ""
+    missing = [f"`{name}`" for name in study.tuned_networks() if name not in study.best_rates]
+    note = f"Not finished with every learning rate: {', '.join(missing)}." if missing else ""
+    return _join(rates_table(study.best_rates, study.usual.recipe.lr), note)
+
+
+def _recipe(study: Study) -> str:
+    best = study.best_rates
+    one_recipe = of_network(of_protocol(study.runs, study.epochs), set(best))
+    own_best = study.own_best_runs()
+    if not one_recipe or not own_best:
+        return ""
+    left, right = ([row for row in build_rows(to_records(runs)) if row.n] for runs in (one_recipe, own_best))
+    missing = [name for name in best if name not in {run.network for run in own_best}]
+    note = f"Not run yet at their own best rate: {', '.join(missing)}." if missing else ""
+    return _join(recipe_table(left, right, best), sign_change_lines(sign_changes(left, right)), note)
+
+
+def _layer_scale(study: Study) -> str:
+    tables = []
+    for epochs in sorted({run.epochs for run in of_protocol(study.runs)}):
+        found = {run.network for run in of_network(of_protocol(study.runs, epochs), set(layer_scale_networks()))}
+        if END not in found or len(found) < 2:
+            continue
+        top1s = {
+            name: [run.top1 for run in of_network(of_protocol(study.runs, epochs), {name})]
+            for name in layer_scale_networks()
+            if name in found
+        }
+        contrasts = compare_with(
+            top1s[END], {layer_scale_networks()[name]: top1s[name] for name in top1s if name != END}
+        )
+        tables.append(
+            _join(
+                f"**{format_epochs(epochs)}**",
+                contrast_table("1e-6", summarize(top1s[END]), contrasts, "initial value"),
+            )
+        )
+    return _join(*tables)
+
+
+def _steps(study: Study, shapley: Mapping[str, Gains]) -> str:
+    steps = network_steps(END, study.size)
+    end = [run.top1 for run in of_network(of_protocol(study.runs, study.epochs), {END})]
+    without = {step: [run.top1 for run in study.without_step(step)] for step in steps}
+    finished = {step: values for step, values in without.items() if values}
+    columns: dict[str, Gains] = {
+        f"path, {format_epochs(epochs)}": {
+            row.variant: Difference(row.difference, row.difference_low, row.difference_high)
+            for row in study.rows(epochs, main_path(study.size))
+        }
+        for epochs in study.roadmap_epochs()
+    }
+    if end and len(finished) > 1:
+        contrasts = compare_with(end, finished)
+        columns[f"leave-one-out, {format_epochs(study.epochs)}"] = {
+            step: _negate(contrast.difference) for step, contrast in contrasts.items()
+        }
+    columns |= shapley
+    if not columns:
+        return ""
+    missing = [*(["Leave-one-out"] if not any(name.startswith("leave") for name in columns) else [])]
+    missing += [] if shapley else ["Shapley"]
+    return _join(steps_table(steps, columns), f"Not run yet: {', '.join(missing)}." if missing else "")
+
+
+def _negate(gap: Difference) -> Difference:
+    """From the network without a step minus the end, to what the step is worth."""
+    low, high = (None if end is None else -end for end in (gap.high, gap.low))
+    return Difference(None if gap.mean is None else -gap.mean, low, high, gap.p)
+
+
+def _signs(study: Study) -> str:
+    lengths = study.roadmap_epochs()
+    if not lengths:
+        return ""
+    tables = {format_epochs(epochs): study.rows(epochs, main_path(study.size)) for epochs in lengths}
+    sentences = [f"- {signs_sentence(title, rows)}" for title, rows in tables.items()]
+    return _join(signs_table(tables), "\n".join(sentences), _missing(study, lengths))
+
+
+def _noise(study: Study) -> str:
+    lengths = study.roadmap_epochs()
+    notes = [
+        f"- {resolution_note(format_epochs(epochs), study.rows(epochs, main_path(study.size)))}" for epochs in lengths
+    ]
+    return "\n".join(notes)
+
+
+def _commands(study: Study) -> str:
+    body = [
+        [part.title, f"`{part.command}`", str(len(part.runs)), f"{part.hours:.1f}" if part.runs else "not run yet"]
+        for part in study.parts()
+    ]
+    columns = ("left", "left", "right", "right")
+    return tabulate(
+        body, ["part", "command", "finished runs", "hours"], "github", disable_numparse=True, colalign=columns
+    )

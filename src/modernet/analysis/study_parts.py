@@ -1,0 +1,164 @@
+"""The parts of a study: which runs belong to each, and the command that makes them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from modernet.analysis.learning_rate import BestRate, best_rates
+from modernet.analysis.row import Row, is_published_step
+from modernet.analysis.study import (
+    StudyRun,
+    at_rate,
+    classify_runs,
+    group_top1s,
+    held_out,
+    of_protocol,
+    to_records,
+)
+from modernet.analysis.table import build_rows
+from modernet.config.experiment import Experiment, ablate
+from modernet.config.identity import network_hash
+from modernet.config.roadmap import END, main_path, network_steps
+from modernet.record import Record
+
+BUDGET_NETWORKS = ("modern_recipe", "invert_bottleneck", "separate_downsampling", "convnext")
+HELD_OUT_EPOCHS = 3  # of +study=learning_rate
+SEEDS = "seed=0,1,2"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Runs of a study that one command makes."""
+
+    title: str
+    command: str
+    runs: list[StudyRun]
+
+    @property
+    def hours(self) -> float:
+        """Hours of training of the finished runs."""
+        return sum(run.record.train_seconds for run in self.runs) / 3600
+
+
+class Study:
+    """The finished runs of one protocol, and the values that the protocol trains today."""
+
+    def __init__(self, records: Iterable[Record], protocol: dict[str, Experiment]) -> None:
+        """`protocol` has an experiment per name of a recipe; the modern one, of the end of the roadmap, is the last."""
+        self.usual = list(protocol.values())[-1]
+        self.runs = classify_runs(records, protocol)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the protocol."""
+        return self.usual.recipe.epochs
+
+    @property
+    def size(self) -> str:
+        """Size of the networks."""
+        return self.usual.size
+
+    def rows(self, epochs: int, networks: Iterable[str] | None = None) -> list[Row]:
+        """Rows of the results table of the protocol at one length of training; of all networks by default."""
+        runs = of_protocol(self.runs, epochs)
+        chosen = runs if networks is None else [run for run in runs if run.network in set(networks)]
+        return build_rows(to_records(chosen))
+
+    def roadmap_epochs(self) -> list[int]:
+        """The lengths of training at which more than half of the published steps were run, ascending."""
+        steps = main_path(self.size)
+        lengths = sorted({run.epochs for run in of_protocol(self.runs)})
+        return [epochs for epochs in lengths if len(self.networks(epochs) & set(steps)) > len(steps) / 2]
+
+    def networks(self, epochs: int) -> set[str]:
+        """The networks that were run with the protocol's recipe at one length of training."""
+        return {run.network for run in of_protocol(self.runs, epochs)}
+
+    def cells(self) -> dict[str, dict[int, list[float]]]:
+        """The runs of the budget axis: network -> epochs -> top-1 of each seed."""
+        found = group_top1s(of_protocol(self.runs), lambda run: run.epochs)
+        return {name: found[name] for name in BUDGET_NETWORKS if name in found}
+
+    def tuned_networks(self) -> list[str]:
+        """The networks with any run on the held-out images, in roadmap order."""
+        found = {run.network for run in held_out(self.runs, HELD_OUT_EPOCHS)}
+        return [name for name in main_path(self.size) if name in found]
+
+    @cached_property
+    def best_rates(self) -> dict[str, BestRate]:
+        """Each network's own best learning rate on the held-out images, in roadmap order."""
+        results = group_top1s(held_out(self.runs, HELD_OUT_EPOCHS), lambda run: run.lr)
+        in_order = {name: results[name] for name in self.tuned_networks()}
+        found = best_rates(in_order, self.usual.recipe.lr)
+        return found if any(len(one.top1) > 1 for one in found.values()) else {}
+
+    def own_best_runs(self) -> list[StudyRun]:
+        """The runs of each network with its own best rate, as far as they are finished."""
+        return [run for one in self.best_rates.values() for run in at_rate(self.runs, one.network, one.lr)]
+
+    def without_step(self, step: str) -> list[StudyRun]:
+        """The runs of the end of the roadmap without one of its steps."""
+        model = network_hash(ablate(self.usual.model, END, self.size, [step]))
+        runs = of_protocol(self.runs, self.epochs)
+        modern = [run for run in runs if run.record.recipe == self.usual.recipe.name]
+        return [run for run in modern if network_hash(run.record.config["model"]) == model]
+
+    def parts(self) -> list[Part]:
+        """Every part, also without runs."""
+        train = f"python train.py protocol={self.usual.protocol}"
+        usual = of_protocol(self.runs, self.epochs)
+        without = [run for step in network_steps(END, self.size) for run in self.without_step(step)]
+        distinct = {run.record.hash: run for run in [*of_network(usual, {END}), *without]}
+        shorter = [run for run in of_protocol(self.runs, 2) if is_published_step(run.network, self.size)]
+        return [
+            Part("roadmap", f"{train} +study=roadmap {SEEDS}", of_network(usual, set(main_path(self.size)))),
+            Part("roadmap, 2 epochs", f"{train} +study=roadmap recipe.epochs=2 {SEEDS}", shorter),
+            Part(
+                "kernel sizes",
+                f"{train} +study=kernels {SEEDS}",
+                [run for run in usual if is_of_kernel_sweep(run.network)],
+            ),
+            Part(
+                "kernel sizes, 2 epochs",
+                f"{train} +study=kernels recipe.epochs=2 {SEEDS}",
+                [run for run in of_protocol(self.runs, 2) if is_of_kernel_sweep(run.network)],
+            ),
+            Part(
+                "budget axis",
+                f"{train} +study=budget {SEEDS}",
+                of_network(of_protocol(self.runs), set(BUDGET_NETWORKS)),
+            ),
+            Part("learning rates", f"{train} +study=learning_rate seed=0", held_out(self.runs, HELD_OUT_EPOCHS)),
+            *self._own_best_parts(train),
+            Part(
+                "Layer Scale",
+                f"{train} +study=layer_scale {SEEDS}",
+                [run for run in usual if run.network in layer_scale_networks()],
+            ),
+            Part("leave-one-out", f"{train} +study=leave_one_out {SEEDS}", list(distinct.values())),
+        ]
+
+    def _own_best_parts(self, train: str) -> list[Part]:
+        """One part per learning rate that is the best of some networks and not the protocol's."""
+        parts = []
+        for lr in sorted({one.lr for one in self.best_rates.values()} - {self.usual.recipe.lr}):
+            networks = [one.network for one in self.best_rates.values() if one.lr == lr]
+            command = f"{train} -m +step={','.join(networks)} recipe.lr={lr:g} {SEEDS}"
+            runs = [run for network in networks for run in at_rate(self.runs, network, lr)]
+            parts.append(Part(f"own best learning rate {lr:g}", command, runs))
+        return parts
+
+
+def of_network(runs: Iterable[StudyRun], networks: set[str]) -> list[StudyRun]:
+    """The runs of these networks."""
+    return [run for run in runs if run.network in networks]
+
+
+def is_of_kernel_sweep(network: str) -> bool:
+    """Whether the network is move_up_depthwise with any kernel size; kernel_size is the one of 7."""
+    return network in ("move_up_depthwise", "kernel_size") or network.startswith("move_up_depthwise+kernel_size=")
+
+
+def layer_scale_networks() -> dict[str, str]:
+    """Network -> initial value of Layer Scale; without Layer Scale the end is the step before it."""
+    return {"convnext": "1e-6", "convnext+layer_scale=0.1": "0.1", "separate_downsampling": "none"}

@@ -1,0 +1,168 @@
+"""The tables of a study as Markdown: signs, learning rates, network or recipe, and what single steps are worth."""
+
+from collections.abc import Mapping, Sequence
+from math import sqrt
+
+from scipy.special import stdtrit  # scipy.stats takes most of a second to import
+
+from modernet.analysis.budget_tables import NOT_RUN, markdown_table
+from modernet.analysis.contrasts import Contrast
+from modernet.analysis.formatting import (
+    format_accuracy,
+    format_difference,
+    format_interval,
+    format_p_equation,
+    format_p_value,
+    noise_note,
+)
+from modernet.analysis.learning_rate import BestRate, SignChange
+from modernet.analysis.row import Row
+from modernet.analysis.signs import Verdict, count_verdicts, verdict
+from modernet.analysis.stats import ALPHA, Difference, Sample
+
+VERDICT_WORDS = {
+    Verdict.AGREES: "with the paper's sign",
+    Verdict.DISAGREES: "with the opposite sign",
+    Verdict.UNDECIDED: "undecided",
+}
+
+
+def format_gap(row: Row) -> str:
+    """The difference to the step before with its interval; empty where there is none."""
+    return format_difference(row.difference, row.difference_low, row.difference_high)
+
+
+def accuracy_table(rows: Sequence[Row]) -> str:
+    """Accuracy and cost of the networks that were run."""
+    body = [
+        [
+            row.name,
+            str(row.n),
+            format_accuracy(row),
+            format_interval(row.top1_low, row.top1_high),
+            f"{row.gmacs:.4f}",
+            f"{row.params:,}",
+        ]
+        for row in rows
+        if row.n
+    ]
+    return markdown_table(["network", "n", "top-1 (%)", "95 % interval", "GMACs", "parameters"], body)
+
+
+def difference_table(rows: Sequence[Row]) -> str:
+    """The difference of each row to the row that it is compared with."""
+    body = [
+        [row.name, row.before or "", format_gap(row), format_p_value(row.difference_holm)]
+        for row in rows
+        if row.difference is not None
+    ]
+    return markdown_table(["network", "compared with", "difference (points)", "p (Holm)"], body)
+
+
+def signs_table(tables: Mapping[str, Sequence[Row]]) -> str:
+    """Per published step the paper's difference and ours, from title -> rows, with the verdict on our sign."""
+    headers = ["step", "paper (points)"]
+    cells: dict[str, list[str]] = {}
+    for title, rows in tables.items():
+        headers += [f"ours, {title}", "p (Holm)", f"sign, {title}"]
+        for row in rows:
+            if not row.is_published or row.before is None:
+                continue
+            paper = format_difference(row.paper_difference, row.paper_difference_low, row.paper_difference_high)
+            line = cells.setdefault(row.name, [paper])
+            line += [format_gap(row) or NOT_RUN, format_p_value(row.difference_holm), str(verdict(row))]
+    return markdown_table(headers, [[name, *line] for name, line in cells.items()])
+
+
+def signs_sentence(title: str, rows: Sequence[Row]) -> str:
+    """The number of steps with each verdict, and their names where the sign is the opposite one."""
+    counts = count_verdicts(rows)
+    total = sum(counts[kind] for kind in VERDICT_WORDS)
+    parts = [f"{counts[kind]} {words}" for kind, words in VERDICT_WORDS.items()]
+    opposite = [
+        f"`{row.name}`" for row in rows if row.is_published and row.before and verdict(row) is Verdict.DISAGREES
+    ]
+    names = f" Opposite: {', '.join(opposite)}." if opposite else ""
+    return f"{title}, {total} steps with both differences: {', '.join(parts)}.{names}"
+
+
+def resolution_note(title: str, rows: Sequence[Row]) -> str:
+    """The noise of the runs, and the smallest difference of two steps whose interval excludes zero."""
+    steps = [row for row in rows if row.is_published and row.n]
+    note = f"**{title}.** {noise_note(list(rows))}"
+    known = [row for row in steps if row.pooled_std and row.pooled_df and row.difference_test == "pooled"]
+    if not known:
+        return note
+    n = min(row.n for row in steps)
+    std, freedom = known[0].pooled_std or 0.0, known[0].pooled_df or 1
+    half = float(stdtrit(freedom, 1 - ALPHA / 2)) * std * sqrt(2 / n)
+    return f"{note} The interval of a difference of two steps, {n} seeds each, is ± {half:.2f} points."
+
+
+def rates_table(best: Mapping[str, BestRate], usual: float) -> str:
+    """Held-out top-1 at each learning rate, and the best rate of each network."""
+    rates = sorted({rate for one in best.values() for rate in one.top1})
+    body = []
+    for one in best.values():
+        notes = [*(["tied"] if one.is_tied else []), *(["at the edge"] if one.is_at_edge else [])]
+        chosen = f"{one.lr:g}" + (f" ({', '.join(notes)})" if notes else "")
+        body.append([one.network, *(f"{one.top1[rate]:.2f}" for rate in rates), chosen])
+    headers = [f"lr {rate:g}" + (" (recipe)" if rate == usual else "") for rate in rates]
+    return markdown_table(["network, held-out top-1 (%)", *headers, "best lr"], body)
+
+
+def recipe_table(one_recipe: Sequence[Row], own_best: Sequence[Row], best: Mapping[str, BestRate]) -> str:
+    """Both tables side by side: one recipe for all, and each network at its own best learning rate."""
+    own = {row.variant: row for row in own_best}
+    body = []
+    for row in one_recipe:
+        other = own.get(row.variant)
+        rate = f"{best[row.variant].lr:g}" if row.variant in best else ""
+        right = (
+            [format_accuracy(other), format_gap(other), format_p_value(other.difference_holm)]
+            if other
+            else [NOT_RUN] * 3
+        )
+        body.append(
+            [row.name, format_accuracy(row), format_gap(row), format_p_value(row.difference_holm), rate, *right]
+        )
+    headers = ["step", "one recipe", "vs previous", "p (Holm)", "own lr", "own best", "vs previous", "p (Holm)"]
+    return markdown_table(headers, body)
+
+
+def sign_change_lines(changes: Sequence[SignChange]) -> str:
+    """One line per step whose sign depends on the learning rate, with the Holm p-values of both tables."""
+    if not changes:
+        return "No step changes the sign of its difference to the step before."
+    lines = [
+        f"- `{change.one_recipe.name}`: {format_gap(change.one_recipe)} ({_holm(change.one_recipe)}) with one recipe, "
+        f"{format_gap(change.own_best)} ({_holm(change.own_best)}) at its own best rate."
+        for change in changes
+    ]
+    return "\n".join(["Steps whose difference to the step before changes its sign:", "", *lines])
+
+
+def _holm(row: Row) -> str:
+    return "no p-value" if row.difference_holm is None else f"{format_p_equation(row.difference_holm)}, Holm"
+
+
+def contrast_table(reference: str, sample: Sample, contrasts: Mapping[str, Contrast], header: str) -> str:
+    """One reference, and networks against it."""
+    body = [[reference, str(sample.n), _format_sample(sample), "", ""]]
+    for name, (sample, gap, p) in contrasts.items():
+        difference = format_difference(gap.mean, gap.low, gap.high)
+        body.append([name, str(sample.n), _format_sample(sample), difference, format_p_value(p)])
+    return markdown_table([header, "n", "top-1 (%)", f"vs {reference} (points)", "p (Holm)"], body)
+
+
+def _format_sample(sample: Sample) -> str:
+    return f"{sample.mean:.2f}" + ("" if sample.std is None else f" ± {sample.std:.2f}")
+
+
+def steps_table(steps: Sequence[str], columns: Mapping[str, Mapping[str, Difference]]) -> str:
+    """What each step is worth by several measures, from measure -> step -> points."""
+    body = []
+    for step in steps:
+        gaps = [column.get(step, Difference(None)) for column in columns.values()]
+        body.append([step, *(format_difference(gap.mean, gap.low, gap.high) or NOT_RUN for gap in gaps)])
+    return markdown_table(["step", *columns], body)

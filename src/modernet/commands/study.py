@@ -1,0 +1,159 @@
+"""Write the generated tables and figures of results/STUDY.md, from the records of committed studies.
+
+modernet study [FOLDER] [--protocol P] [--page FILE]
+
+FOLDER is results/studies, P is cifar10_micro and FILE is results/STUDY.md by default. Text between the markers
+`<!-- begin NAME -->` and `<!-- end NAME -->` of the page is replaced, all other text stays. Figures are written to the
+folder figures/ beside the page.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Container
+from pathlib import Path
+
+import hydra
+from hydra import initialize_config_dir
+
+from modernet.analysis.budget_tables import format_epochs
+from modernet.analysis.row import split_variant
+from modernet.analysis.selection import select
+from modernet.analysis.stats import Difference
+from modernet.analysis.study_fragments import NOT_RUN_YET, build_fragments
+from modernet.analysis.study_parts import Study
+from modernet.attribution.formatting import load_attribution
+from modernet.cli import exit_on_error
+from modernet.config.experiment import Experiment, build_experiment
+from modernet.config.roadmap import END
+from modernet.config.search_path import CONFIGS, add_config_dir, config_files
+from modernet.errors import UserError
+from modernet.record import Record
+from modernet.runtime.io import write_text
+
+MARKED = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
+MARKER = re.compile(r"<!-- (?:begin|end) (\w+) -->")
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("results/studies"))
+    parser.add_argument("--protocol", default="cifar10_micro", help="cifar10_micro by default")
+    parser.add_argument("--page", metavar="FILE", type=Path, default=Path("results/STUDY.md"))
+    parser.add_argument("--config-dir", metavar="DIR", type=add_config_dir, help="a folder of configs of yours")
+    arguments = parser.parse_args()
+    if not arguments.folder.is_dir():
+        raise UserError(f"there is no folder {arguments.folder}")
+    if not arguments.page.is_file():
+        raise UserError(f"there is no page {arguments.page}; --page must name a file with markers")
+    if arguments.protocol not in config_files("protocol"):
+        allowed = ", ".join(config_files("protocol"))
+        raise UserError(f"there is no protocol '{arguments.protocol}'; allowed: {allowed}")
+    return arguments
+
+
+def _compose_protocol(name: str) -> dict[str, Experiment]:
+    """Name of a recipe -> what the protocol trains with it today: the start of the roadmap, and its end."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        experiments = [
+            build_experiment(hydra.compose("config", [f"protocol={name}", *step])) for step in ([], [f"+step={END}"])
+        ]
+    return {experiment.recipe.name: experiment for experiment in experiments}
+
+
+def _load_records(folder: Path) -> list[Record]:
+    """The usable records of each folder in `folder`; prints the others to stderr."""
+    records = []
+    for study in sorted(path for path in folder.iterdir() if path.is_dir()):
+        selection = select(study)
+        for line in selection.excluded:
+            print(f"excluded: {line}", file=sys.stderr)
+        records += selection.records.values()
+    return records
+
+
+def _load_shapley(folder: Path, usual: Experiment) -> dict[str, dict[str, Difference]]:
+    """The Shapley values of each attribution of the protocol below `folder`: title -> step -> points."""
+    found = {}
+    for path in sorted(folder.rglob("attribution.json")):
+        try:
+            attribution = load_attribution(path)
+        except (OSError, ValueError) as error:
+            print(f"excluded: {path}: {error}", file=sys.stderr)
+            continue
+        if (attribution.protocol, attribution.size) == (usual.protocol, usual.size):
+            gains = {row.step: row.contributions["shapley"] for row in attribution.rows}
+            changes = split_variant(attribution.end)[2] or f"recipe.epochs={usual.recipe.epochs}"
+            title = f"Shapley, {changes}, {attribution.orders} orders"
+            found[title] = {step: Difference(gain.mean, gain.low, gain.high) for step, gain in gains.items()}
+    return found
+
+
+def _report_unused(study: Study) -> None:
+    """Print the number of runs of the protocol that no part of the study has: other recipes, lengths or networks."""
+    used = {run.record.hash for part in study.parts() for run in part.runs}
+    if unused := [run for run in study.runs if run.record.hash not in used]:
+        first = unused[0].record
+        print(f"unused: {len(unused)} runs of {first.protocol}, as {first.variant}, seed {first.seed}", file=sys.stderr)
+
+
+def _save_figures(study: Study, names: Container[str], folder: Path) -> dict[str, str]:
+    """Write the figures of these fragments that the runs allow; name of a fragment -> its figure as Markdown."""
+    from modernet.figures.axes import NotEnoughRuns  # imports matplotlib, which an error does not need
+    from modernet.figures.budget import plot_budget
+    from modernet.figures.differences import plot_differences
+    from modernet.figures.kernel_size import plot_kernel_size
+    from modernet.figures.svg import save_figure
+
+    title = f"{study.usual.protocol}, size {study.size}"
+    plots = {"budget": (title, lambda: plot_budget(study.cells(), title))}
+    if lengths := study.roadmap_epochs():
+        rows = study.rows(lengths[-1])
+        text = f"{title}, {format_epochs(lengths[-1])}"
+        plots |= {"signs": (text, lambda: plot_differences(rows)), "kernels": (text, lambda: plot_kernel_size(rows))}
+    links = {}
+    for name, (text, plot) in plots.items():
+        if name not in names:
+            continue
+        try:
+            figure = plot()
+        except NotEnoughRuns as error:
+            print(f"skipped: {name}: {error}", file=sys.stderr)
+            continue
+        svg, _ = save_figure(figure, folder / name)
+        links[name] = f"![{name}: {text}]({folder.name}/{svg.name})"
+    return links
+
+
+def fill_markers(page: str, fragments: dict[str, str]) -> str:
+    """The page with the text between the markers replaced. Raises UserError for unknown and incomplete markers."""
+    names = MARKER.findall(page)
+    for name in names:
+        if name not in fragments:
+            raise UserError(f"there is no generated part '{name}'; allowed: {', '.join(fragments)}")
+    complete = [match[1] for match in MARKED.findall(page)]
+    if sorted(names) != sorted(2 * complete) or len(set(complete)) < len(complete):
+        raise UserError(
+            "each part of the page needs one `<!-- begin NAME -->` line and one `<!-- end NAME -->` behind it"
+        )
+    return MARKED.sub(lambda match: f"{match[1]}{fragments[match[2]]}\n{match[3]}", page)
+
+
+def main() -> None:
+    with exit_on_error():
+        arguments = _parse_arguments()
+        protocol = _compose_protocol(arguments.protocol)
+        study = Study(_load_records(arguments.folder), protocol)
+        _report_unused(study)
+        fragments = build_fragments(study, _load_shapley(arguments.folder, study.usual))
+        page = arguments.page.read_text(encoding="utf-8")
+        fill_markers(page, fragments)  # a mistake in the page is reported before figures are written
+        written = [name for name, text in fragments.items() if text != NOT_RUN_YET]
+        for name, link in _save_figures(study, written, arguments.page.parent / "figures").items():
+            fragments[name] += f"\n\n{link}"
+        write_text(arguments.page, fill_markers(page, fragments))
+        print(arguments.page)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""`modernet study` writes the generated parts of a page from frozen records, and only those."""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
+from math import log2
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytest
+from helpers import MAIN_PATH, ROOT, run_command
+from hydra import initialize_config_dir
+
+from modernet.analysis.study import network_name
+from modernet.config.experiment import build_experiment
+from modernet.record import Record, load_records, write_record
+
+STUDIES, PAGE = ROOT / "results/studies", ROOT / "results/STUDY.md"
+NAMES = re.findall(r"<!-- begin (\w+) -->", PAGE.read_text())
+
+
+@cache
+def protocol_recipe() -> dict[str, Any]:
+    """The recipe that protocol=cifar10_micro trains today."""
+    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+        return build_experiment(hydra.compose("config", ["protocol=cifar10_micro", "+step=convnext"])).config["recipe"]
+
+
+def usual_lr() -> float:
+    return protocol_recipe()["lr"]
+
+
+@cache
+def committed_runs() -> dict[str, Record]:
+    """Network -> one of its committed runs of the modern recipe on CIFAR-10."""
+    records = [record for record in load_records(STUDIES).records.values() if record.protocol == "cifar10_micro"]
+    return {network_name(record): record for record in reversed(records) if record.recipe == "modern"}
+
+
+def run(network: str, top1: float, seed: int = 0, epochs: int = 6, held_out: bool = False, **changes) -> Record:
+    """A run of protocol=cifar10_micro with this result: a committed one with other values of model and `lr`."""
+    runs = committed_runs()
+    record = runs[network] if network in runs else runs[network.split("+")[0]]
+    lr = changes.pop("lr", usual_lr())
+    config = json.loads(json.dumps(record.config)) | {"seed": seed}
+    config["recipe"] = protocol_recipe() | {"epochs": epochs, "lr": lr}
+    config["data"]["split"] = "train/val" if held_out else "train/test"
+    config["model"] |= changes
+    others = [f"recipe.lr={lr}"] * (lr != usual_lr()) + [f"recipe.epochs={epochs}"] * (epochs != 6)
+    variant = "+".join([network, *others, *["data.split=train/val"] * held_out])
+    return replace(record, variant=variant, seed=seed, epochs=epochs, top1=top1, config=config, train_seconds=360.0)
+
+
+def repeat(network: str, top1: float, **changes) -> list[Record]:
+    """Three seeds, 0.1 points apart."""
+    return [run(network, top1 + 0.1 * seed, seed, **changes) for seed in range(3)]
+
+
+def write(folder: Path, records: Iterable[Record]) -> Path:
+    for number, record in enumerate(records):
+        path = folder / "all" / str(number)
+        path.mkdir(parents=True)
+        write_record(path, record)
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def parts(page: Path) -> dict[str, str]:
+    """Name -> generated text of a page."""
+    return dict(re.findall(r"<!-- begin (\w+) -->\n(.*?)<!-- end \1 -->", page.read_text(), re.S))
+
+
+@pytest.fixture
+def page(tmp_path) -> Path:
+    """A page with every pair of markers and text around them."""
+    path = tmp_path / "page" / "STUDY.md"
+    path.parent.mkdir()
+    markers = [f"Text of {name}.\n\n<!-- begin {name} -->\nold\n<!-- end {name} -->\n" for name in NAMES]
+    path.write_text("# Title\n\n" + "\n".join(markers))
+    return path
+
+
+def line_of(text: str, start: str) -> str:
+    return next(line for line in text.splitlines() if line.startswith(f"| {start}"))
+
+
+def test_the_committed_page_is_what_the_command_writes_from_the_committed_records(tmp_path):
+    copy = tmp_path / "STUDY.md"
+    copy.write_text(PAGE.read_text())
+    result = run_command("study", STUDIES, "--page", copy)
+    assert (result.returncode, result.stdout) == (0, f"{copy}\n")
+    assert copy.read_text() == PAGE.read_text()
+    figures = {path.name for path in (ROOT / "results/figures").iterdir()}
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == figures
+    assert set(re.findall(r"\(figures/(\S+)\)", copy.read_text())) <= figures
+
+
+def test_without_records_every_part_says_that_it_was_not_run(page, tmp_path):
+    result = run_command("study", write(tmp_path / "studies", []), "--page", page)
+    assert result.returncode == 0, result.stderr
+    generated = parts(page)
+    commands = generated.pop("commands")
+    assert set(generated.values()) == {"Not run yet.\n"}
+    rows = [line for line in commands.splitlines() if "`python train.py" in line]
+    assert len(rows) > 6
+    studies = {path.stem for path in (ROOT / "configs/study").glob("*.yaml")}
+    assert set(re.findall(r"\+study=(\w+)", commands)) <= studies
+    assert all(re.search(r"\| +0 \| +not run yet \|$", line) for line in rows)
+    text = page.read_text()
+    assert text.startswith("# Title\n\nText of ")
+    assert "old" not in text
+
+
+def test_budget_axis_shows_the_known_crossing_and_writes_its_figure(page, tmp_path):
+    records = []
+    for epochs in (2, 6, 18):
+        level = 70 + 2 * log2(epochs)
+        records += repeat("modern_recipe", level, epochs=epochs)
+        records += repeat("convnext", level + 3 * (log2(epochs) - 3), epochs=epochs)
+        records += repeat("invert_bottleneck", level + 5, epochs=epochs)
+    command = ("study", write(tmp_path / "studies", records), "--page", page)
+    assert run_command(*command).returncode == 0
+    text = parts(page)["budget"]
+    crossings = text[text.index("| gap  ") :]
+    assert re.search(
+        r"8\.0 epochs \[.*\]: convnext leads from there on", line_of(crossings, "convnext - modern_recipe")
+    )
+    assert "none up to 18 epochs" in line_of(crossings, "invert_bottleneck - modern_recipe")
+    assert "](figures/budget.svg)" in text
+    assert (page.parent / "figures/budget.png").stat().st_size
+    before = page.read_text()
+    assert run_command(*command).returncode == 0
+    assert page.read_text() == before
+
+
+def test_network_or_recipe_has_both_tables_and_names_the_steps_that_change_their_sign(page, tmp_path):
+    records = []
+    for number, name in enumerate(MAIN_PATH[1:]):
+        records += repeat(name, 70.0 + number - 4 * (name == "gelu"))
+        for factor in (0.5, 1, 2):
+            best = 2 if name == "gelu" else 1
+            records.append(run(name, 60.0 - abs(log2(factor / best)), epochs=3, held_out=True, lr=factor * usual_lr()))
+    records += repeat("gelu", 78.0, lr=2 * usual_lr())
+    result = run_command("study", write(tmp_path / "studies", records), "--page", page)
+    assert result.returncode == 0, result.stderr
+    generated = parts(page)
+    assert f"{2 * usual_lr():g} (at the edge)" in line_of(generated["learning_rate"], "gelu")
+    cells = [cell.strip() for cell in line_of(generated["recipe"], "gelu").split("|")]
+    assert cells[2:4] == ["74.10 ± 0.10", "-3.00 [-3.17, -2.83]"]
+    assert cells[5:8] == [f"{2 * usual_lr():g}", "78.10 ± 0.10", "+1.00 [+0.83, +1.17]"]
+    assert re.findall(r"^- `(\w+)`: ", generated["recipe"], re.M) == ["gelu"]
+    assert "Holm) with one recipe" in generated["recipe"]
+    assert "Holm) at its own best rate" in generated["recipe"]
+    assert f"-m +step=gelu recipe.lr={2 * usual_lr():g} seed=0,1,2" in generated["commands"]
+    row = line_of(generated["commands"], "own best learning rate")
+    assert re.search(r"\| +3 \| +0.3 \|$", row)
+    assert "agrees" in generated["signs"]
+    assert "6 epochs, 12 steps with both differences" in generated["signs"]
+
+
+def test_own_best_rates_wait_for_their_runs(page, tmp_path):
+    records = [*repeat("gelu", 70.0), *repeat("convnext", 71.0)]
+    records += [
+        run(name, 60 + rate, epochs=3, held_out=True, lr=rate)
+        for name in ("gelu", "convnext")
+        for rate in (1, usual_lr())
+    ]
+    records += [run("layer_norm", 60, epochs=3, held_out=True)]
+    assert run_command("study", write(tmp_path / "studies", records), "--page", page).returncode == 0
+    generated = parts(page)
+    assert "Not finished with every learning rate: `layer_norm`." in generated["learning_rate"]
+    assert generated["recipe"] == "Not run yet.\n"
+
+
+def test_leave_one_out_and_layer_scale_compare_with_the_end(page, tmp_path):
+    records = [*repeat("convnext", 70.0), *repeat("separate_downsampling", 73.0)]
+    records += repeat("convnext+layer_scale=0.1", 74.0, layer_scale=0.1)
+    records += repeat("convnext+act=relu", 69.0, act="relu")
+    assert run_command("study", write(tmp_path / "studies", records), "--page", page).returncode == 0
+    generated = parts(page)
+    assert "+4.00" in line_of(generated["layer_scale"], "0.1")
+    assert "+3.00" in line_of(generated["layer_scale"], "none")
+    assert "+1.00" in line_of(generated["steps"], "gelu")  # worth a point: without it the end has a point less
+    assert "-3.00" in line_of(generated["steps"], "convnext")
+    assert "not run" in line_of(generated["steps"], "layer_norm")
+    assert generated["kernels"] == "Not run yet.\n"
+    assert re.search(r"\| +9 \| +0.9 \|$", line_of(generated["commands"], "leave-one-out"))
+
+
+def test_runs_of_other_files_and_of_no_part_are_not_used(page, tmp_path):
+    other = run("convnext", 10.0, seed=7)
+    other.config["data_fingerprint"] = "0" * 16
+    decayed = run("gelu", 12.0)
+    decayed.config["recipe"]["weight_decay"] = 0.5
+    records = [*repeat("modern_recipe", 70.0), *repeat("convnext", 71.0), other, decayed]
+    result = run_command("study", write(tmp_path / "studies", records), "--page", page)
+    assert "unused: 1 runs of cifar10_micro, as gelu, seed 0" in result.stderr
+    assert "71.10" in line_of(parts(page)["budget"], "convnext")
+    assert "n=3" in line_of(parts(page)["budget"], "convnext")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<!-- begin budgets -->\n<!-- end budgets -->\n", "there is no generated part 'budgets'; allowed: roadmap, "),
+        ("<!-- begin budget -->\n", "each part of the page needs one `<!-- begin NAME -->` line and one"),
+        ("<!-- end budget -->\n<!-- begin budget -->\n", "each part of the page needs one"),
+        ("<!-- begin budget -->\n<!-- end budget -->\n" * 2, "each part of the page needs one"),
+    ],
+)
+def test_faulty_markers_are_one_line_and_leave_the_page_unchanged(tmp_path, text, message):
+    path = tmp_path / "STUDY.md"
+    path.write_text(text)
+    result = run_command("study", write(tmp_path / "studies", []), "--page", path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.splitlines()[-1].startswith(f"study.py: error: {message}")
+    assert path.read_text() == text
+    assert not (tmp_path / "figures").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "there is no folder nowhere"),
+        ([STUDIES, "--page", "nowhere.md"], "there is no page nowhere.md"),
+        ([STUDIES, "--page", PAGE, "--protocol", "cifar11"], "there is no protocol 'cifar11'; allowed: cifar10, "),
+    ],
+)
+def test_wrong_arguments_are_one_line(arguments, message):
+    result = run_command("study", *arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"study.py: error: {message}")

@@ -1,0 +1,48 @@
+"""The sweeps of configs/study/ have the runs that their comments promise."""
+
+from dataclasses import replace
+
+import hydra
+import pytest
+from helpers import MAIN_PATH, ROOT
+from hydra import initialize_config_dir
+
+from modernet.config import studies
+from modernet.sweeps.jobs import Job, expand
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hydra_initialized():
+    studies.register()
+    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+        yield
+
+
+def jobs_of(*overrides: str) -> list[Job]:
+    config = hydra.compose("config", list(overrides), return_hydra_config=True)
+    return expand(list(overrides), config.hydra.sweeper.params, lambda experiment: replace(experiment))
+
+
+def test_budget_trains_four_networks_at_three_lengths():
+    jobs = jobs_of("+study=budget", "protocol=cifar10_micro")
+    networks = ("modern_recipe", "invert_bottleneck", "separate_downsampling", "convnext")
+    expected = [(network, epochs) for network in networks for epochs in (2, 6, 18)]
+    assert [(job.experiment.step, job.experiment.recipe.epochs) for job in jobs] == expected
+
+
+def test_layer_scale_trains_the_end_with_three_initial_values():
+    jobs = jobs_of("+study=layer_scale", "protocol=cifar10_micro")
+    assert [job.experiment.model.layer_scale for job in jobs] == [1e-6, 0.1, 0.0]
+    assert [job.experiment.variant for job in jobs] == ["convnext", "convnext+layer_scale=0.1", "separate_downsampling"]
+
+
+@pytest.mark.parametrize("protocol", ["cifar10_micro", "digits"])
+def test_learning_rate_trains_each_modern_step_at_multiples_of_the_tuned_rate(protocol):
+    words = ("+study=learning_rate", f"protocol={protocol}")
+    params = hydra.compose("config", list(words), return_hydra_config=True).hydra.sweeper.params
+    assert params["+step"].split(",") == MAIN_PATH[1:]
+    usual = hydra.compose("config", [f"protocol={protocol}", "+step=convnext"]).recipe.lr
+    jobs = jobs_of(*words, "+step=gelu")
+    assert [job.experiment.recipe.lr for job in jobs] == [usual * factor for factor in (0.5, 1, 2)]
+    assert {(job.experiment.recipe.name, job.experiment.recipe.epochs) for job in jobs} == {("modern", 3)}
+    assert {job.experiment.data.split for job in jobs} == {"train/val"}
