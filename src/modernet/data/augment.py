@@ -34,10 +34,10 @@ def random_flip(images: Tensor) -> Tensor:
     return torch.where(is_flipped[:, None, None, None], images.flip(-1), images)
 
 
-def normalize(images: Tensor, data: DataConfig) -> Tensor:
-    """uint8 images (N, 3, H, W) -> float32 with mean 0 and standard deviation 1 per channel of the data set."""
+def normalize(images: Tensor, data: DataConfig, out: Tensor | None = None) -> Tensor:
+    """uint8 images (*, 3, H, W) -> float32 with mean 0 and standard deviation 1 per channel of the data set."""
     mean, std = (channel_values(values, images.device) for values in (data.mean, data.std))
-    return (images - mean).div_(std)
+    return torch.sub(images, mean, out=out).div_(std)
 
 
 ERASED_AREA = (0.02, 1 / 3)  # fraction of the image

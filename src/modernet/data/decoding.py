@@ -14,7 +14,7 @@ JPEG_START = b"\xff\xd8"
 
 
 def decode_image(content: bytes, name: str) -> Tensor:
-    """The RGB image in the content of a file, as uint8 (3, H, W) with the channels last in memory.
+    """The RGB image in the content of a file, as uint8 (H, W, 3).
 
     Greyscale, CMYK, palette and transparent images are converted as Pillow does; the pixels are those of Pillow, too.
     The orientation in EXIF is ignored. Raises UserError with `name` for content that is no complete image.
@@ -31,10 +31,15 @@ def _decode_jpeg(content: bytes) -> Tensor | None:
         image = decode_jpeg(torch.frombuffer(bytearray(content), dtype=torch.uint8))
     except RuntimeError:
         return None  # Pillow decodes it, or says in words what is wrong
-    channels = image.shape[0]
-    if channels == 1:
-        return image[0, :, :, None].repeat(1, 1, 3).permute(2, 0, 1)
-    return image if channels == 3 else None
+    assert isinstance(image, Tensor)  # a list for a list
+    pixels = image.permute(1, 2, 0)  # (C, H, W) -> (H, W, C), the order in memory
+    match pixels.shape[-1]:
+        case 1:
+            return pixels.repeat(1, 1, 3)
+        case 3:
+            return pixels
+        case _:
+            return None
 
 
 def _decode_by_pillow(content: bytes, name: str) -> Tensor:
@@ -45,4 +50,4 @@ def _decode_by_pillow(content: bytes, name: str) -> Tensor:
         raise UserError(f"{name} is no image that Pillow can decode") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{name} cannot be decoded: {error}") from error
-    return torch.from_numpy(pixels).permute(2, 0, 1)
+    return torch.from_numpy(pixels)

@@ -17,9 +17,12 @@ from modernet.runtime.seeding import Purpose, seed_everything
 Batch = tuple[Tensor, Tensor]  # (N, 3, H, W) uint8 images, (N,) int64 labels
 
 
-def stack_images(images: Iterable[Tensor]) -> Tensor:
-    """Images (3, H, W) in any memory order -> (N, 3, H, W), contiguous."""
-    return torch.stack([image.contiguous() for image in images])
+def stack_images(images: Iterable[Tensor], n: int, size: int) -> Tensor:
+    """`n` images (size, size, 3) -> (n, 3, size, size), contiguous."""
+    batch = torch.empty(n, 3, size, size, dtype=torch.uint8)
+    for row, image in zip(batch, images, strict=True):
+        row.copy_(image.permute(2, 0, 1))
+    return batch
 
 
 def load_batches(loader: DataLoader) -> Iterator[Batch]:
@@ -39,8 +42,8 @@ def to_device(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Ten
 class BatchAugmentation:
     """Everything after the crop, for whole micro-batches: a function of (seed, epoch, number of the micro-batch).
 
-    RandAugment runs on the device, because it would keep the processes that load files busy. Where the device is the CPU,
-    these processes do it.
+    RandAugment runs on the device, because it would keep the processes that load files busy. Where the device is the
+    CPU, these processes run it.
     """
 
     data: DataConfig
@@ -67,4 +70,4 @@ class BatchAugmentation:
 
     def _rand_augment(self, images: Tensor, epoch: int, number: int) -> Tensor:
         seed_everything(self.seed, Purpose.AUGMENT, epoch, number, 1)
-        return rand_augment(images, self.recipe, self.data.mean)
+        return rand_augment(images, self.recipe, self.data.mean, along_one_axis=self._on_cpu)

@@ -1,6 +1,6 @@
 """Augmentation of batches of image files on the CPU: that of `augment.py`, image by image in the cache and in place.
 
-Crops, operations, rectangles and mixing weights are those of every other device; only the noise in the rectangles is not.
+Operations, rectangles and mixing weights are those of every other device; only the noise in the rectangles is not.
 """
 
 import torch
@@ -14,7 +14,9 @@ from modernet.data.augment import Labels, erasing_rectangles, mixing_methods, no
 def normalize_and_mix_(images: Tensor, labels: Tensor, data: DataConfig, recipe: RecipeConfig) -> tuple[Tensor, Labels]:
     """`augment.normalize_and_mix` for uint8 images (N, 3, H, W) on the CPU."""
     assert data.num_classes is not None, "build_loader reads it from the files"
-    normalized = normalize(images, data)
+    normalized = torch.empty(images.shape)
+    for row, image in zip(normalized, images, strict=True):
+        normalize(image, data, out=row)
     erase_(normalized, recipe.random_erasing_prob)
     return mix_(normalized, labels, recipe, data.num_classes)
 
@@ -26,7 +28,7 @@ def erase_(images: Tensor, probability: float) -> None:
     """
     if probability == 0:
         return
-    rectangles = erasing_rectangles(len(images), *images.shape[2:], probability).tolist()
+    rectangles = erasing_rectangles(len(images), images.shape[2], images.shape[3], probability).tolist()
     noise = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
     for image, (top, bottom, left, right) in zip(images, rectangles, strict=True):
         shape = 3, bottom - top, right - left

@@ -53,7 +53,8 @@ class ImageBatches(Dataset[Batch]):
 
     def __getitem__(self, batch: FileBatch) -> Batch:
         labels = torch.tensor([self.split.files[file].label for file in batch.files])
-        images = stack_images(self._crop(file, batch.epoch) for file in batch.files)
+        crops = (self._crop(file, batch.epoch) for file in batch.files)
+        images = stack_images(crops, len(batch.files), self.transform.data.image_size)
         if batch.epoch is not None:
             images = self.augmentation.on_host(images, batch.epoch, batch.number)
         return images, labels

@@ -164,9 +164,8 @@ class TrainBatches(IterableDataset[Batch]):
             if lane not in samples:
                 samples[lane] = enumerate(self.lanes.samples(lane))
             taken = list(_take(samples[lane], turn * size, size))
-            images = stack_images(
-                self.transform.random_crop(_decode(sample), epoch, lane, position) for position, sample in taken
-            )
+            crops = (self.transform.random_crop(_decode(sample), epoch, lane, position) for position, sample in taken)
+            images = stack_images(crops, size, self.transform.data.image_size)
             labels = torch.tensor([_label(sample) for _, sample in taken])
             yield self.augmentation.on_host(images, epoch, number), labels
 
@@ -194,7 +193,7 @@ class EvalSamples(IterableDataset[tuple[Tensor, int]]):
         worker, num_workers = _worker()
         stream, num_streams = self.env.rank * num_workers + worker, self.env.world_size * num_workers
         for sample in chain.from_iterable(map(_read_shard, self.urls[stream::num_streams])):
-            yield self.transform.center_crop(_decode(sample)).contiguous(), _label(sample)
+            yield self.transform.center_crop(_decode(sample)).permute(2, 0, 1).contiguous(), _label(sample)
 
 
 def _decode(sample: dict[str, Any]) -> Tensor:

@@ -49,16 +49,14 @@ NUM_CROP_DRAWS = 2 * CROP_ATTEMPTS + 3
 
 
 def resize(image: Tensor, height: int, width: int, interpolation: str) -> Tensor:
-    """Resize uint8 (3, H, W), antialiased as by Pillow; a value differs from Pillow's by at most 1.
-
-    The kernel for uint8 is fast where the channels are last in memory.
-    """
-    return interpolate(image[None], (height, width), mode=interpolation, antialias=True)[0]
+    """Resize uint8 (H, W, 3), antialiased as by Pillow; a value differs from Pillow's by at most 1."""
+    batch = image[None].permute(0, 3, 1, 2)  # (1, 3, H, W) in channels_last, for which torch has a fast kernel
+    return interpolate(batch, (height, width), mode=interpolation, antialias=True)[0].permute(1, 2, 0)
 
 
 @dataclass(frozen=True)
 class ImageTransform:
-    """From an RGB image of any size to uint8 (3, image_size, image_size)."""
+    """From an RGB image of any size, uint8 (H, W, 3), to (image_size, image_size, 3)."""
 
     data: DataConfig
     recipe: RecipeConfig
@@ -68,17 +66,17 @@ class ImageTransform:
         """A random resized crop, or its mirror image. `sample` (epoch, index) and the seed determine it."""
         generator = torch.Generator().manual_seed(derive_seed(self.seed, Purpose.SAMPLE, *sample))
         draws = torch.rand(NUM_CROP_DRAWS, generator=generator, dtype=torch.float64).tolist()
-        top, left, height, width, is_flipped = random_resized_crop(*image.shape[1:], draws)
-        crop = image[:, top : top + height, left : left + width]
+        top, left, height, width, is_flipped = random_resized_crop(image.shape[0], image.shape[1], draws)
+        crop = image[top : top + height, left : left + width]
         size = self.data.image_size
         resized = resize(crop, size, size, self.recipe.crop_interpolation)
-        return resized.flip(-1) if is_flipped and self.data.flip else resized
+        return resized.flip(1) if is_flipped and self.data.flip else resized
 
     def center_crop(self, image: Tensor) -> Tensor:
         """Resize the shorter side to image_size / crop_pct and crop the centre, as torchvision does."""
-        height, width = image.shape[1:]
-        size, shorter = self.data.image_size, round(self.data.image_size / self.data.crop_pct)
-        height, width = (int(shorter * side / min(height, width)) for side in (height, width))
+        sides, size = image.shape[:2], self.data.image_size
+        shorter = round(size / self.data.crop_pct)
+        height, width = (int(shorter * side / min(sides)) for side in sides)
         resized = resize(image, height, width, self.recipe.crop_interpolation)
         top, left = (round((side - size) / 2) for side in (height, width))
-        return resized[:, top : top + size, left : left + size]
+        return resized[top : top + size, left : left + size]
