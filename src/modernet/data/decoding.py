@@ -3,14 +3,15 @@
 import io
 
 import numpy as np
+import simplejpeg
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.io import decode_jpeg
 
 from modernet.errors import UserError
 
 JPEG_START = b"\xff\xd8"
+COLORSPACES = ("YCbCr", "RGB", "Gray")  # Pillow rounds CMYK in another way
 
 
 def decode_image(content: bytes, name: str) -> Tensor:
@@ -24,22 +25,14 @@ def decode_image(content: bytes, name: str) -> Tensor:
 
 
 def _decode_jpeg(content: bytes) -> Tensor | None:
-    """None for everything but complete colour and greyscale JPEG."""
+    """None for everything but colour and greyscale JPEG without an error."""
     if not content.startswith(JPEG_START):
         return None
     try:
-        image = decode_jpeg(torch.frombuffer(bytearray(content), dtype=torch.uint8))
-    except RuntimeError:
-        return None  # Pillow decodes it, or says in words what is wrong
-    assert isinstance(image, Tensor)  # a list for a list
-    pixels = image.permute(1, 2, 0)  # (C, H, W) -> (H, W, C), the order in memory
-    match pixels.shape[-1]:
-        case 1:
-            return pixels.repeat(1, 1, 3)
-        case 3:
-            return pixels
-        case _:
-            return None
+        _, _, colorspace, _ = simplejpeg.decode_jpeg_header(content)
+        return torch.from_numpy(simplejpeg.decode_jpeg(content)) if colorspace in COLORSPACES else None
+    except ValueError:
+        return None  # Pillow tolerates small errors, and says in words what is wrong with the others
 
 
 def _decode_by_pillow(content: bytes, name: str) -> Tensor:

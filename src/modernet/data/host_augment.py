@@ -24,12 +24,12 @@ def normalize_and_mix_(images: Tensor, labels: Tensor, data: DataConfig, recipe:
 def erase_(images: Tensor, probability: float) -> None:
     """`augment.random_erasing`, in place; draws noise only for the erased pixels.
 
-    The noise has a generator, so that what is drawn next does not depend on the number of erased pixels.
+    The noise has a generator, so that the next draws are those of a GPU, which draws its noise itself.
     """
     if probability == 0:
         return
     rectangles = erasing_rectangles(len(images), images.shape[2], images.shape[3], probability).tolist()
-    noise = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+    noise = torch.Generator().manual_seed(torch.initial_seed() ^ 1)
     for image, (top, bottom, left, right) in zip(images, rectangles, strict=True):
         shape = 3, bottom - top, right - left
         if shape[1]:

@@ -49,7 +49,7 @@ NUM_CROP_DRAWS = 2 * CROP_ATTEMPTS + 3
 
 
 def resize(image: Tensor, height: int, width: int, interpolation: str) -> Tensor:
-    """Resize uint8 (H, W, 3), antialiased as by Pillow; a value differs from Pillow's by at most 1."""
+    """Resize uint8 (H, W, 3), antialiased as by Pillow. A value differs from Pillow's by at most 1, rarely by 2."""
     batch = image[None].permute(0, 3, 1, 2)  # (1, 3, H, W) in channels_last, for which torch has a fast kernel
     return interpolate(batch, (height, width), mode=interpolation, antialias=True)[0].permute(1, 2, 0)
 
