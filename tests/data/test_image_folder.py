@@ -3,11 +3,15 @@
 from dataclasses import replace
 
 import pytest
+import torch
 from helpers import data_config, printed_record
 from image_files import equal_batches, evaluated_numbers, files_config, files_loader
 
-from modernet.data.image_folder import load_splits
+from modernet.data.image_folder import ImageFolderLoader, load_splits
+from modernet.data.randaugment import rand_augment
+from modernet.errors import UserError
 from modernet.runtime.distributed import DistributedEnv
+from modernet.runtime.seeding import Purpose, seed_everything
 
 
 def test_train_batches_do_not_depend_on_workers_or_first_step(image_folder):
@@ -19,6 +23,29 @@ def test_train_batches_do_not_depend_on_workers_or_first_step(image_folder):
     assert equal_batches(batches[1:], parallel.train_batches(2, first_step=1))
     assert not equal_batches(batches, parallel.train_batches(3))
     assert equal_batches(single.eval_batches(), parallel.eval_batches())
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_broken_file_is_named(image_folder, num_workers):
+    (image_folder / "train/cat/04.png").write_bytes(b"<html>404 Not Found</html>")
+    loader = files_loader(files_config("folder", image_folder), num_workers=num_workers)
+    with pytest.raises(UserError) as error:
+        list(loader.train_batches(0))
+    assert str(error.value) == f"{image_folder / 'train/cat/04.png'} is no image that Pillow can decode"
+
+
+def test_randaugment_draws_the_same_on_every_device(image_folder):
+    """Of a device, only its type matters here: the crops stay on the CPU."""
+    data = files_config("folder", image_folder)
+    loader = files_loader(data, random_erasing_prob=0.0)
+    assert isinstance(loader, ImageFolderLoader)
+    for_device = replace(loader, device=torch.device("meta"))
+    crops = [images for _, (images, _) in for_device.load_train_batches(1)]
+    for (number, (augmented, _)), cropped in zip(loader.load_train_batches(1), crops, strict=True):
+        assert not torch.equal(augmented, cropped)
+        seed_everything(0, Purpose.AUGMENT, 1, number, 1)
+        expected = rand_augment(cropped, loader.recipe, data.mean)
+        assert (augmented.int() - expected.int()).abs().max() <= 1
 
 
 @pytest.mark.parametrize(("world_size", "num_workers"), [(1, 0), (2, 0), (2, 2), (3, 2)])

@@ -1,5 +1,7 @@
 """RandAugment is that of the authors' policy: timm's operations, each of them compared with timm's."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -48,9 +50,12 @@ def test_operations_are_those_of_the_authors_policy():
     assert list(TIMM_NAMES.values()) == auto_augment._RAND_INCREASING_TRANSFORMS
 
 
-def difference_to_timm(name: str, image: torch.Tensor, level: float, interpolation: str) -> np.ndarray:
+def difference_to_timm(
+    name: str, image: torch.Tensor, level: float, interpolation: str, along_one_axis: bool = False
+) -> np.ndarray:
     """Absolute differences (H, W, 3), of 255, at this level of 10."""
-    operation, sampling = OPERATIONS[name], Sampling(interpolation, torch.tensor(FILL)[:, None, None].float())
+    fill = torch.tensor(FILL)[:, None, None].float()
+    operation, sampling = OPERATIONS[name], Sampling(interpolation, fill, along_one_axis)
     level_to_argument = auto_augment.LEVEL_TO_ARG[TIMM_NAMES[name]]
     arguments = level_to_argument(level, {"translate_pct": 0.45}) if level_to_argument else ()
     resample = Image.Resampling[interpolation.upper()]
@@ -62,12 +67,13 @@ def difference_to_timm(name: str, image: torch.Tensor, level: float, interpolati
     return min((np.abs(image.permute(1, 2, 0).numpy() - expected) for image in ours), key=np.mean)
 
 
+@pytest.mark.parametrize("along_one_axis", [False, True])
 @pytest.mark.parametrize("level", [0.7, 4.3, 9.0, 9.9])
 @pytest.mark.parametrize("name", TIMM_NAMES)
-def test_operation_equals_timms(name, level):
+def test_operation_equals_timms(name, level, along_one_axis):
     """The tolerance covers rounding in single precision."""
     for image in (smooth_image(), noise_image()):
-        difference = difference_to_timm(name, image, level, "bilinear")
+        difference = difference_to_timm(name, image, level, "bilinear", along_one_axis)
         assert difference.max() <= 1
         assert difference.mean() < 0.06
 
@@ -81,6 +87,35 @@ def test_bicubic_operation_equals_timms_but_for_the_cubic(name, level):
     assert bicubic.max() <= 4
 
 
+@pytest.mark.parametrize("size", [(32, 32), (17, 40), (40, 17)])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_interpolation_along_one_axis_equals_that_along_both(interpolation, size):
+    """But for rounding: fewer than 1 of 100 values differ, by 1."""
+    images = torch.randint(256, (40, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    levels = torch.linspace(-1, 1, 40)
+    fill = torch.tensor(FILL)[:, None, None].float()
+    for name, operation in OPERATIONS.items():
+        signed_levels = levels if operation.signed else levels.abs()
+        both, one = (
+            operation.apply(images, signed_levels, Sampling(interpolation, fill, along)) for along in (False, True)
+        )
+        difference = (both.int() - one.int()).abs()
+        assert difference.max() <= 1, name
+        assert (difference > 0).float().mean() < 0.01, name
+
+
+@pytest.mark.parametrize("along_one_axis", [False, True])
+def test_rand_augment_gives_each_image_its_operations(along_one_axis):
+    """The images of a batch stay in their order: of equal images, each has the result of its draws."""
+    originals = torch.cat([smooth_image(), noise_image()]).repeat(50, 1, 1, 1)
+    torch.manual_seed(0)
+    augmented = rand_augment(originals, RECIPE, MEAN, along_one_axis=along_one_axis)
+    roughness = (augmented[..., 1:].int() - augmented[..., :-1].int()).abs().float().mean((1, 2, 3))
+    assert (roughness[1::2].median() > 3 * roughness[::2].median()).item()
+    unchanged = (augmented == originals).flatten(1).all(1)
+    assert 10 < unchanged.sum() < 45
+
+
 def test_translation_is_not_rounded_to_whole_pixels():
     ramp = torch.arange(0, 256, 8, dtype=torch.uint8).expand(1, 3, 32, 32).clone()
     sampling = Sampling("bilinear", torch.zeros(3, 1, 1))
@@ -90,9 +125,9 @@ def test_translation_is_not_rounded_to_whole_pixels():
 
 def test_each_image_of_a_batch_has_its_own_level():
     levels = torch.tensor([-0.9, 0.2, 0.9])
-    for operation in OPERATIONS.values():
+    for operation, along_one_axis in product(OPERATIONS.values(), (False, True)):
         images = torch.cat([smooth_image(), noise_image(), smooth_image().flip(-1)])
-        sampling = Sampling("bicubic", torch.zeros(3, 1, 1))
+        sampling = Sampling("bicubic", torch.zeros(3, 1, 1), along_one_axis)
         signed_levels = levels if operation.signed else levels.abs()
         single = [
             operation.apply(image, level, sampling)

@@ -5,7 +5,8 @@ same way, and copied to the device asynchronously.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -34,10 +35,10 @@ def random_flip(images: Tensor) -> Tensor:
     return torch.where(is_flipped[:, None, None, None], images.flip(-1), images)
 
 
-def normalize(images: Tensor, data: DataConfig) -> Tensor:
-    """uint8 images (N, 3, H, W) -> float32 with mean 0 and standard deviation 1 per channel of the data set."""
+def normalize(images: Tensor, data: DataConfig, out: Tensor | None = None) -> Tensor:
+    """uint8 images (*, 3, H, W) -> float32 with mean 0 and standard deviation 1 per channel of the data set."""
     mean, std = (channel_values(values, images.device) for values in (data.mean, data.std))
-    return (images - mean) / std
+    return torch.sub(images, mean, out=out).div_(std)
 
 
 ERASED_AREA = (0.02, 1 / 3)  # fraction of the image
@@ -79,21 +80,29 @@ def random_erasing(images: Tensor, probability: float) -> Tensor:
     return torch.where(rectangle_masks(rectangles, height, width), torch.randn_like(images), images)
 
 
-def build_mixing(recipe: RecipeConfig, num_classes: int) -> Callable[..., tuple[Tensor, Labels]]:
-    """Mixup (Zhang et al. 2018) or CutMix (Yun et al. 2019) within a batch, as the recipe sets them.
+@cache  # their constructors take milliseconds
+def mixing_methods(recipe: RecipeConfig, num_classes: int) -> tuple[Sequence[v2.MixUp | v2.CutMix], Sequence[float]]:
+    """Mixup (Zhang et al. 2018) and CutMix (Yun et al. 2019) as the recipe sets them, and their probabilities.
 
-    The function maps images (N, C, H, W) and labels (N,) to mixed images and labels (N, num_classes); without both
-    methods it returns its arguments.
+    Both are empty where the recipe has neither.
     """
     if not (recipe.mixup_alpha or recipe.cutmix_alpha):
-        return lambda images, labels: (images, labels)
+        return (), ()
     both = recipe.mixup_alpha and recipe.cutmix_alpha
     cutmix_prob = recipe.mixup_switch_prob if both else float(recipe.cutmix_alpha > 0)
-    methods = [
-        v2.MixUp(alpha=recipe.mixup_alpha or 1.0, num_classes=num_classes),
-        v2.CutMix(alpha=recipe.cutmix_alpha or 1.0, num_classes=num_classes),
-    ]
-    return v2.RandomChoice(methods, p=[1 - cutmix_prob, cutmix_prob])
+    mixup = v2.MixUp(alpha=recipe.mixup_alpha or 1.0, num_classes=num_classes)
+    cutmix = v2.CutMix(alpha=recipe.cutmix_alpha or 1.0, num_classes=num_classes)
+    return (mixup, cutmix), (1 - cutmix_prob, cutmix_prob)
+
+
+@cache
+def build_mixing(recipe: RecipeConfig, num_classes: int) -> Callable[..., tuple[Tensor, Labels]]:
+    """A function that maps images (N, C, H, W) and labels (N,) to mixed images and labels (N, num_classes).
+
+    Without a method in the recipe it returns its arguments.
+    """
+    methods, weights = mixing_methods(recipe, num_classes)
+    return v2.RandomChoice([*methods], [*weights]) if methods else lambda images, labels: (images, labels)
 
 
 def normalize_and_mix(images: Tensor, labels: Tensor, data: DataConfig, recipe: RecipeConfig) -> tuple[Tensor, Labels]:

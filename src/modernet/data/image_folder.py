@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,17 +11,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from modernet.config.schema import DataConfig, RecipeConfig
-from modernet.data.augment import Labels, normalize, normalize_and_mix
-from modernet.data.file_lists import ImageFile, ImageSplit, list_images
+from modernet.data.augment import Labels, normalize
+from modernet.data.decoding import decode_image
+from modernet.data.file_batches import Batch, BatchAugmentation, load_batches, stack_images, to_device
+from modernet.data.file_lists import ImageSplit, list_images
 from modernet.data.splits import hold_out
-from modernet.data.transforms import ImageTransform, decode_image
+from modernet.data.transforms import ImageTransform
 from modernet.runtime.distributed import BatchLayout
-from modernet.runtime.seeding import Purpose, permutation, seed_everything
+from modernet.runtime.seeding import Purpose, permutation
 from modernet.runtime.signals import ignore_signals
-
-EVAL_EPOCH = -1  # the epoch of a sample that is evaluated
-SampleIndex = tuple[int, int]  # epoch, number of the file
-Sample = tuple[Tensor, int]  # (3, H, W) uint8 image, label
 
 
 def load_splits(data: DataConfig) -> tuple[ImageSplit, ImageSplit]:
@@ -36,41 +35,47 @@ def _subset(split: ImageSplit, indices: np.ndarray) -> ImageSplit:
     return replace(split, files=[split.files[index] for index in indices.tolist()])
 
 
+class FileBatch(NamedTuple):
+    """Numbers of the files of one batch. A micro-batch of training has its epoch and its number in the epoch."""
+
+    files: list[int]
+    epoch: int | None = None  # None: evaluated
+    number: int = 0
+
+
 @dataclass(frozen=True)
-class ImageDataset(Dataset[Sample]):
-    """The images of one split, by (epoch, number of the file)."""
+class ImageBatches(Dataset[Batch]):
+    """Batches of the images of one split, decoded and cropped."""
 
     split: ImageSplit
     transform: ImageTransform
+    augmentation: BatchAugmentation
 
-    def __len__(self) -> int:
-        return len(self.split.files)
+    def __getitem__(self, batch: FileBatch) -> Batch:
+        labels = torch.tensor([self.split.files[file].label for file in batch.files])
+        crops = (self._crop(file, batch.epoch) for file in batch.files)
+        images = stack_images(crops, len(batch.files), self.transform.data.image_size)
+        if batch.epoch is not None:
+            images = self.augmentation.on_host(images, batch.epoch, batch.number)
+        return images, labels
 
-    def __getitem__(self, index: SampleIndex) -> Sample:
-        epoch, number = index
-        file: ImageFile = self.split.files[number]
-        image = decode_image(self.split.folder / file.name)
-        if epoch == EVAL_EPOCH:
-            return self.transform.eval_transform(image), file.label
-        return self.transform.train_transform(image, epoch, number), file.label
+    def _crop(self, file: int, epoch: int | None) -> Tensor:
+        path = self.split.folder / self.split.files[file].name
+        image = decode_image(path.read_bytes(), str(path))
+        return self.transform.center_crop(image) if epoch is None else self.transform.random_crop(image, epoch, file)
 
 
 class BatchSampler:
-    """The sample indices of each batch; replaced before each epoch, while the workers of DataLoader stay alive."""
+    """The files of each batch; replaced before each epoch, while the workers of DataLoader stay alive."""
 
     def __init__(self) -> None:
-        self.batches: list[list[SampleIndex]] = []
+        self.batches: list[FileBatch] = []
 
-    def __iter__(self) -> Iterator[list[SampleIndex]]:
+    def __iter__(self) -> Iterator[FileBatch]:
         return iter(self.batches)
 
     def __len__(self) -> int:
         return len(self.batches)
-
-
-def to_device(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Copy a batch to the device asynchronously."""
-    return images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
 
 @dataclass(frozen=True)
@@ -90,11 +95,16 @@ class ImageFolderLoader:
     def num_images(self) -> int:
         return len(self.train.files)
 
+    @cached_property
+    def _augmentation(self) -> BatchAugmentation:
+        return BatchAugmentation(self.data, self.recipe, self.seed, self.device)
+
     def _data_loader(self, split: ImageSplit) -> tuple[DataLoader, BatchSampler]:
         sampler = BatchSampler()
         loader = DataLoader(
-            ImageDataset(split, ImageTransform(self.data, self.recipe, self.seed)),
-            batch_sampler=sampler,  # pyright: ignore[reportArgumentType]
+            ImageBatches(split, ImageTransform(self.data, self.recipe, self.seed), self._augmentation),
+            sampler=sampler,  # pyright: ignore[reportArgumentType]
+            batch_size=None,  # an item of the data set is a batch
             num_workers=self.num_workers,
             worker_init_fn=ignore_signals,
             pin_memory=self.device.type == "cuda",
@@ -115,28 +125,32 @@ class ImageFolderLoader:
 
         Every epoch has a new order; the images that do not fill its last batch are dropped.
         """
+        for number, batch in self.load_train_batches(epoch, first_step):
+            yield self._augmentation.on_device(batch, epoch, number)
+
+    def load_train_batches(self, epoch: int, first_step: int = 0) -> Iterator[tuple[int, Batch]]:
+        """The part of train_batches that runs on the host: each micro-batch with its number in the epoch."""
         batch_size, micro_batches = self.layout.batch_size, self.layout.micro_batches()
-        steps = range(first_step, self.num_images // batch_size)
         order = permutation(self.num_images, self.seed, Purpose.ORDER, epoch).tolist()
         loader, sampler = self._train_loader
         sampler.batches = [
-            [(epoch, number) for number in order[step * batch_size : (step + 1) * batch_size][micro_batch.indices]]
-            for step in steps
+            FileBatch(
+                order[step * batch_size : (step + 1) * batch_size][micro_batch.indices],
+                epoch,
+                self.layout.seed_number(step, micro_batch),
+            )
+            for step in range(first_step, self.num_images // batch_size)
             for micro_batch in micro_batches
         ]
-        numbers = (self.layout.seed_number(step, micro_batch) for step in steps for micro_batch in micro_batches)
-        for number, (images, labels) in zip(numbers, loader, strict=True):
-            seed_everything(self.seed, Purpose.AUGMENT, epoch, number, 0)
-            yield normalize_and_mix(*to_device(images, labels, self.device), self.data, self.recipe)
+        numbers = [batch.number for batch in sampler.batches]
+        yield from zip(numbers, load_batches(loader), strict=True)
 
     def eval_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """This rank's images of the evaluated split."""
         env, size = self.layout.env, self.layout.micro_batch_size
         numbers = list(range(env.rank, len(self.test.files), env.world_size))
         loader, sampler = self._eval_loader
-        sampler.batches = [
-            [(EVAL_EPOCH, number) for number in numbers[first : first + size]] for first in range(0, len(numbers), size)
-        ]
-        for batch, batch_labels in loader:
-            images, labels = to_device(batch, batch_labels, self.device)
+        sampler.batches = [FileBatch(numbers[first : first + size]) for first in range(0, len(numbers), size)]
+        for batch in load_batches(loader):
+            images, labels = to_device(*batch, self.device)
             yield normalize(images, self.data), labels

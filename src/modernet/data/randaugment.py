@@ -49,15 +49,17 @@ NUM_OPERATIONS = 2  # drawn per image
 APPLY_PROB = 0.5  # of each drawn operation (timm)
 
 
-def rand_augment(images: Tensor, recipe: RecipeConfig, mean: tuple[float, ...]) -> Tensor:
+def rand_augment(
+    images: Tensor, recipe: RecipeConfig, mean: tuple[float, ...], *, along_one_axis: bool = False
+) -> Tensor:
     """RandAugment (Cubuk et al. 2020) of uint8 images (N, 3, H, W); each image draws its operations and levels.
 
     The level is the recipe's magnitude / 10, with normal noise. Areas from outside of an image are filled with `mean`,
-    in [0, 1]. All draws are made on the CPU.
+    in [0, 1]. All draws are made on the CPU. `along_one_axis` is that of Sampling.
     """
     if recipe.randaugment == 0:
         return images
-    sampling = Sampling(recipe.randaugment_interpolation, channel_values(mean, images.device))
+    sampling = Sampling(recipe.randaugment_interpolation, channel_values(mean, images.device), along_one_axis)
     for _ in range(NUM_OPERATIONS):
         n = len(images)
         is_applied = torch.rand(n) < APPLY_PROB
@@ -73,8 +75,7 @@ def _apply(images: Tensor, chosen: Tensor, levels: Tensor, sampling: Sampling) -
     order = chosen.argsort(stable=True)
     sizes = chosen.bincount(minlength=len(CHOICES)).tolist()
     positions, sorted_levels = to_device_of(images, order), to_device_of(images, levels[order])
-    groups = zip(CHOICES, images[positions].split(sizes), sorted_levels.split(sizes), strict=True)
+    sorted_images = images.index_select(0, positions)  # on the CPU, images[positions] copies number by number
+    groups = zip(CHOICES, sorted_images.split(sizes), sorted_levels.split(sizes), strict=True)
     augmented = [operation.apply(group, level, sampling) for operation, group, level in groups if len(group)]
-    result = torch.empty_like(images)
-    result[positions] = torch.cat(augmented)
-    return result
+    return torch.cat(augmented).index_select(0, to_device_of(images, order.argsort()))

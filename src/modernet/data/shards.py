@@ -5,7 +5,6 @@ micro-batch g holds the next images of lane g % lanes, shuffled by a buffer. So 
 depends neither on the number of ranks nor on that of worker processes, and each process reads its lanes only.
 """
 
-import io
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -14,7 +13,6 @@ from itertools import chain, islice
 from typing import Any, NamedTuple
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from webdataset.filters import shuffle
@@ -22,14 +20,15 @@ from webdataset.gopen import gopen
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from modernet.config.schema import DataConfig, RecipeConfig
-from modernet.data.augment import Labels, normalize, normalize_and_mix
+from modernet.data.augment import Labels, normalize
+from modernet.data.decoding import decode_image
+from modernet.data.file_batches import Batch, BatchAugmentation, load_batches, stack_images, to_device
 from modernet.data.file_lists import list_shards
-from modernet.data.image_folder import Sample, to_device
 from modernet.data.shard_sizes import cache_path, count_images
-from modernet.data.transforms import ImageTransform, decode_image
+from modernet.data.transforms import ImageTransform
 from modernet.errors import UserError
 from modernet.runtime.distributed import BatchLayout, DistributedEnv
-from modernet.runtime.seeding import Purpose, derive_seed, permutation, seed_everything
+from modernet.runtime.seeding import Purpose, derive_seed, permutation
 from modernet.runtime.signals import ignore_signals
 
 IMAGE_KEYS = ("jpg", "jpeg", "png", "webp")  # names of a sample's image in the tar file
@@ -144,8 +143,8 @@ def _worker() -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class TrainSamples(IterableDataset[Sample]):
-    """The images of these micro-batches, one after the other; worker processes take them in turn, as DataLoader does.
+class TrainBatches(IterableDataset[Batch]):
+    """These micro-batches, decoded and cropped; worker processes take them in turn, as DataLoader does.
 
     Each worker reads the lanes of its micro-batches: other lanes than the other workers where the number of workers
     divides that of the rank's lanes. Otherwise several workers read a lane, and each decodes its own micro-batches.
@@ -154,18 +153,21 @@ class TrainSamples(IterableDataset[Sample]):
     lanes: EpochLanes
     numbers: list[int]  # of the micro-batches
     transform: ImageTransform
+    augmentation: BatchAugmentation
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[Batch]:
         worker, num_workers = _worker()
-        size = self.lanes.layout.micro_batch_size
+        size, epoch = self.lanes.layout.micro_batch_size, self.lanes.epoch
         samples: dict[int, Iterator[tuple[int, dict[str, Any]]]] = {}  # by lane, numbered
         for number in self.numbers[worker::num_workers]:
             turn, lane = divmod(number, num_lanes(self.lanes.layout))
             if lane not in samples:
                 samples[lane] = enumerate(self.lanes.samples(lane))
-            for position, sample in _take(samples[lane], turn * size, size):
-                image = self.transform.train_transform(_decode(sample), self.lanes.epoch, lane, position)
-                yield image, _label(sample)
+            taken = list(_take(samples[lane], turn * size, size))
+            crops = (self.transform.random_crop(_decode(sample), epoch, lane, position) for position, sample in taken)
+            images = stack_images(crops, size, self.transform.data.image_size)
+            labels = torch.tensor([_label(sample) for _, sample in taken])
+            yield self.augmentation.on_host(images, epoch, number), labels
 
 
 def _take(
@@ -180,25 +182,25 @@ def _take(
 
 
 @dataclass(frozen=True)
-class EvalSamples(IterableDataset[Sample]):
+class EvalSamples(IterableDataset[tuple[Tensor, int]]):
     """The images of this rank, each once; every worker process reads other shards."""
 
     urls: list[str]
     transform: ImageTransform
     env: DistributedEnv
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[tuple[Tensor, int]]:
         worker, num_workers = _worker()
         stream, num_streams = self.env.rank * num_workers + worker, self.env.world_size * num_workers
         for sample in chain.from_iterable(map(_read_shard, self.urls[stream::num_streams])):
-            yield self.transform.eval_transform(_decode(sample)), _label(sample)
+            yield self.transform.center_crop(_decode(sample)).permute(2, 0, 1).contiguous(), _label(sample)
 
 
-def _decode(sample: dict[str, Any]) -> Image.Image:
+def _decode(sample: dict[str, Any]) -> Tensor:
     key = next((key for key in IMAGE_KEYS if key in sample), None)
     if key is None:
         raise ValueError(f"{sample['__url__']}: sample {sample['__key__']} has no image ({', '.join(IMAGE_KEYS)})")
-    return decode_image(io.BytesIO(sample[key]))
+    return decode_image(sample[key], f"{sample['__url__']}: {sample['__key__']}.{key}")
 
 
 def _label(sample: dict[str, Any]) -> int:
@@ -222,10 +224,10 @@ class ShardLoader:
     def num_images(self) -> int:
         return sum(shard.num_images for shard in self.train)
 
-    def _data_loader(self, samples: IterableDataset[Sample]) -> DataLoader:
+    def _data_loader(self, dataset: IterableDataset, batch_size: int | None) -> DataLoader:
         return DataLoader(
-            samples,
-            batch_size=self.layout.micro_batch_size,
+            dataset,
+            batch_size=batch_size,
             num_workers=self.num_workers,
             worker_init_fn=ignore_signals,
             pin_memory=self.device.type == "cuda",
@@ -236,18 +238,26 @@ class ShardLoader:
 
         Every epoch has a new order; the images that do not fill its last batch are dropped.
         """
+        for number, batch in self.load_train_batches(epoch, first_step):
+            yield self._augmentation.on_device(batch, epoch, number)
+
+    def load_train_batches(self, epoch: int, first_step: int = 0) -> Iterator[tuple[int, Batch]]:
+        """The part of train_batches that runs on the host: each micro-batch with its number in the epoch."""
         lanes = EpochLanes(self.train, self.seed, epoch, self.layout)
         numbers = lanes.numbers(first_step)
-        loader = self._data_loader(TrainSamples(lanes, numbers, self._transform))
-        for number, (images, labels) in zip(numbers, loader, strict=True):
-            seed_everything(self.seed, Purpose.AUGMENT, epoch, number, 0)
-            yield normalize_and_mix(*to_device(images, labels, self.device), self.data, self.recipe)
+        batches = TrainBatches(lanes, numbers, self._transform, self._augmentation)
+        yield from zip(numbers, load_batches(self._data_loader(batches, None)), strict=True)
 
     def eval_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """This rank's images of the evaluated split."""
-        for batch, batch_labels in self._data_loader(EvalSamples(self.test, self._transform, self.layout.env)):
-            images, labels = to_device(batch, batch_labels, self.device)
+        samples = EvalSamples(self.test, self._transform, self.layout.env)
+        for batch in load_batches(self._data_loader(samples, self.layout.micro_batch_size)):
+            images, labels = to_device(*batch, self.device)
             yield normalize(images, self.data), labels
+
+    @property
+    def _augmentation(self) -> BatchAugmentation:
+        return BatchAugmentation(self.data, self.recipe, self.seed, self.device)
 
     @property
     def _transform(self) -> ImageTransform:

@@ -1,0 +1,73 @@
+"""Batches of image files, whatever holds the files: where each part of the augmentation runs."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from modernet.config.schema import DataConfig, RecipeConfig
+from modernet.data.augment import Labels, normalize_and_mix
+from modernet.data.host_augment import normalize_and_mix_
+from modernet.data.randaugment import rand_augment
+from modernet.errors import UserError
+from modernet.runtime.seeding import Purpose, seed_everything
+
+Batch = tuple[Tensor, Tensor]  # (N, 3, H, W) uint8 images, (N,) int64 labels
+
+
+def stack_images(images: Iterable[Tensor], n: int, size: int) -> Tensor:
+    """`n` images (size, size, 3) -> (n, 3, size, size), contiguous."""
+    batch = torch.empty(n, 3, size, size, dtype=torch.uint8)
+    for row, image in zip(batch, images, strict=True):
+        row.copy_(image.permute(2, 0, 1))
+    return batch
+
+
+def load_batches(loader: DataLoader) -> Iterator[Batch]:
+    """The batches of a DataLoader. Raises UserError for a file that a worker cannot decode."""
+    try:
+        yield from loader
+    except UserError as error:  # of a worker: the message has the traceback in front
+        raise UserError(str(error).rstrip().rpartition("UserError: ")[-1]) from None
+
+
+def to_device(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Copy a batch to the device asynchronously."""
+    return images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+
+
+@dataclass(frozen=True)
+class BatchAugmentation:
+    """Everything after the crop, for whole micro-batches: a function of (seed, epoch, number of the micro-batch).
+
+    RandAugment runs on the device, because it would keep the processes that load files busy. Where the device is the
+    CPU, these processes run it.
+    """
+
+    data: DataConfig
+    recipe: RecipeConfig
+    seed: int
+    device: torch.device
+
+    def on_host(self, images: Tensor, epoch: int, number: int) -> Tensor:
+        """What the process that loads the images (N, 3, H, W) does."""
+        return self._rand_augment(images, epoch, number) if self._on_cpu else images
+
+    def on_device(self, batch: Batch, epoch: int, number: int) -> tuple[Tensor, Labels]:
+        """From the output of on_host to what the network is trained on."""
+        images, labels = to_device(*batch, self.device)
+        if not self._on_cpu:
+            images = self._rand_augment(images, epoch, number)
+        seed_everything(self.seed, Purpose.AUGMENT, epoch, number, 0)
+        finish = normalize_and_mix_ if self._on_cpu else normalize_and_mix
+        return finish(images, labels, self.data, self.recipe)
+
+    @property
+    def _on_cpu(self) -> bool:
+        return self.device.type == "cpu"
+
+    def _rand_augment(self, images: Tensor, epoch: int, number: int) -> Tensor:
+        seed_everything(self.seed, Purpose.AUGMENT, epoch, number, 1)
+        return rand_augment(images, self.recipe, self.data.mean, along_one_axis=self._on_cpu)
