@@ -195,9 +195,11 @@ def test_runs_of_other_files_and_of_no_part_are_not_used(page, tmp_path):
     other.config["data_fingerprint"] = "0" * 16
     decayed = run("gelu", 12.0)
     decayed.config["recipe"]["weight_decay"] = 0.5
-    records = [*repeat("modern_recipe", 70.0), *repeat("convnext", 71.0), other, decayed]
-    result = run_command("study", write(tmp_path / "studies", records), "--page", page)
-    assert "unused: 1 runs of cifar10_micro, as gelu, seed 0" in result.stderr
+    studies = write(tmp_path / "studies", [*repeat("modern_recipe", 70.0), *repeat("convnext", 71.0), decayed])
+    (studies / "other").mkdir()
+    write_record(studies / "other", other)
+    result = run_command("study", studies, "--page", page)
+    assert "unused: 2 runs of cifar10_micro, as gelu, seed 0" in result.stderr
     assert "71.10" in line_of(parts(page)["budget"], "convnext")
     assert "n=3" in line_of(parts(page)["budget"], "convnext")
 

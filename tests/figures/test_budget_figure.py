@@ -1,5 +1,7 @@
 """The figure of accuracy against epochs: its marks, intervals and crossings; and when the gallery has it."""
 
+from math import inf
+
 import numpy as np
 import pytest
 from helpers import run_command
@@ -10,6 +12,7 @@ from modernet.analysis.crossing import find_crossing
 from modernet.analysis.stats import confidence_interval, summarize
 from modernet.figures.axes import NotEnoughRuns
 from modernet.figures.budget import plot_budget
+from modernet.figures.style import VERMILLION
 from modernet.figures.svg import to_svg
 
 CELLS = {
@@ -36,6 +39,17 @@ def test_budget_shows_means_intervals_and_the_crossing():
     assert np.asarray(mark.get_xdata()).tolist() == [found.epochs]
     assert "convnext leads from there on" in to_svg(figure)
     assert [label.get_text() for label in axes.get_xticklabels()] == ["2", "6", "18"]
+
+
+def test_an_open_interval_of_a_crossing_ends_at_the_axis():
+    first = {6: [73.0, 74.0, 75.0], 18: [79.0, 80.0, 81.0]}
+    second = {6: [70.0, 71.0, 72.0], 18: [79.2, 80.2, 81.2]}
+    axes = plot_budget({"modern_recipe": first, "convnext": second}, "digits").axes[0]
+    found = find_crossing({"modern_recipe": first, "convnext": second}, "modern_recipe", "convnext")
+    (interval,) = [line for line in axes.lines if line.get_color() == VERMILLION and line.get_marker() == "None"]
+    assert found is not None
+    assert found.high == inf
+    assert np.asarray(interval.get_xdata()) == pytest.approx([found.low, axes.get_xlim()[1]])
 
 
 def test_budget_without_crossing_says_so():

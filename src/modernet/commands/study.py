@@ -89,11 +89,12 @@ def _load_shapley(folder: Path, usual: Experiment) -> dict[str, dict[str, Differ
     return found
 
 
-def _report_unused(study: Study) -> None:
-    """Print the number of runs of the protocol that no part of the study has: other recipes, lengths or networks."""
+def _report_unused(study: Study, records: list[Record]) -> None:
+    """Print the number of runs of the protocol that no part has: other recipes, lengths, networks or data files."""
     used = {run.record.hash for part in study.parts() for run in part.runs}
-    if unused := [run for run in study.runs if run.record.hash not in used]:
-        first = unused[0].record
+    unused = [record for record in records if record.protocol == study.usual.protocol and record.hash not in used]
+    if unused:
+        first = unused[0]
         print(f"unused: {len(unused)} runs of {first.protocol}, as {first.variant}, seed {first.seed}", file=sys.stderr)
 
 
@@ -143,8 +144,9 @@ def main() -> None:
     with exit_on_error():
         arguments = _parse_arguments()
         protocol = _compose_protocol(arguments.protocol)
-        study = Study(_load_records(arguments.folder), protocol)
-        _report_unused(study)
+        records = _load_records(arguments.folder)
+        study = Study(records, protocol)
+        _report_unused(study, records)
         fragments = build_fragments(study, _load_shapley(arguments.folder, study.usual))
         page = arguments.page.read_text(encoding="utf-8")
         fill_markers(page, fragments)  # a mistake in the page is reported before figures are written
