@@ -1,6 +1,7 @@
 """Pretrained weights: both ends of the roadmap are torchvision's networks, weight for weight."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
 from modernet import ModelConfig, build_model, roadmap
-from modernet.models.pretrained import export_pretrained, load_pretrained
+from modernet.models.pretrained import export_pretrained, find_source, load_pretrained
 
 ENDS: dict[tuple[str, str], Callable[[], nn.Module]] = {
     ("t", "resnet50"): torchvision.models.resnet50,
@@ -134,8 +135,44 @@ def test_official_checkpoint_loads_wrapped_or_not(size):
     expected = reference(images)
     for checkpoint in (reference.state_dict(), {"model": reference.state_dict()}):
         model = build_model(config).eval()
-        load_pretrained(model, checkpoint, "official")
+        load_pretrained(model, checkpoint, "authors")
         assert (model(images) - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("stem_stride", [4, 2, 1])
+@pytest.mark.parametrize("step", ["resnet50", "convnext"])
+@pytest.mark.parametrize("source", ["torchvision", "authors"])
+def test_export_returns_for_any_number_of_classes_and_stem_stride(step, source, stem_stride):
+    config = replace(roadmap("micro")[step], stem_stride=stem_stride)
+    model, copy = perturb(build_model(config, 7)), build_model(config, 7)
+    exported = export_pretrained(model, source)
+    assert find_source(exported) == ("torchvision" if step == "resnet50" else source)
+    load_pretrained(copy, exported, source)
+    assert all(torch.equal(value, copy.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+@torch.no_grad()
+def test_timm_loads_the_authors_names_by_its_own_filter():
+    timm, convnext = pytest.importorskip("timm"), pytest.importorskip("timm.models.convnext")
+    for stem_stride, num_classes in ((4, 7), (1, 1000)):  # timm adds a downsampling layer to a stem of stride 2
+        config = replace(roadmap("micro")["convnext"], stem_stride=stem_stride)
+        model = perturb(build_model(config, num_classes)).eval()
+        widths = [config.width * 2**i for i in range(4)]
+        reference = timm.create_model(
+            "convnext_tiny", depths=config.depths, dims=widths, patch_size=stem_stride, num_classes=num_classes
+        ).eval()
+        filtered = convnext.checkpoint_filter_fn(export_pretrained(model, "authors"), reference)
+        reference.load_state_dict(filtered)  # raises for a name or a shape that differs
+        images = random_images()
+        expected, features = reference(images), reference.forward_features(images)
+        assert (model(images) - expected).abs().max() <= 1e-5 * expected.abs().max()
+        assert (model.forward_features(images) - features).abs().max() <= 1e-5 * features.abs().max()
+
+
+def test_timm_loads_an_exported_resnet():
+    timm = pytest.importorskip("timm")
+    model = build_model(roadmap("t")["resnet50"], 10)
+    timm.create_model("resnet50", num_classes=10).load_state_dict(export_pretrained(model, "authors"))
 
 
 def test_official_resnet_checkpoint_has_torchvision_names():
@@ -176,6 +213,21 @@ def test_intermediate_step_has_no_pretrained_weights(step):
         load_pretrained(build_model(roadmap("micro")[step]), {}, "torchvision")
 
 
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (roadmap("micro")["gelu"], r"from resnet50 in .* and from convnext in act_after=\(0, 1, 2\)"),
+        (replace(roadmap("micro")["convnext"], act="relu"), "from convnext in act=relu"),
+        (replace(roadmap("micro")["resnet50"], layer_scale=0.1), "from resnet50 in layer_scale=0.1"),
+        (roadmap("micro")["separate_downsampling"], "from convnext in layer_scale=0.0"),
+    ],
+)
+def test_network_without_a_counterpart_is_refused_with_the_fields_that_differ(config, reason):
+    for source in ("torchvision", "authors"):
+        with pytest.raises(ValueError, match=reason):
+            export_pretrained(build_model(config, 10), source)
+
+
 def test_unknown_source_is_rejected():
-    with pytest.raises(ValueError, match="source must be one of torchvision, official, got 'timm'"):
+    with pytest.raises(ValueError, match="source must be one of torchvision, authors, got 'timm'"):
         load_pretrained(build_model(roadmap("micro")["convnext"]), {}, "timm")

@@ -144,7 +144,7 @@ def mixed_settings(records: Iterable[Record]) -> list[str]:
         table = str(group_of(record)), record.recipe
         settings = record_settings(record) | {"data_fingerprint": record.config.get("data_fingerprint")}
         for name, value in settings.items():
-            if value is not None and not name.startswith("model."):
+            if value is not None and not name.startswith(("model.", "finetune")):
                 variants[table][name].setdefault(str(value), set()).add(record.variant)
     return [
         f"in {group}, runs with recipe {recipe} differ in {name}: "

@@ -36,7 +36,7 @@ def record_fields(record: Record) -> dict[str, Any]:
 
     A field that is younger than the record has its default.
     """
-    values = dict(_defaults())
+    values = {**_defaults(), "finetune": None}
     for name, value in record.config.items():
         values |= {f"{name}.{key}": entry for key, entry in value.items()} if name in SCHEMAS else {name: value}
     for field in fields(record):
@@ -49,13 +49,14 @@ def record_fields(record: Record) -> dict[str, Any]:
 
 
 def record_settings(record: Record) -> dict[str, Any]:
-    """Every field of network, recipe and data that decides the result, with its value or its default."""
+    """Every field of network, recipe, data and starting weights that decides the result, or its default."""
     changed = {
         f"{section}.{name}": value
         for section in SCHEMAS
         for name, value in non_defaults(section, record.config.get(section, {})).items()
     }
-    return {name: value for name, value in _defaults().items() if name not in NAMES} | changed
+    finetuned = {name: value for name, value in record.config.items() if name == "finetune"}
+    return {name: value for name, value in _defaults().items() if name not in NAMES} | changed | finetuned
 
 
 @dataclass(frozen=True)

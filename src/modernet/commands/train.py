@@ -59,8 +59,17 @@ def train(config: DictConfig) -> None:
             print(folder / RECORD_FILE)
 
 
+def _quote_path(word: str) -> str:
+    """`finetune=PATH` with quotes where there is such a path: names of runs have characters of Hydra's grammar."""
+    name, _, value = word.partition("=")
+    if name != "finetune" or not Path(value).exists():
+        return word
+    return "{}='{}'".format(name, value.replace("'", r"\'"))
+
+
 def main() -> None:
     with exit_on_error():
+        sys.argv[1:] = map(_quote_path, sys.argv[1:])
         parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         parser.add_argument("--config-dir", "-cd")
         known, rest = parser.parse_known_args()

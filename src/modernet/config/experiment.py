@@ -13,10 +13,11 @@ from modernet.config.identity import run_hash, to_plain
 from modernet.config.roadmap import apply_steps, network_steps, roadmap, step_option, to_dict
 from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig, SizeConfig
 from modernet.config.search_path import config_files
+from modernet.config.weights import Weights, find_weights
 from modernet.errors import UserError
 
 EXECUTION_FIELDS = [field.name for field in fields(ExecutionConfig)]
-EXPERIMENT_FIELDS = ["step", "ablate", "protocol", "size", "model", "recipe", "data", "seed", "study"]
+EXPERIMENT_FIELDS = ["step", "ablate", "protocol", "size", "model", "recipe", "data", "seed", "study", "finetune"]
 FIELDS = {*EXPERIMENT_FIELDS, *EXECUTION_FIELDS, "runs", "retry_failed", "wandb"}
 WANDB_MODES = ("offline", "online", "disabled")
 FOLDER_NAME_LENGTH = 40  # characters of a variant in the name of its folder
@@ -43,13 +44,15 @@ class Experiment:
     data: DataConfig
     data_fingerprint: str | None = None  # of the data set's files; modernet.data.fingerprint fills it in
     warnings: tuple[str, ...] = ()  # one line each, for the log
+    weights: Weights | None = None  # that the training starts from; None: initial weights
 
     @cached_property
     def config(self) -> dict[str, Any]:
         """Every value that decides the result, as plain values; the record's `config`."""
         sections = to_plain({"model": asdict(self.model), "recipe": asdict(self.recipe), "data": asdict(self.data)})
         del sections["data"]["root"]
-        return {"protocol": self.protocol, "seed": self.seed, **sections, "data_fingerprint": self.data_fingerprint}
+        config = {"protocol": self.protocol, "seed": self.seed, **sections, "data_fingerprint": self.data_fingerprint}
+        return config | ({"finetune": self.weights.fingerprint} if self.weights else {})
 
     @property
     def hash(self) -> str:
@@ -190,10 +193,10 @@ def build_experiment(config: DictConfig) -> Experiment:
         name: _overrides_needed(name, protocol, size, sections) for name in _nearest_steps(sections[0], step, size)
     }
     step = min(overrides, key=lambda name: len(overrides[name]))
-    variant = "+".join([step, *overrides[step]])
-    return Experiment(
-        step, variant, protocol, size, seed, *sections, warnings=_inherited_warnings(step, protocol, size, sections)
-    )
+    weights = find_weights(config.finetune) if config.get("finetune") is not None else None
+    variant = "+".join([step, *overrides[step], *([f"finetune={weights.fingerprint}"] if weights else [])])
+    warnings = _inherited_warnings(step, protocol, size, sections)
+    return Experiment(step, variant, protocol, size, seed, *sections, warnings=warnings, weights=weights)
 
 
 def build_execution(config: DictConfig) -> ExecutionConfig:

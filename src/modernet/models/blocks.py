@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 import torch.nn.functional as F
-from torch import Tensor, channels_last, nn, ones
+from torch import Tensor, autocast, channels_last, fx, nn, ones
 from torchvision.ops import StochasticDepth
 
 from modernet.config.schema import ModelConfig
@@ -24,13 +24,33 @@ class LayerNorm2d(nn.LayerNorm):
         return x.permute(0, 3, 1, 2)
 
 
+@fx.wrap  # its branch depends on the memory layout, which is unknown while torch.fx traces the network
+def pointwise_conv(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """(N, in, H, W), weight (out, in, 1, 1) -> (N, out, H, W)."""
+    if not input.is_contiguous(memory_format=channels_last):
+        return F.conv2d(input, weight, bias)
+    return F.linear(input.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
+
+
 class Pointwise(nn.Conv2d):
     """A 1x1 convolution with stride 1, computed as one matrix product in channels_last."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if not input.is_contiguous(memory_format=channels_last):
-            return super().forward(input)
-        return F.linear(input.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+        return pointwise_conv(input, self.weight, self.bias)
+
+
+@fx.wrap  # torch.autocast is a context, which torch.fx cannot trace
+def linear_float32(input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(N, in) -> (N, out), in float32 under autocast too."""
+    with autocast(input.device.type, enabled=False):
+        return F.linear(input.float(), weight, bias)
+
+
+class Classifier(nn.Linear):
+    """A linear layer in float32: bf16 has too few digits to rank the classes."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return linear_float32(input, self.weight, self.bias)
 
 
 class LayerScale(nn.Module):

@@ -1,10 +1,9 @@
 """The one network of the roadmap: stem, four stages and head, built from a ModelConfig."""
 
-import torch
 from torch import Tensor, nn
 
 from modernet.config.schema import ModelConfig
-from modernet.models.blocks import ACTS, EXPANSION, NORMS, Block, has_bias
+from modernet.models.blocks import ACTS, EXPANSION, NORMS, Block, Classifier, has_bias
 
 
 def build_stem(config: ModelConfig) -> nn.Sequential:
@@ -56,13 +55,19 @@ class Network(nn.Module):
         self.stages, channels = build_stages(config, drop_path_rate)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.norm = NORMS[config.norm](channels) if config.downsample == "separate" else nn.Identity()
-        self.classifier = nn.Linear(channels, num_classes)
+        self.classifier = Classifier(channels, num_classes)
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, C, H / S, W / S): the output of the last stage, before pooling, norm and classifier.
+
+        S is 8 * stem_stride: 32 for images of ImageNet's size. C is `self.classifier.in_features`.
+        """
+        return self.stages(self.stem(x))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.stages(self.stem(x))
+        x = self.forward_features(x)
         x = self.norm(self.pool(x)).flatten(1)  # (N, C, H, W) -> (N, C)
-        with torch.autocast(x.device.type, enabled=False):  # bf16 has too few digits to rank the classes
-            return self.classifier(x.float())
+        return self.classifier(x)
 
 
 def build_model(config: ModelConfig, num_classes: int = 1000, drop_path_rate: float = 0.0) -> Network:

@@ -1,8 +1,11 @@
-"""Pretrained weights for ResNet and ConvNeXt: from torchvision's or the authors' checkpoints, and to torchvision's."""
+"""Weights of ResNet and ConvNeXt under the names of torchvision and of the authors' repository: in and out.
+
+The names fit any number of classes, stem stride, depths and width. timm loads the authors' names by its own filter.
+"""
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -45,14 +48,14 @@ CONVNEXT_TORCHVISION: Rules = [
     (r"classifier\.(.+)", "classifier.2.{}".format),
 ]
 
-OFFICIAL_NAME = {"conv0": "dwconv", "norm0": "norm", "conv1": "pwconv1", "conv2": "pwconv2"}
-CONVNEXT_OFFICIAL: Rules = [
+AUTHORS_NAME = {"conv0": "dwconv", "norm0": "norm", "conv1": "pwconv1", "conv2": "pwconv2"}
+CONVNEXT_AUTHORS: Rules = [
     (r"stem\.(.+)", "downsample_layers.0.{}".format),
     (r"stages\.(\d)\.downsample\.(.+)", "downsample_layers.{}.{}".format),
     (r"stages\.(\d)\.(\d+)\.residual\.scale\.gamma", "stages.{}.{}.gamma".format),
     (
         r"stages\.(\d)\.(\d+)\.residual\.(\w+)\.(.+)",
-        lambda s, b, layer, p: f"stages.{s}.{b}.{OFFICIAL_NAME[layer]}.{p}",
+        lambda s, b, layer, p: f"stages.{s}.{b}.{AUTHORS_NAME[layer]}.{p}",
     ),
     (r"norm\.(.+)", "norm.{}".format),
     (r"classifier\.(.+)", "head.{}".format),
@@ -61,26 +64,36 @@ CONVNEXT_OFFICIAL: Rules = [
 # The authors use torchvision's ResNet with its names.
 RULES = {
     ("resnet", "torchvision"): RESNET,
-    ("resnet", "official"): RESNET,
+    ("resnet", "authors"): RESNET,
     ("convnext", "torchvision"): CONVNEXT_TORCHVISION,
-    ("convnext", "official"): CONVNEXT_OFFICIAL,
+    ("convnext", "authors"): CONVNEXT_AUTHORS,
 }
-SOURCES = ("torchvision", "official")
+SOURCES = ("torchvision", "authors")
+HEAD = ("classifier.weight", "classifier.bias")
+ALIASES = {"official": "authors"}  # of modernet 0.1
+FREE = ("depths", "width", "stem_stride", "layer_scale")  # fields that the other names do not depend on
 
 
 def _family(model: Network) -> str:
-    """`resnet` or `convnext`, of any depths and width; raises ValueError for a network between them."""
-    config, steps = model.config, roadmap("t")
+    """`resnet` or `convnext`, of any depths, width and stem stride; raises ValueError for a network between them."""
+    differences = {}
     for family, step in (("resnet", "resnet50"), ("convnext", "convnext")):
-        published = steps[step]
-        scale = published.layer_scale if config.layer_scale else 0.0  # the initial value is not part of the network
-        if replace(config, depths=published.depths, width=published.width, layer_scale=scale) == published:
+        published, ours = asdict(roadmap("t")[step]), asdict(model.config)
+        fixed = [name for name in published if name not in FREE and published[name] != ours[name]]
+        if bool(published["layer_scale"]) != bool(ours["layer_scale"]):  # the initial value is not part of the network
+            fixed.append("layer_scale")
+        if not fixed:
             return family
-    raise ValueError(f"only the two ends of the roadmap, ResNet and ConvNeXt, have published weights; this is {config}")
+        differences[step] = ", ".join(f"{name}={ours[name]}" for name in fixed)
+    raise ValueError(
+        "only the two ends of the roadmap, ResNet and ConvNeXt, have counterparts elsewhere; this network differs from "
+        + " and from ".join(f"{step} in {fields}" for step, fields in differences.items())
+    )
 
 
 def _names(model: Network, source: str) -> dict[str, str]:
     """Our parameter name -> the name in the source."""
+    source = ALIASES.get(source, source)
     if source not in SOURCES:
         raise ValueError(f"source must be one of {', '.join(SOURCES)}, got {source!r}")
     rules = RULES[_family(model), source]
@@ -100,13 +113,25 @@ def _squeezed(shape: torch.Size) -> list[int]:
     return [size for size in shape if size != 1]
 
 
-@torch.no_grad()
-def load_pretrained(model: Network, state_dict: Mapping[str, Any], source: str) -> None:
-    """Copy a checkpoint of ResNet or ConvNeXt into `model`, from `torchvision` or the paper's `official` repository.
+def find_source(state_dict: Mapping[str, Any]) -> str | None:
+    """`torchvision` or `authors`, by the names of a checkpoint; None for other names. ResNets have torchvision's."""
+    first = {
+        "conv1.weight": "torchvision",
+        "features.0.0.weight": "torchvision",
+        "downsample_layers.0.0.weight": "authors",
+    }
+    return next((source for name, source in first.items() if name in state_dict), None)
 
-    Raises ValueError with the first names that are missing, unknown or of another shape; then nothing is copied.
+
+def convert_pretrained(
+    model: Network, state_dict: Mapping[str, Any], source: str, any_classes: bool = False
+) -> dict[str, Tensor]:
+    """A checkpoint of `torchvision` or the paper's `authors` under our names, with the shapes of `model`.
+
+    `any_classes` allows a classifier of another number of classes, which keeps its shape. Raises ValueError with the
+    first names that are missing, unknown or of another shape.
     """
-    if set(state_dict) == {"model"}:  # the official files wrap the weights
+    if set(state_dict) == {"model"}:  # the authors' files wrap the weights
         state_dict = state_dict["model"]
     ours, names = model.state_dict(), _names(model, source)
     optional = {name for name in names if name.endswith("num_batches_tracked")}  # absent in older files
@@ -118,25 +143,36 @@ def load_pretrained(model: Network, state_dict: Mapping[str, Any], source: str) 
     misshapen = [
         f"{names[name]} {tuple(value.shape)} instead of {tuple(ours[name].shape)}"
         for name, value in present.items()
-        if _squeezed(value.shape) != _squeezed(ours[name].shape)
+        if _squeezed(value.shape) != _squeezed(ours[name].shape) and not (any_classes and name in HEAD)
     ]
     found = (("missing", missing), ("unknown", unknown), ("of another shape", misshapen))
     if problems := [f"{problem}: {_shorten(keys)}" for problem, keys in found if keys]:
         raise ValueError(f"the checkpoint does not fit this network ({source} names); " + "; ".join(problems))
+    return {name: value if name in HEAD else value.reshape(ours[name].shape) for name, value in present.items()}
+
+
+@torch.no_grad()
+def load_pretrained(model: Network, state_dict: Mapping[str, Any], source: str) -> None:
+    """Copy a checkpoint of ResNet or ConvNeXt into `model`, from `torchvision` or the paper's `authors`.
+
+    Raises ValueError with the first names that are missing, unknown or of another shape; then nothing is copied.
+    """
+    present, ours = convert_pretrained(model, state_dict, source), model.state_dict()
     for name, value in present.items():
-        ours[name].copy_(value.reshape(ours[name].shape))
+        ours[name].copy_(value)
 
 
-def export_pretrained(model: Network) -> dict[str, Tensor]:
-    """The weights of a ResNet or ConvNeXt under torchvision's names and shapes. Raises ValueError for others."""
-    convnext = _family(model) == "convnext"
+def export_pretrained(model: Network, source: str = "torchvision") -> dict[str, Tensor]:
+    """The weights of a ResNet or ConvNeXt under the names and shapes of `torchvision` or the `authors`.
+
+    Raises ValueError for a network between them.
+    """
+    convnext, torchvision = _family(model) == "convnext", ALIASES.get(source, source) == "torchvision"
 
     def shaped(name: str, value: Tensor) -> Tensor:
         if convnext and re.search(r"residual\.conv[12]\.weight", name):
             return value.flatten(1)  # (out, in, 1, 1) -> (out, in)
-        return value[:, None, None] if name.endswith("gamma") else value
+        return value[:, None, None] if name.endswith("gamma") and torchvision else value
 
     weights = model.state_dict()
-    return {
-        source_name: shaped(name, weights[name]).clone() for name, source_name in _names(model, "torchvision").items()
-    }
+    return {source_name: shaped(name, weights[name]).clone() for name, source_name in _names(model, source).items()}

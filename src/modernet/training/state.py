@@ -2,14 +2,14 @@
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
 import torch
-from torch import nn, optim
+from torch import Tensor, nn, optim
 from torch.nn.parallel import DistributedDataParallel
 
 from modernet.config.schema import ExecutionConfig, ModelConfig, RecipeConfig
@@ -101,6 +101,16 @@ class TrainState:
         self.epochs.append(epoch)
         self.train_metrics = MetricSums(self.device, self.train_metrics.env)
         self.train_seconds = self.data_seconds = 0.0
+
+    @torch.no_grad()
+    def start_from(self, weights: Mapping[str, Tensor]) -> str:
+        """Copy weights under our names into the network at step 0; what they lack stays. Returns a line for the log."""
+        for model in filter(None, (self.model, self.ema_model)):
+            values = model.state_dict()
+            for name, value in weights.items():
+                values[name].copy_(value)
+        head = "" if "classifier.weight" in weights else ", with a new head for its number of classes"
+        return f"starting from trained weights{head}"
 
     def has_finite_weights(self) -> bool:
         return all(bool(value.isfinite().all()) for value in self.model.state_dict().values())

@@ -1,26 +1,50 @@
-"""Trained networks, loaded from the folders of their runs."""
+"""Trained networks: from the folders of their runs, and as safetensors files with the record as metadata."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors.torch import save
+from torch import Tensor
 
 from modernet.config.schema import ModelConfig
 from modernet.errors import UserError
 from modernet.models.network import Network, build_model
-from modernet.record import find_record
+from modernet.models.pretrained import export_pretrained
+from modernet.record import RECORD_FILE, Record, find_record
+from modernet.runtime.io import write_bytes
 from modernet.training.trainer import WEIGHTS_FILE
+
+SUFFIX = ".safetensors"
+OUR_NAMES = "modernet"
+NAMES = (OUR_NAMES, "torchvision", "authors")
+
+
+def run_folder(path: str | Path) -> Path:
+    """The folder of a run, named by itself or by its record."""
+    path = Path(path)
+    return path.parent if path.name == RECORD_FILE else path
+
+
+def finished_record(folder: Path) -> Record:
+    """Raises UserError where the folder holds no finished run."""
+    record = find_record(folder)
+    if record is None or record.status != "done":
+        raise UserError(f"{folder} holds no finished run; its record.json must have the status done")
+    return record
 
 
 def load_run(folder: str | Path, ema: bool = False) -> Network:
     """The network of a finished run with its trained weights, in evaluation mode on the CPU.
 
-    `ema` takes the averaged weights. Raises UserError where the folder holds no finished run or no such weights.
+    `folder` may be the path of its record, as `modernet train` prints it. `ema` takes the averaged weights. Raises
+    UserError where the folder holds no finished run or no such weights.
     """
-    folder = Path(folder)
-    record = find_record(folder)
+    folder = run_folder(folder)
+    record = finished_record(folder)
     path = folder / WEIGHTS_FILE
-    if record is None or record.status != "done":
-        raise UserError(f"{folder} holds no finished run; its record.json must have the status done")
     if not path.is_file():
         raise UserError(f"there is no file {path}; records in results/studies/ are kept without weights")
     weights = torch.load(path, map_location="cpu", weights_only=True)
@@ -30,3 +54,33 @@ def load_run(folder: str | Path, ema: bool = False) -> Network:
     model = build_model(ModelConfig(**record.config["model"]), record.config["data"]["num_classes"])
     model.load_state_dict(weights[name])
     return model.eval()
+
+
+def named_weights(model: Network, names: str) -> dict[str, Tensor]:
+    """The weights under our names, or of an end of the roadmap under those of `torchvision` or the `authors`.
+
+    Raises UserError for names that the network has no counterpart for.
+    """
+    if names == OUR_NAMES:
+        return dict(model.state_dict())
+    try:
+        return export_pretrained(model, names)
+    except ValueError as error:
+        raise UserError(f"--names {names}: {error}; --names {OUR_NAMES} exports any network") from error
+
+
+def export_run(folder: str | Path, path: Path, names: str = OUR_NAMES, ema: bool = False) -> None:
+    """Write the trained network as safetensors. Its metadata are texts: `record` as JSON, `names`, `weights`, `format`.
+
+    Raises UserError where there is no such network.
+    """
+    folder = run_folder(folder)
+    model, record = load_run(folder, ema), finished_record(folder)
+    metadata = {
+        "format": "pt",  # a convention of safetensors' readers
+        "names": names,
+        "weights": "ema_model" if ema else "model",
+        "record": json.dumps(asdict(record)),
+    }
+    weights: dict[str, Any] = {name: value.contiguous() for name, value in named_weights(model, names).items()}
+    write_bytes(path, save(weights, metadata))

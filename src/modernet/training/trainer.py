@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from modernet.config.experiment import Experiment
 from modernet.config.schema import ExecutionConfig
+from modernet.config.weights import WEIGHTS_FILE
 from modernet.data.loader import Loader, build_loader
 from modernet.errors import ConnectionLost, Interrupted, NonFiniteLoss, RunLocked, describe
 from modernet.models.flops import model_cost
@@ -27,12 +28,12 @@ from modernet.tracking.logger import WandbLogger, WandbMode, wandb_run
 from modernet.training import checkpoint
 from modernet.training.checkpoint import CheckpointManager
 from modernet.training.checks import check_batch_size, check_image_size, find_warnings, slow_input_warning
+from modernet.training.finetune import load_weights
 from modernet.training.interruption import explain_interruption, is_interruption
 from modernet.training.loop import fit
 from modernet.training.result import build_record, describe_machine, describe_origin
 from modernet.training.state import TrainPlan, TrainState, build_state
 
-WEIGHTS_FILE = "model.pt"  # state dicts: `model`, and `ema_model` where the recipe has EMA
 CONFIG_FILE = "config.yaml"
 LOG_FILE = "train.log"
 
@@ -112,6 +113,7 @@ class Trainer:
         recipe, data = experiment.recipe, experiment.data
         self.host_memory = HostMemory()
         check_image_size(experiment.model, data)
+        self.weights = load_weights(experiment)
         layout = batch_layout(env, recipe.batch_size, recipe.micro_batch_size)
         self.device = select_device(self.execution.device, env.local_rank, env.local_world_size)
         self.exit_stack.enter_context(process_group(env, self.device))
@@ -140,6 +142,7 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         self.state = build_state(experiment.model, num_classes, self.plan, self.execution, self.device)
+        start_note = self.state.start_from(self.weights) if self.weights else None
         self.machine = describe_machine(self.execution, self.plan, self.device, self.loader.num_workers)
         self.origin = describe_origin(self.device, self.overrides)
         if self.env.is_main_process:
@@ -152,6 +155,8 @@ class Trainer:
             for warning in (*experiment.warnings, *warnings):
                 logger.warning(warning)
         logger.info(f"{experiment.title}: {self.cost.params:,} parameters, {self.cost.gmacs:.4f} GMACs")
+        if start_note:
+            logger.info(start_note)
         machine = ", ".join(f"{name} {value}" for name, value in self.machine.items())
         logger.info(f"{self.plan.layout} ({machine})")
 

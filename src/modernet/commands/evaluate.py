@@ -1,0 +1,156 @@
+"""Evaluate a trained network: top-1, top-5, accuracy of each class and the confusion matrix.
+
+modernet evaluate RUN [--data NAME] [--ema] [--out DIR] [--logits FILE.npz] [data.FIELD=VALUE ...] [device=D]
+
+RUN is the folder of a finished run, or the path of its record. The data are those of the run by default; NAME is a
+config of the group data. DIR gets per_class.csv, confusion.csv (rows: true classes) and the matrix as confusion.svg and
+.png; it is RUN/evaluation by default. FILE.npz gets the arrays logits (N, classes), labels (N,) and classes.
+"""
+
+import argparse
+import csv
+import io
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import OmegaConf
+from tabulate import tabulate
+
+from modernet.cli import exit_on_error
+from modernet.config.experiment import build_execution
+from modernet.config.roadmap import to_dict
+from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig
+from modernet.config.search_path import CONFIGS, add_config_dir
+from modernet.data.fingerprint import CONFIG_FILE, inspect_data
+from modernet.errors import UserError
+from modernet.record import Record
+from modernet.runtime.io import write_bytes, write_text
+
+PREFIXES = ("data.", "device=", "num_workers=")
+SHOWN_CLASSES = 20  # per_class.csv has all
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run, or its record")
+    parser.add_argument("overrides", nargs="*", help="data.FIELD=VALUE, device=D, num_workers=N, as for train")
+    parser.add_argument("--data", metavar="NAME", help="another data set with the classes of the run")
+    parser.add_argument("--ema", action="store_true", help="the averaged weights")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="RUN/evaluation by default")
+    parser.add_argument("--logits", type=Path, metavar="FILE", help="write the logits; ends in .npz")
+    parser.add_argument("--config-dir", metavar="DIR", type=add_config_dir, help="a folder with your own data sets")
+    arguments = parser.parse_intermixed_args()
+    for override in arguments.overrides:
+        if not override.startswith(PREFIXES) or "=" not in override:
+            raise UserError(
+                f"{override} does not change an evaluation; allowed: data.FIELD=VALUE, device=D, num_workers=N, --data"
+            )
+    if arguments.logits and (arguments.logits.suffix != ".npz" or not arguments.logits.parent.is_dir()):
+        raise UserError(f"--logits must end in .npz, in an existing folder, got {arguments.logits}")
+    return arguments
+
+
+def _compose(record: Record, folder: Path, arguments: argparse.Namespace) -> tuple[DataConfig, ExecutionConfig]:
+    """The data to evaluate on, of the run or of --data, with the overrides."""
+    with hydra.initialize_config_dir(str(CONFIGS.resolve()), version_base="1.3"):
+        name = arguments.data or record.config["data"]["name"]
+        config = hydra.compose("config", [f"data={name}", *arguments.overrides])
+    composed = to_dict(config.data)
+    if arguments.data:
+        return DataConfig(**composed), build_execution(config)
+    values: dict[str, Any] = record.config["data"] | {"root": _data_root(folder) or composed["root"]}
+    changed = {override.removeprefix("data.").partition("=")[0] for override in arguments.overrides}
+    values |= {field: value for field, value in composed.items() if field in changed}
+    return DataConfig(**values), build_execution(config)
+
+
+def _data_root(folder: Path) -> str | None:
+    """The folder of the data that the run was trained on, where it still exists."""
+    path = folder / CONFIG_FILE
+    config: Any = OmegaConf.load(path) if path.is_file() else {}
+    root = config.get("data_root")
+    return root if root and Path(root).is_dir() else None
+
+
+def _check_classes(record: Record, data: DataConfig) -> None:
+    facts, trained = inspect_data(data), record.config["data"]["num_classes"]
+    if facts.num_classes != trained:
+        raise UserError(f"data={data.name} has {facts.num_classes} classes, the network of the run {trained}")
+    before = record.config.get("data_fingerprint")
+    if data.name == record.config["data"]["name"] and before not in (None, facts.fingerprint):
+        print(f"note: these are not the files of the run (fingerprint {before} then)", file=sys.stderr)
+
+
+def _recipe(record: Record) -> RecipeConfig:
+    known = {field.name for field in fields(RecipeConfig)}  # an older record may have fields that were removed
+    return RecipeConfig(**{name: value for name, value in record.config["recipe"].items() if name in known})
+
+
+def _to_csv(rows: list[list[Any]]) -> str:
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(rows)
+    return file.getvalue()
+
+
+def main() -> None:
+    with exit_on_error():
+        arguments = _parse_arguments()
+        import numpy as np
+        import torch
+
+        from modernet.data.class_names import class_names
+        from modernet.data.loader import build_loader
+        from modernet.figures.confusion import plot_confusion
+        from modernet.figures.svg import save_figure
+        from modernet.runtime.device import select_device
+        from modernet.runtime.distributed import DistributedEnv, batch_layout
+        from modernet.training.checks import check_image_size
+        from modernet.training.evaluation import predict
+        from modernet.training.trained import finished_record, load_run, run_folder
+
+        folder = run_folder(arguments.run)
+        model, record = load_run(folder, arguments.ema), finished_record(folder)
+        data, execution = _compose(record, folder, arguments)
+        check_image_size(ModelConfig(**record.config["model"]), data)
+        _check_classes(record, data)
+        device = select_device(execution.device)
+        model = model.to(device)
+        if record.machine.get("channels_last", True):  # another layout rounds differently
+            model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        recipe = _recipe(record)
+        layout = batch_layout(DistributedEnv(), recipe.batch_size, recipe.micro_batch_size)
+        data = replace(data, num_classes=record.config["data"]["num_classes"])
+        loader = build_loader(data, recipe, record.seed, layout, device, execution.num_workers)
+        evaluation = predict(model, loader.eval_batches())
+
+        names = class_names(data, evaluation.logits.shape[1])
+        per_class = [[name, *values] for name, values in zip(names, evaluation.per_class(), strict=True)]
+        out = arguments.out or folder / "evaluation"
+        out.mkdir(parents=True, exist_ok=True)
+        title = f"{record.variant}, seed {record.seed}: {data.name}, {data.split.split('/')[1]}"
+        write_text(out / "per_class.csv", _to_csv([["class", "images", "top1", "precision"], *per_class]))
+        matrix = [[name, *row] for name, row in zip(names, evaluation.confusion.tolist(), strict=True)]
+        write_text(out / "confusion.csv", _to_csv([["class", *names], *matrix]))
+        paths = [out / "per_class.csv", out / "confusion.csv"]
+        paths += save_figure(plot_confusion(evaluation.confusion, names, title), out / "confusion")
+        if arguments.logits:
+            file = io.BytesIO()
+            logits, labels = evaluation.logits.numpy(), evaluation.labels.numpy()
+            np.savez(file, logits=logits, labels=labels, classes=np.array(names))
+            write_bytes(arguments.logits, file.getvalue())
+            paths.append(arguments.logits)
+
+        print(f"{title}, {len(evaluation.labels):,} images")
+        print(
+            f"top-1 {evaluation.accuracy(1):.2f} %, top-5 {evaluation.accuracy(5):.2f} %, loss {evaluation.loss:.4f}\n"
+        )
+        headers = ["class", "images", "top-1 (%)", "precision (%)"]
+        print(tabulate(per_class[:SHOWN_CLASSES], headers, "github", floatfmt=".2f"), end="\n\n")
+        print(*paths, sep="\n")
+
+
+if __name__ == "__main__":
+    main()

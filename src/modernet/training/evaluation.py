@@ -1,0 +1,61 @@
+"""A trained network on a data set: predictions of each image, accuracies per class, confusion matrix."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Predictions of all images of a split, in the order of the loader."""
+
+    logits: Tensor  # (N, classes), float32
+    labels: Tensor  # (N,)
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy without label smoothing."""
+        return F.cross_entropy(self.logits, self.labels).item()
+
+    @cached_property
+    def best(self) -> Tensor:
+        """(N, 5) the classes of the largest logits, largest first; fewer where there are fewer classes."""
+        return self.logits.topk(min(5, self.logits.shape[1])).indices
+
+    def accuracy(self, k: int) -> float:
+        """Percent of the images whose label is among the first k, 1 to 5, of `best`."""
+        return 100 * (self.best[:, :k] == self.labels[:, None]).any(1).double().mean().item()
+
+    @cached_property
+    def confusion(self) -> NDArray[np.int64]:
+        """(classes, classes): images of each label in the rows, of each prediction in the columns."""
+        classes = self.logits.shape[1]
+        pairs = self.labels * classes + self.best[:, 0]
+        return torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).numpy()
+
+    def per_class(self) -> list[tuple[int, float, float]]:
+        """Of each class: images, percent of them predicted as it (top-1), percent of such predictions that are right.
+
+        NaN where there is no image, or no prediction.
+        """
+        right, images, predictions = self.confusion.diagonal(), self.confusion.sum(1), self.confusion.sum(0)
+        with np.errstate(invalid="ignore"):
+            recall, precision = 100 * right / images, 100 * right / predictions
+        return list(zip(images.tolist(), recall.tolist(), precision.tolist(), strict=True))
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Evaluation:
+    """The predictions of a network for batches of images (N, 3, H, W) and labels (N,) on its device."""
+    model.eval()
+    logits, labels = [], []
+    for images, targets in batches:
+        logits.append(model(images).float().cpu())
+        labels.append(targets.cpu())
+    return Evaluation(torch.cat(logits), torch.cat(labels))

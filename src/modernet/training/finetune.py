@@ -1,0 +1,76 @@
+"""The weights that a run starts from, checked against its network before anything is written."""
+
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from modernet.config.experiment import Experiment
+from modernet.errors import UserError, squeeze
+from modernet.models.network import build_model
+from modernet.models.pretrained import HEAD, convert_pretrained, find_source
+
+OURS = "stem.0.weight"  # a name that every network of ours has, and no other source
+
+
+def load_weights(experiment: Experiment) -> dict[str, Tensor] | None:
+    """The weights that the experiment starts from, under our names; None for initial weights.
+
+    Networks of one architecture fit: our own names, and for both ends those of torchvision or the authors. The
+    classifier is absent where it has another number of classes. Raises UserError for weights that do not fit.
+    """
+    if experiment.weights is None:
+        return None
+    path, num_classes = experiment.weights.path, experiment.data.num_classes
+    assert num_classes is not None, "modernet.data.fingerprint.resolve_data reads it"
+    state_dict = _read(path)
+    with torch.device("meta"):
+        model = build_model(experiment.model, num_classes)
+    ours = model.state_dict()
+    source = find_source(state_dict)
+    if OURS in state_dict:
+        weights = _checked(path, state_dict, ours)
+    elif source:
+        try:
+            weights = convert_pretrained(model, state_dict, source, any_classes=True)
+        except ValueError as error:
+            raise UserError(f"finetune: {path} does not fit {experiment.variant}: {error}") from error
+    else:
+        raise UserError(f"finetune: {path} has neither our names, nor those of torchvision or the authors")
+    fits = all(weights[name].shape == ours[name].shape for name in HEAD)
+    return {name: value for name, value in weights.items() if fits or name not in HEAD}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The state dict in a file; those of runs, and of the authors, are the entry `model`."""
+    try:
+        values = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except (OSError, SafetensorError, RuntimeError, ValueError, EOFError, KeyError, UnpicklingError) as error:
+        raise UserError(f"finetune: {path} is not a readable file of weights ({squeeze(error)[:200]})") from error
+    if isinstance(values, dict) and isinstance(values.get("model"), dict):
+        values = values["model"]
+    if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
+        raise UserError(f"finetune: {path} holds no state dict, names with tensors")
+    return values
+
+
+def _checked(path: Path, weights: dict[str, Tensor], ours: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Raises UserError with the first name that does not fit."""
+    missing = [f"{name} is missing" for name in ours if name not in weights]
+    unknown = [f"{name} is unknown" for name in weights if name not in ours]
+    misshapen = [
+        f"{name} has shape {tuple(value.shape)} instead of {tuple(ours[name].shape)}"
+        for name, value in weights.items()
+        if name in ours and name not in HEAD and value.shape != ours[name].shape
+    ]
+    if problems := missing + unknown + misshapen:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise UserError(
+            f"finetune: {path} has the weights of another network: {', '.join(problems[:3])}{more}; allowed are "
+            "weights of the same step, size and stem"
+        )
+    return weights

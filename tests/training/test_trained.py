@@ -1,0 +1,216 @@
+"""Trained networks are usable: loaded, evaluated, exported, and the start of another run."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers import execution_config, random_images, run_command, short_experiment
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from modernet import build_model, load_run, roadmap
+from modernet.config.weights import find_weights
+from modernet.errors import UserError
+from modernet.models.pretrained import load_pretrained
+from modernet.record import load_record
+from modernet.training.trainer import Trainer
+
+IMAGES = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def train(folder: Path, **changes) -> Path:
+    """A run of 64 random images; its folder."""
+    experiment = replace(short_experiment(data=random_images(64), epochs=1), **changes)
+    assert Trainer.from_experiment(experiment, folder, execution_config()).train().status == "done"
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A finished run of convnext on the digits, with averaged weights."""
+    folder = tmp_path_factory.mktemp("runs") / "digits" / "convnext"
+    experiment = short_experiment(epochs=1, ema_decay=0.5)
+    Trainer.from_experiment(experiment, folder, execution_config()).train()
+    return folder
+
+
+@torch.no_grad()
+def test_a_run_is_loaded_by_its_folder_or_its_record(run):
+    weights = torch.load(run / "model.pt", weights_only=True)
+    for path in (run, str(run), run / "record.json"):
+        model = load_run(path)
+        assert not model.training
+        assert all(torch.equal(value, weights["model"][name]) for name, value in model.state_dict().items())
+    averaged = load_run(run, ema=True)
+    assert torch.equal(averaged.classifier.weight, weights["ema_model"]["classifier.weight"])
+    assert not torch.equal(averaged.classifier.weight, model.classifier.weight)
+
+
+# Evaluate
+
+
+def test_evaluate_prints_the_result_of_the_record_and_writes_its_files(run, tmp_path):
+    result = run_command("evaluate", run, "--out", tmp_path, "--logits", tmp_path / "logits.npz", "device=cpu")
+    assert result.returncode == 0, result.stderr
+    record = load_record(run / "record.json")
+    assert f"top-1 {record.top1:.2f} %, top-5 {record.top5:.2f} %, loss {record.val_loss:.4f}" in result.stdout
+    names = ["per_class.csv", "confusion.csv", "confusion.svg", "confusion.png", "logits.npz"]
+    assert result.stdout.splitlines()[-5:] == [str(tmp_path / name) for name in names]
+    assert all((tmp_path / name).stat().st_size for name in names)
+
+    with np.load(tmp_path / "logits.npz") as arrays:
+        predictions, labels = arrays["logits"].argmax(1), arrays["labels"]
+    matrix = np.zeros((10, 10), int)
+    np.add.at(matrix, (labels, predictions), 1)
+    header, *rows = csv.reader((tmp_path / "confusion.csv").read_text().splitlines())
+    assert header == ["class", *map(str, range(10))]
+    assert [[int(cell) for cell in row[1:]] for row in rows] == matrix.tolist()
+    per_class = list(csv.DictReader((tmp_path / "per_class.csv").read_text().splitlines()))
+    assert [int(row["images"]) for row in per_class] == matrix.sum(1).tolist()
+    expected = 100 * matrix.diagonal() / matrix.sum(1)
+    assert [float(row["top1"]) for row in per_class] == pytest.approx(expected.tolist())
+
+
+def test_evaluate_on_other_data_and_by_the_averaged_weights(run, tmp_path):
+    fake = ("--data", "fake", "data.image_size=8", "data.num_classes=10", "data.train_images=64", "data.test_images=16")
+    result = run_command("evaluate", run, *fake, "--out", tmp_path)
+    assert ": fake, test, 16 images" in result.stdout
+    result = run_command("evaluate", run, "--ema", "data.split=train/val", "--out", tmp_path)
+    assert ": digits, val, 144 images" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["recipe.lr=1"], "recipe.lr=1 does not change an evaluation; allowed: data.FIELD=VALUE"),
+        (["data.colour=1"], "colour"),
+        (["--data", "flowers"], "there is no data 'flowers'; allowed: "),
+        (
+            ["--data=fake", "data.num_classes=7", "data.train_images=8", "data.test_images=8"],
+            "data=fake has 7 classes, the network of the run 10",
+        ),
+        (["--logits", "logits.txt"], "--logits must end in .npz"),
+    ],
+)
+def test_mistakes_of_evaluate_are_one_line_and_status_2(run, arguments, message):
+    result = run_command("evaluate", run, *arguments)
+    assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
+    assert message in result.stderr
+
+
+# Export
+
+
+def test_export_writes_the_weights_with_the_record(run, tmp_path):
+    file = tmp_path / "weights.safetensors"
+    assert run_command("export", run / "record.json", file).stdout == f"{file}\n"
+    model = build_model(load_run(run).config, 10)
+    model.load_state_dict(load_file(file))
+    assert torch.equal(model.classifier.weight, load_run(run).classifier.weight)
+    with safe_open(file, "pt") as opened:
+        metadata = opened.metadata()
+    assert json.loads(metadata["record"]) == json.loads((run / "record.json").read_text())
+    assert (metadata["names"], metadata["weights"]) == ("modernet", "model")
+    run_command("export", run, file, "--ema")
+    assert torch.equal(load_file(file)["classifier.weight"], load_run(run, ema=True).classifier.weight)
+
+
+@pytest.mark.parametrize("names", ["torchvision", "authors"])
+def test_export_under_other_names_loads_again(run, tmp_path, names):
+    file = tmp_path / "weights.safetensors"
+    result = run_command("export", run, file, "--names", names)
+    assert result.returncode == 0
+    assert "note: the stem has stride 1" in result.stderr
+    trained = load_run(run)
+    model = build_model(trained.config, 10).eval()
+    load_pretrained(model, load_file(file), names)
+    assert torch.equal(model(IMAGES), trained(IMAGES))
+
+
+def test_export_of_a_step_between_says_what_differs(tmp_path):
+    folder = train(tmp_path / "run", model=replace(roadmap("micro")["gelu"], stem_stride=1))
+    file = tmp_path / "weights.safetensors"
+    assert run_command("export", folder, file).returncode == 0
+    result = run_command("export", folder, tmp_path / "b.safetensors", "--names", "torchvision")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "from convnext in act_after=(0, 1, 2)" in result.stderr
+    assert "--names modernet exports any network" in result.stderr
+    assert not (tmp_path / "b.safetensors").exists()
+    for arguments, message in (
+        ([folder, tmp_path / "weights.pt"], "FILE must end in .safetensors"),
+        ([tmp_path, file], f"{tmp_path} holds no finished run"),
+    ):
+        result = run_command("export", *arguments)
+        assert result.returncode == 2
+        assert message in result.stderr
+
+
+# Finetune
+
+
+def started(experiment, folder: Path) -> Trainer:
+    trainer = Trainer.from_experiment(experiment, folder, execution_config())
+    trainer.validate()
+    trainer.lock()
+    trainer.build()
+    return trainer
+
+
+@pytest.mark.parametrize("names", ["run", "modernet", "torchvision", "authors"])
+def test_a_run_starts_from_weights_of_a_run_or_of_a_file(run, tmp_path, names):
+    source = run
+    if names != "run":
+        source = tmp_path / "weights.safetensors"
+        run_command("export", run, source, "--names", names)
+    experiment = replace(short_experiment(ema_decay=0.5), weights=find_weights(source))
+    state = started(experiment, tmp_path / "new").state
+    expected = load_run(run).state_dict()
+    for model in (state.model, state.ema_model):
+        assert model is not None
+        assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
+
+
+def test_the_head_is_replaced_where_the_number_of_classes_differs(run, tmp_path):
+    experiment = short_experiment(data=random_images(64, num_classes=7))
+    fresh = started(experiment, tmp_path / "fresh").state.model
+    state = started(replace(experiment, weights=find_weights(run)), tmp_path / "new").state
+    trained = load_run(run)
+    assert torch.equal(state.model.classifier.weight, fresh.classifier.weight)
+    body = {name: value for name, value in trained.state_dict().items() if not name.startswith("classifier")}
+    assert all(torch.equal(state.model.state_dict()[name], value) for name, value in body.items())
+    assert "with a new head" in (tmp_path / "new/train.log").read_text()
+
+
+def test_the_content_of_the_weights_identifies_a_run_and_not_their_path(run, tmp_path):
+    copy = tmp_path / "copy.pt"
+    copy.write_bytes((run / "model.pt").read_bytes())
+    plain = short_experiment()
+    tuned = [replace(plain, weights=find_weights(path)) for path in (run, run / "record.json", copy)]
+    assert len({experiment.hash for experiment in tuned}) == 1
+    assert tuned[0].hash != plain.hash
+    assert "finetune" not in plain.config  # earlier hashes stay
+    copy.write_bytes(copy.read_bytes() + b"\0")
+    assert find_weights(copy).fingerprint != find_weights(run).fingerprint
+
+
+def test_weights_that_do_not_fit_are_refused_before_anything_is_written(run, tmp_path):
+    broken, other = tmp_path / "broken.pth", tmp_path / "other.pth"
+    broken.write_bytes(b"no weights")
+    torch.save({"layer.weight": torch.ones(1)}, other)
+    gelu = {"model": replace(roadmap("micro")["gelu"], stem_stride=1)}
+    for source, changes, message in (
+        (run, gelu, "has the weights of another network: .* is missing"),
+        (run, {"model": replace(short_experiment().model, stem_stride=2)}, r"stem\.0\.weight has shape"),
+        (broken, {}, "is not a readable file of weights"),
+        (other, {}, "neither our names, nor those of torchvision or the authors"),
+    ):
+        experiment = replace(short_experiment(data=random_images(64, image_size=16)), weights=find_weights(source))
+        with pytest.raises(UserError, match=message):
+            Trainer.from_experiment(replace(experiment, **changes), tmp_path / "new", execution_config()).train()
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(UserError, match=r"finetune=.*nowhere: there is no file"):
+        find_weights(tmp_path / "nowhere")
