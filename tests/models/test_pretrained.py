@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from typing import TypeVar
 
 import pytest
 import torch
@@ -26,8 +27,11 @@ EACH_END = pytest.mark.parametrize(
 )
 
 
+M = TypeVar("M", bound=nn.Module)
+
+
 @torch.no_grad()
-def perturb(model: nn.Module) -> nn.Module:
+def perturb(model: M) -> M:
     """Move every parameter and statistic away from its initial value, so that a forgotten one changes the output."""
     generator = torch.Generator().manual_seed(0)
 
