@@ -148,7 +148,8 @@ def test_official_checkpoint_loads_wrapped_or_not(size):
 @pytest.mark.parametrize("source", ["torchvision", "authors"])
 def test_export_returns_for_any_number_of_classes_and_stem_stride(step, source, stem_stride):
     config = replace(roadmap("micro")[step], stem_stride=stem_stride)
-    model, copy = perturb(build_model(config, 7)), build_model(config, 7)
+    model, copy = build_model(config, 7), build_model(config, 7)
+    perturb(model)
     exported = export_pretrained(model, source)
     assert find_source(exported) == ("torchvision" if step == "resnet50" else source)
     load_pretrained(copy, exported, source)
@@ -160,7 +161,8 @@ def test_timm_loads_the_authors_names_by_its_own_filter():
     timm, convnext = pytest.importorskip("timm"), pytest.importorskip("timm.models.convnext")
     for stem_stride, num_classes in ((4, 7), (1, 1000)):  # timm adds a downsampling layer to a stem of stride 2
         config = replace(roadmap("micro")["convnext"], stem_stride=stem_stride)
-        model = perturb(build_model(config, num_classes)).eval()
+        model = build_model(config, num_classes)
+        perturb(model)
         widths = [config.width * 2**i for i in range(4)]
         reference = timm.create_model(
             "convnext_tiny", depths=config.depths, dims=widths, patch_size=stem_stride, num_classes=num_classes
@@ -168,7 +170,7 @@ def test_timm_loads_the_authors_names_by_its_own_filter():
         filtered = convnext.checkpoint_filter_fn(export_pretrained(model, "authors"), reference)
         reference.load_state_dict(filtered)  # raises for a name or a shape that differs
         images = random_images()
-        expected, features = reference(images), reference.forward_features(images)
+        expected, features = reference(images), reference.forward_features(images)  # pyright: ignore
         assert (model(images) - expected).abs().max() <= 1e-5 * expected.abs().max()
         assert (model.forward_features(images) - features).abs().max() <= 1e-5 * features.abs().max()
 

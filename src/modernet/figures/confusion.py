@@ -1,5 +1,6 @@
 """The confusion matrix of a trained network."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,7 +20,7 @@ def plot_confusion(confusion: NDArray[np.int64], names: Sequence[str], title: st
     percent = 100 * confusion / np.maximum(images, 1)
     caption = "Rows: true classes. Columns: predicted classes. Numbers and shades: percent of the images of the row."
     side = 4.2 if classes <= 10 else 6.4
-    figure = new_figure(side + 1, side + 1, title, caption)
+    figure = new_figure(side + 1, side + 1, textwrap.fill(title, int(11 * side)), caption)
     axes = figure.subplots()
     image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
     axes.set_xlabel("predicted class")
