@@ -2,7 +2,8 @@
 
 python scripts/benchmark.py [--device cpu] [--parts overhead,ends] [--rounds 7] [--images DIR]
 Writes results/benchmarks/DEVICE.json and .md. A ratio is the median over rounds of our rate to the other rate of the
-same round; 1.0 is equal, more is faster. DIR is a folder train/CLASS/*.jpg, val/CLASS/*.jpg, for the part `epoch`.
+same round; 1.0 is equal, more is faster. DIR is a folder train/CLASS/*.jpg, val/CLASS/*.jpg, for the parts `input` and
+`epoch`: imagenette160/.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import torchvision
 from benchmarks import networks
 from benchmarks.commands import time_commands
 from benchmarks.epoch import epoch_against_timm
+from benchmarks.image_input import measure_input
 from benchmarks.measuring import Row
 from benchmarks.networks import compare_ends, growth, measure_steps
 from benchmarks.overhead import fit_against_loop
@@ -32,11 +34,11 @@ from modernet.runtime.io import write_text
 from modernet.runtime.provenance import cpu_model, current_commit
 
 FOLDER = Path("results/benchmarks")
-PARTS = ("overhead", "ends", "epoch", "steps", "growth", "commands")
+PARTS = ("input", "overhead", "ends", "epoch", "steps", "growth", "commands")
 KERNEL_SIZES = (3, 5, 7, 11, 15, 21, 31)
 
 
-def measure(part: str, device: torch.device, rounds: int, images: Path | None) -> list[dict[str, Any]]:
+def measure(part: str, device: torch.device, rounds: int, images: Path) -> list[dict[str, Any]]:
     """The rows of a part."""
     gpu = device.type == "cuda"
     if part == "overhead":
@@ -45,9 +47,9 @@ def measure(part: str, device: torch.device, rounds: int, images: Path | None) -
     if part == "ends":
         size = {"batch": 128, "size": 224, "steps": 10} if gpu else {"batch": 8, "size": 128, "steps": 1}
         return [row for name in networks.ENDS for row in compare_ends(name, device, rounds=rounds, **size)]
+    if part == "input":
+        return measure_input(images, rounds)
     if part == "epoch":
-        if images is None:
-            raise UserError("the part `epoch` needs --images DIR, a folder of train/CLASS/*.jpg and val/CLASS/*.jpg")
         number, workers = (8000, 8) if gpu else (320, 1)
         return [epoch_against_timm(images, step, device, number, workers, rounds) for step in networks.ENDS]
     if part == "steps":
@@ -99,10 +101,14 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--parts", type=partial(str.split, sep=","), default=list(PARTS))
-    parser.add_argument("--images", type=Path)
+    parser.add_argument("--images", type=Path, metavar="DIR")
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         raise UserError(f"--parts: there is no part {', '.join(sorted(unknown))}; allowed: {', '.join(PARTS)}")
+    if arguments.images is None and {"input", "epoch"} & set(arguments.parts):
+        raise UserError(
+            "the parts input and epoch need --images DIR, a folder of train/CLASS/*.jpg and val/CLASS/*.jpg"
+        )
     device = select_device(arguments.device)
     path = FOLDER / f"{re.sub(r'[^A-Za-z0-9]+', '-', device_name(device))}.json"
     about = {
@@ -118,7 +124,7 @@ def main() -> None:
     }
     parts = json.loads(path.read_text()).get("parts", {}) if path.exists() else {}
     for part in arguments.parts:
-        rows = measure(part, device, arguments.rounds, arguments.images)
+        rows = measure(part, device, arguments.rounds, arguments.images or Path())
         parts[part] = {"about": about, "rows": rows}
         print(format_part(part, rows), flush=True)
     FOLDER.mkdir(parents=True, exist_ok=True)

@@ -1,18 +1,10 @@
-"""Measure input from JPEG files against timm's create_loader and torchvision's reference preset.
+"""Input from JPEG files against timm's create_loader and torchvision's reference preset.
 
-python scripts/benchmark_input.py --root DIR [--rounds 5]    # minutes; writes results/benchmarks/input-*.json and .md
-
-DIR holds Imagenette, imagenette160/. One process with one thread loads batches; images/s count its CPU time, so other
-programs disturb little. The loaders take turns, and a ratio is the median over rounds of our rate to the other rate of
-the same round. The augmentation is that of recipe=modern for all; torchvision's RandAugment has other operations and
-applies both that it draws. timm 1.0.31 crashes with Pillow 13 where posterize keeps 0 bits: here that operation is
-replaced by a black image.
+One process with one thread loads batches; images/s count its CPU time, so other programs disturb little. The
+augmentation is that of recipe=modern for all; torchvision's RandAugment has other operations and applies both that it
+draws. timm 1.0.31 crashes with Pillow 13 where posterize keeps 0 bits: here a black image replaces that operation.
 """
 
-import argparse
-import json
-import platform
-import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -22,10 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import timm
 import torch
-import torchvision
-from benchmark import FOLDER, Contestant, compare, markdown, measure_in_turn
 from omegaconf import OmegaConf
 from PIL import Image
 from timm.data import auto_augment
@@ -36,14 +25,12 @@ from torch.utils.data import DataLoader, default_collate
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from modernet.cli import exit_on_error
+from benchmarks.measuring import Contestant, Row, compare, measure_in_turn
 from modernet.config.roadmap import to_dict
 from modernet.config.schema import DataConfig, RecipeConfig
 from modernet.config.search_path import CONFIGS
 from modernet.data.image_folder import ImageFolderLoader, load_splits
 from modernet.runtime.distributed import DistributedEnv, batch_layout
-from modernet.runtime.io import write_text
-from modernet.runtime.provenance import current_commit
 
 BATCH_SIZE, BATCHES = 64, 4  # per round
 LARGE, NUM_LARGE = (500, 375), 20  # size of the enlarged files, and their number per class
@@ -139,7 +126,7 @@ def build_torchvisions(root: Path, size: int, split: str) -> DataLoader:
     return DataLoader(images, BATCH_SIZE, shuffle=True, drop_last=True, collate_fn=collate)
 
 
-def measure(root: Path, size: int, what: str, rounds: int) -> list[dict[str, Any]]:
+def measure(root: Path, size: int, what: str, rounds: int) -> list[Row]:
     """Training, training with the augmentation on a GPU (the part of the host), and evaluation."""
     timms, torchvisions = partial(build_timms, root, size), partial(build_torchvisions, root, size)
     ours, ours_on_gpu = build_ours(root, size), build_ours(root, size, "meta")
@@ -159,41 +146,19 @@ def measure(root: Path, size: int, what: str, rounds: int) -> list[dict[str, Any
             "timm": contestant(repeat(lambda _, loader=timm_loader: loader)),
             "torchvision": contestant(repeat(lambda _, loader=torchvision_loader: loader)),
         }
-        result = compare(measure_in_turn(contestants, rounds), "modernet")
-        results.append({"what": f"{name}, {what} -> {size} px", **result})
+        rates = measure_in_turn(contestants, rounds)
+        results.append(compare(f"{name}, {what} -> {size} px", "images/s", rates, "modernet"))
     return results
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, required=True, help="the folder of imagenette160/")
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
+def measure_input(images: Path, rounds: int) -> list[Row]:
+    """Imagenette at 160 -> 128 px, `images`, and enlarged copies at 500 x 375 -> 224 px, by one thread."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     patch_timms_posterize()
-    small = arguments.root / "imagenette160"
-    results = measure(small, 128, "Imagenette, 160", arguments.rounds)
+    rows = measure(images, 128, "Imagenette, 160", rounds)
     with TemporaryDirectory() as folder:
-        write_large_copies(small, Path(folder))
-        results += measure(Path(folder), 224, "500 x 375", arguments.rounds)
-    processor = platform.processor() or platform.machine()
-    about = {
-        "processor": processor,
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "timm": timm.__version__,
-        "commit": current_commit(),
-        "rounds": arguments.rounds,
-        "results": results,
-    }
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / f"input-{re.sub(r'[^A-Za-z0-9]+', '-', processor)}.json"
-    write_text(path, json.dumps(about, indent=1) + "\n")
-    head = f"<!-- Made by `python scripts/benchmark_input.py`; {path.name} has the whole. -->\n\n"
-    write_text(path.with_suffix(".md"), f"{head}{markdown(results)}\n")
-    print(markdown(results), path, sep="\n\n")
-
-
-if __name__ == "__main__":
-    with exit_on_error():
-        main()
+        write_large_copies(images, Path(folder))
+        rows += measure(Path(folder), 224, "500 x 375", rounds)
+    torch.set_num_threads(threads)
+    return rows
