@@ -156,7 +156,7 @@ def test_launchers_run_this_many_at_a_time(launcher, runs, devices):
     ("arguments", "message"),
     [
         (["+step=inverted"], "there is no step 'inverted'"),
-        (["+study=all"], "there is no study 'all'; allowed: add_one_in, kernels, leave_one_out, roadmap"),
+        (["+study=all"], "there is no study 'all'; allowed: add_one_in, budget, kernels, layer_scale"),
         (["data=shards", "data.num_classes=2"], "the number of images of data=shards is unknown"),
         (["--speed", "-1"], "--speed must be a number of GMACs/s above 0, got -1"),
         (["--records", "/no/such"], "there is no folder /no/such"),
