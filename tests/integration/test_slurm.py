@@ -91,7 +91,7 @@ def test_job_array_gives_the_records_of_this_machine_although_a_job_was_requeued
 
 @needs_cluster
 def test_two_tasks_train_one_network(cluster, tmp_path):
-    deterministic = ("+step=convnext", "data.crop_padding=0", "recipe.drop_path_rate=0", *QUICK)
+    deterministic = ("+step=convnext", "recipe.micro_batch_size=32", *QUICK)
     for runs, launcher in ((tmp_path / "one", ()), (tmp_path / "two", (*SLURM, "hydra.launcher.tasks_per_node=2"))):
         result = run_script("train.py", "-m", *deterministic, *launcher, f"runs={runs}", environment=cluster)
         assert result.returncode == 0, result.stderr
@@ -113,7 +113,8 @@ def test_a_failed_job_is_reported_and_the_others_run(cluster, tmp_path):
 @needs_cluster
 @pytest.mark.parametrize("field", ["partition=none", "gpus_per_node=8", "nodes=9"])
 def test_what_the_cluster_does_not_have_is_one_line_and_status_2(cluster, tmp_path, field):
-    arguments = ("-m", "seed=0,1", *SLURM, f"hydra.launcher.{field}", f"runs={tmp_path / 'runs'}")
+    layout = ("recipe.batch_size=90", "recipe.micro_batch_size=10")  # fits nine nodes
+    arguments = ("-m", "seed=0,1", *layout, *SLURM, f"hydra.launcher.{field}", f"runs={tmp_path / 'runs'}")
     result = run_command("train", *arguments, environment=cluster)
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
     assert "Slurm refuses a job of" in result.stderr

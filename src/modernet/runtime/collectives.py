@@ -50,7 +50,8 @@ def is_communication_error(error: BaseException) -> bool:
     """Whether a collective failed because another rank is gone."""
     if isinstance(error, distributed.DistError):
         return True
-    return _cpu_group is not None and isinstance(error, RuntimeError) and bool(COMMUNICATION_ERROR.search(str(error)))
+    is_distributed = distributed.is_available() and distributed.is_initialized()  # an error leaves it initialized
+    return is_distributed and isinstance(error, RuntimeError) and bool(COMMUNICATION_ERROR.search(str(error)))
 
 
 def all_reduce_max(value: int) -> int:
