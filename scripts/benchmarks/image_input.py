@@ -122,8 +122,11 @@ def build_torchvisions(root: Path, size: int, split: str) -> DataLoader:
     erasing = v2.RandomErasing(0.25, value="random")  # pyright: ignore[reportArgumentType]
     images = ImageFolder(str(root / split), v2.Compose([*augmented, *normalized, erasing]))
     mixing = v2.RandomChoice([v2.MixUp(alpha=0.8, num_classes=10), v2.CutMix(alpha=1.0, num_classes=10)])
-    collate = lambda samples: mixing(*default_collate(samples))  # noqa: E731
-    return DataLoader(images, BATCH_SIZE, shuffle=True, drop_last=True, collate_fn=collate)
+
+    def collate_and_mix(samples: list[Any]) -> Any:
+        return mixing(*default_collate(samples))
+
+    return DataLoader(images, BATCH_SIZE, shuffle=True, drop_last=True, collate_fn=collate_and_mix)
 
 
 def measure(root: Path, size: int, what: str, rounds: int) -> list[Row]:

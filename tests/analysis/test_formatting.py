@@ -9,9 +9,10 @@ import pytest
 from helpers import run_command, run_script
 from records import make_record
 
-from modernet.analysis.formatting import notes, to_csv, to_json, to_latex, to_markdown
+from modernet.analysis.notes import notes
 from modernet.analysis.selection import select
 from modernet.analysis.table import Row, build_rows
+from modernet.analysis.table_text import to_csv, to_json, to_latex, to_markdown
 from modernet.record import METRICS, Epoch, Metric, Record
 
 FORMATS = {"md": to_markdown, "csv": to_csv, "tex": to_latex}

@@ -3,9 +3,9 @@
 from helpers import run_command
 from records import TABLE_RECORDS
 
-from modernet.analysis.formatting import to_markdown
 from modernet.analysis.selection import select
 from modernet.analysis.table import build_rows
+from modernet.analysis.table_text import to_markdown
 
 
 def test_freeze_copies_records_without_weights_and_adds_to_a_study(runs, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from helpers import MAIN_PATH, run_command
 from records import make_record
 from scipy import stats as scipy_stats
 
-from modernet.analysis.formatting import noise_note
+from modernet.analysis.notes import noise_note
 from modernet.analysis.selection import select
 from modernet.analysis.table import Row, build_rows
 from modernet.config.search_path import add_config_dir

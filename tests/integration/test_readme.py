@@ -14,11 +14,11 @@ import pytest
 from helpers import MAIN_PATH, ROOT, run_command
 from PIL import Image
 
-from modernet.analysis.formatting import to_markdown
 from modernet.analysis.paper import paper_rows
 from modernet.analysis.selection import select
 from modernet.analysis.stats import ALPHA
 from modernet.analysis.table import Row, build_rows
+from modernet.analysis.table_text import to_markdown
 from modernet.cli import verbs
 from modernet.config import studies
 from modernet.config.experiment import build_experiment

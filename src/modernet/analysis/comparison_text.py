@@ -16,13 +16,12 @@ from modernet.analysis.formatting import (
     format_difference,
     format_p_value,
     format_std_tests,
-    to_dicts,
-    to_frame,
     to_latex_table,
     to_markdown_table,
 )
 from modernet.analysis.layout import ALPHA_STD, POOLED, WELCH
 from modernet.analysis.row import Row
+from modernet.analysis.table_text import to_dicts, to_frame
 from modernet.record import Metric, declared_metrics
 
 SHOWN_SETTINGS = 8  # of a variant in text; JSON has all

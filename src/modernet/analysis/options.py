@@ -1,6 +1,7 @@
 """The arguments of the commands that read records: folders, protocol, filter, configs of the user."""
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from modernet.analysis.where import parse_where
@@ -21,6 +22,13 @@ def add_record_arguments(parser: argparse.ArgumentParser, runs_help: str = "the 
         help='only the records that match, as in "seed<3 and recipe.epochs==16": fields of record.json and its config',
     )
     parser.add_argument("--config-dir", metavar="DIR", type=add_config_dir, help="a folder with your own steps")
+
+
+def add_format_arguments(parser: argparse.ArgumentParser, formats: Iterable[str]) -> None:
+    """A flag for each format, one of which sets `format`."""
+    group = parser.add_mutually_exclusive_group()
+    for name in formats:
+        group.add_argument(f"--{name}", dest="format", action="store_const", const=name)
 
 
 def record_folders(*named: Path) -> list[Path]:

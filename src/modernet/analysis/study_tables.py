@@ -13,9 +13,9 @@ from modernet.analysis.formatting import (
     format_interval,
     format_p_equation,
     format_p_value,
-    noise_note,
 )
 from modernet.analysis.learning_rate import BestRate, SignChange
+from modernet.analysis.notes import noise_note
 from modernet.analysis.row import Row
 from modernet.analysis.signs import Verdict, count_verdicts, verdict
 from modernet.analysis.stats import ALPHA, Difference, Sample

@@ -20,7 +20,7 @@ from modernet.analysis.comparison_text import (
     comparison_to_latex,
     comparison_to_markdown,
 )
-from modernet.analysis.options import add_record_arguments, record_folders
+from modernet.analysis.options import add_format_arguments, add_record_arguments, record_folders
 from modernet.analysis.selection import load_finished, no_records_error, print_excluded
 from modernet.cli import exit_on_error
 
@@ -31,9 +31,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variants", nargs="+", metavar="VARIANT", help="a name, or a filter in quotes")
     add_record_arguments(parser, "the folders of runs, merged; results/runs by default")
-    formats = parser.add_mutually_exclusive_group()
-    for name in FORMATS:
-        formats.add_argument(f"--{name}", dest="format", action="store_const", const=name)
+    add_format_arguments(parser, FORMATS)
     return parser.parse_args()
 
 

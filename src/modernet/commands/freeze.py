@@ -11,9 +11,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from modernet.analysis.formatting import to_csv, to_markdown
 from modernet.analysis.selection import Selection, load_selection
 from modernet.analysis.table import build_rows
+from modernet.analysis.table_text import to_csv, to_markdown
 from modernet.cli import exit_on_error
 from modernet.config.search_path import add_config_dir
 from modernet.errors import UserError

@@ -9,10 +9,10 @@ counts once. Where several configurations have one name, the one that ended last
 import argparse
 from pathlib import Path
 
-from modernet.analysis.formatting import to_csv, to_json, to_latex, to_markdown
-from modernet.analysis.options import add_record_arguments, record_folders
+from modernet.analysis.options import add_format_arguments, add_record_arguments, record_folders
 from modernet.analysis.selection import load_selection
 from modernet.analysis.table import build_rows
+from modernet.analysis.table_text import to_csv, to_json, to_latex, to_markdown
 from modernet.cli import exit_on_error
 
 FORMATS = {"csv": to_csv, "json": to_json, "latex": to_latex}
@@ -22,9 +22,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="*", type=Path)
     add_record_arguments(parser, "more folders")
-    formats = parser.add_mutually_exclusive_group()
-    for name in FORMATS:
-        formats.add_argument(f"--{name}", dest="format", action="store_const", const=name)
+    add_format_arguments(parser, FORMATS)
     return parser.parse_args()
 
 

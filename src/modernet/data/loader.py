@@ -64,8 +64,8 @@ def build_loader(
         workers = auto_workers if num_workers == "auto" else num_workers
         splits = image_folder.load_splits(data)
         return image_folder.ImageFolderLoader(*splits, data, recipe, seed, layout, device, workers)
-    from modernet.data import shards
+    from modernet.data import shard_lanes, shards
 
-    workers = shards.auto_num_workers(layout, auto_workers) if num_workers == "auto" else num_workers
+    workers = shard_lanes.auto_num_workers(layout, auto_workers) if num_workers == "auto" else num_workers
     splits = shards.load_shards(data)
     return shards.ShardLoader(*splits, data, recipe, seed, layout, device, workers)

@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from modernet.analysis import formatting, layout, stats
+from modernet.analysis import layout, notes, stats
 from modernet.attribution.formatting import LoadedAttribution, attribution_title, format_contribution, format_total
 from modernet.attribution.measures import MEASURES
 from modernet.figures.attribution import plot_attribution
@@ -50,11 +50,11 @@ def build_page(studies: Sequence[Study], created: str, command: str) -> str:
             provenance=_count_provenance(sections),
             train_hours=sum(run.train_seconds for run in runs) / 3600,
             attributions=_build_attributions(studies),
-            notes=formatting.notes([row for section in sections for row in section.rows]),
+            notes=notes.notes([row for section in sections for row in section.rows]),
             run_data=run_data.to_plain(),
             build_overviews=build_overviews,
             columns=columns,
-            formatting=formatting,
+            table_notes=notes,
             layout=layout,
             measures=MEASURES,
             format_contribution=format_contribution,

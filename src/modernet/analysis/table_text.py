@@ -1,0 +1,116 @@
+"""The results table as Markdown, CSV, JSON, LaTeX or a DataFrame."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from modernet.analysis.formatting import (
+    Cells,
+    escape_latex,
+    escape_markdown,
+    finish_latex,
+    format_accuracy,
+    format_difference,
+    format_interval,
+    format_p_value,
+    to_latex_table,
+    to_markdown_table,
+)
+from modernet.analysis.notes import noise_note, notes, seeds_needed_note
+from modernet.analysis.row import Row
+from modernet.analysis.table import group_rows
+from modernet.record import Metric, declared_metrics
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RESULTS = ["variant", "n", "top-1 (%)", "95 % confidence interval", "GMACs", "parameters", "images/s"]
+DIFFERENCES = [
+    "variant",
+    "vs previous step",
+    "p (Holm)",
+    "vs start",
+    "p (Holm)",
+    "paper (%)",
+    "paper vs previous step",
+    "sign",
+]
+
+
+def _result_cells(row: Row, metrics: list[Metric]) -> list[str]:
+    cost = [f"{row.gmacs:.4f}", f"{row.params:,}", f"{row.images_per_second:,.0f}"] if row.n else ["", "", ""]
+    measured = [metric.format_value(row.metrics.get(metric.name)) for metric in metrics]
+    return [row.name, str(row.n), format_accuracy(row), format_interval(row.top1_low, row.top1_high), *cost, *measured]
+
+
+def _difference_cells(row: Row) -> list[str]:
+    return [
+        row.name,
+        format_difference(row.difference, row.difference_low, row.difference_high),
+        format_p_value(row.difference_holm),
+        format_difference(row.start_difference, row.start_difference_low, row.start_difference_high),
+        format_p_value(row.start_difference_holm),
+        "" if row.paper_top1 is None else f"{row.paper_top1:.2f}",
+        format_difference(row.paper_difference, row.paper_difference_low, row.paper_difference_high),
+        row.sign or "",
+    ]
+
+
+def _tables(rows: list[Row]) -> list[Cells]:
+    """The tables of one group: results, and differences where there is something to compare."""
+    metrics = declared_metrics(rows)
+    headers = [*RESULTS, *(metric.heading for metric in metrics)]
+    tables = [Cells("accuracy and cost", headers, [_result_cells(row, metrics) for row in rows])]
+    run = [row for row in rows if row.n]
+    if any(row.difference is not None or row.start_difference is not None for row in run):
+        tables.append(Cells("differences", DIFFERENCES, [_difference_cells(row) for row in run]))
+    return tables
+
+
+def to_markdown(rows: list[Row]) -> str:
+    """Per group a heading, its tables and the seeds needed; then the notes."""
+    text = []
+    for group, members in group_rows(rows).items():
+        text.append(f"**{escape_markdown(str(group))}**")
+        text += map(to_markdown_table, _tables(members))
+        text += map(escape_markdown, [noise_note(members), seeds_needed_note(members)])
+    return "\n\n".join(filter(None, [*text, *notes(rows)]))
+
+
+def to_latex(rows: list[Row]) -> str:
+    """Tables with booktabs' rules, for \\input: one or two floats per group, then the notes."""
+    text = ["% \\usepackage{booktabs}"]
+    for group, members in group_rows(rows).items():
+        text += [to_latex_table(table, f"{group}: {table.title}") for table in _tables(members)]
+        text += map(escape_latex, [noise_note(members), seeds_needed_note(members)])
+    return finish_latex([*text, *map(escape_latex, notes(rows))])
+
+
+def to_dicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """The fields of each row, followed by a key for each declared metric that any row has; None where unknown."""
+    rows = list(rows)
+    names = [metric.name for metric in declared_metrics(rows)]
+    result = []
+    for row in rows:
+        values = asdict(row)
+        measured = values.pop("metrics")
+        result.append(values | {name: measured.get(name) for name in names})
+    return result
+
+
+def to_frame(rows: Iterable[Row]) -> "pd.DataFrame":
+    """`to_dicts` as a DataFrame; NA where unknown."""
+    import pandas as pd  # takes a third of a second, which the other formats save
+
+    return pd.DataFrame(to_dicts(rows)).astype({"params": "Int64", "pooled_df": "Int64", "seeds_needed": "Int64"})
+
+
+def to_csv(rows: list[Row]) -> str:
+    """`to_dicts` as CSV; empty where unknown."""
+    return to_frame(rows).to_csv(index=False, float_format="%.10g")
+
+
+def to_json(rows: list[Row]) -> str:
+    """`to_dicts` as JSON; null where unknown."""
+    return json.dumps(to_dicts(rows), indent=1)

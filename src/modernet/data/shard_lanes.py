@@ -1,0 +1,104 @@
+"""The images of shards in the order of an epoch, cut into lanes.
+
+The shards of an epoch, in random order, form one long row of images. Lanes cut it into parts of consecutive images, and
+micro-batch g holds the next images of lane g % lanes, shuffled by a buffer. So an epoch has every image once, the order
+depends neither on the number of ranks nor on that of worker processes, and each process reads its lanes only.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+from webdataset.filters import shuffle
+from webdataset.gopen import gopen
+from webdataset.tariterators import group_by_keys, tar_file_expander
+
+from modernet.data.shard_sizes import cache_path
+from modernet.errors import UserError
+from modernet.runtime.distributed import BatchLayout
+from modernet.runtime.seeding import Purpose, derive_seed, permutation
+
+SHUFFLE_BUFFER = 1000  # images per lane
+MIN_LANES = 16  # per epoch: enough for the workers of one device
+
+
+class Shard(NamedTuple):
+    """A tar file."""
+
+    url: str
+    num_images: int
+
+
+def num_lanes(layout: BatchLayout) -> int:
+    """Lanes of an epoch: a multiple of the micro-batches of a step, so that a lane belongs to one rank."""
+    per_step = layout.micro_batches_per_step
+    return per_step * -(-MIN_LANES // per_step)
+
+
+def auto_num_workers(layout: BatchLayout, at_most: int) -> int:
+    """The largest number of workers with which each lane has one reader."""
+    lanes = num_lanes(layout) // layout.env.world_size
+    return max(workers for workers in range(1, at_most + 1) if lanes % workers == 0)
+
+
+@dataclass(frozen=True)
+class EpochLanes:
+    """The micro-batches of one epoch and the images that each holds."""
+
+    shards: list[Shard]
+    seed: int
+    epoch: int
+    layout: BatchLayout
+
+    @property
+    def num_steps(self) -> int:
+        """Optimizer steps; the images that do not fill the last batch are dropped."""
+        return sum(shard.num_images for shard in self.shards) // self.layout.batch_size
+
+    def numbers(self, first_step: int) -> list[int]:
+        """The micro-batches of this rank, from optimizer step `first_step` on."""
+        micro_batches = self.layout.micro_batches()
+        steps = range(first_step, self.num_steps)
+        return [self.layout.seed_number(step, micro_batch) for step in steps for micro_batch in micro_batches]
+
+    def samples(self, lane: int) -> Iterator[dict[str, Any]]:
+        """All samples of a lane, not decoded, in the order of its micro-batches."""
+        first = sum(map(self._lane_size, range(lane)))
+        seed_key = self.seed, Purpose.ORDER, self.epoch
+        order = [self.shards[number] for number in permutation(len(self.shards), *seed_key).tolist()]
+        rng = random.Random(derive_seed(*seed_key, lane))
+        return shuffle(SHUFFLE_BUFFER, rng=rng)(_read_images(order, first, self._lane_size(lane)))
+
+    def _lane_size(self, lane: int) -> int:
+        num_micro_batches = self.num_steps * self.layout.micro_batches_per_step
+        return self.layout.micro_batch_size * len(range(lane, num_micro_batches, num_lanes(self.layout)))
+
+
+def _read_images(shards: Sequence[Shard], first: int, number: int) -> Iterator[dict[str, Any]]:
+    """`number` samples of the row of all shards, from sample `first` on."""
+    for shard in shards:
+        if first >= shard.num_images:
+            first -= shard.num_images
+            continue
+        expected = min(number, shard.num_images - first)
+        if not expected:
+            return
+        found = 0
+        for sample in islice(read_shard(shard.url), first, first + expected):
+            found += 1
+            yield sample
+        if found < expected:
+            raise UserError(
+                f"the shard {shard.url} holds fewer than the {shard.num_images} images that were counted; "
+                f"delete {cache_path(shard.url)} to count again"
+            )
+        first, number = 0, number - expected
+
+
+def read_shard(url: str) -> Iterator[dict[str, Any]]:
+    """All samples of a shard, not decoded."""
+    with closing(gopen(url)) as stream:
+        yield from group_by_keys(tar_file_expander([{"url": url, "stream": stream}]))
