@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import run_command
+from helpers import RANDOM_IMAGES, run_command
 from ranks import TORCHRUN, Process, end, start, start_ranks
 
 from modernet.record import METRICS_FILE, RECORD_FILE
 
-# BatchNorm, and everything that draws random numbers.
+# BatchNorm, and everything that draws random numbers; four steps an epoch.
 RUN = (
+    *(*RANDOM_IMAGES, "data.train_images=256", "data.test_images=64"),
     *("+step=modern_recipe", "recipe.epochs=2", "recipe.warmup_epochs=1", "recipe.drop_path_rate=0.3"),
     *("recipe.mixup_alpha=0.8", "recipe.cutmix_alpha=1.0", "recipe.randaugment=9", "recipe.random_erasing_prob=0.25"),
     *("recipe.ema_decay=0.98", "wandb=disabled"),
@@ -40,7 +41,7 @@ def test_two_processes_give_the_losses_of_one_that_accumulates(tmp_path):
     assert len(alone) == len(both) == 2
     for one, two in zip(alone, both, strict=True):
         assert [two[name] for name in LOSSES] == pytest.approx([one[name] for name in LOSSES], rel=1e-5)
-        assert [two[name] for name in HITS] == pytest.approx([one[name] for name in HITS], abs=0.3)  # one of 360
+        assert [two[name] for name in HITS] == pytest.approx([one[name] for name in HITS], abs=1.6)  # one of 64
     records = [json.loads(next((tmp_path / name).rglob(RECORD_FILE)).read_text()) for name in "12"]
     layouts = [[record["machine"][name] for name in ("devices", "grad_accum_steps")] for record in records]
     assert layouts == [[1, 2], [2, 1]]
