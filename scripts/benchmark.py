@@ -8,6 +8,7 @@ same round; 1.0 is equal, more is faster. DIR is a folder train/CLASS/*.jpg, val
 
 import argparse
 import json
+import os
 import platform
 import re
 from collections.abc import Callable
@@ -21,10 +22,12 @@ import torchvision
 from benchmarks import networks
 from benchmarks.commands import time_commands
 from benchmarks.epoch import epoch_against_timm
+from benchmarks.growth import measure_growth, plot_growth
 from benchmarks.image_input import measure_input
 from benchmarks.measuring import Row
-from benchmarks.networks import compare_ends, growth, measure_steps
+from benchmarks.networks import compare_ends, measure_steps
 from benchmarks.overhead import fit_against_loop
+from benchmarks.sweeps import measure_sweeps
 from tabulate import tabulate
 
 from modernet.cli import exit_on_error
@@ -34,8 +37,8 @@ from modernet.runtime.io import write_text
 from modernet.runtime.provenance import cpu_model, current_commit
 
 FOLDER = Path("results/benchmarks")
-PARTS = ("input", "overhead", "ends", "epoch", "steps", "growth", "commands")
-KERNEL_SIZES = (3, 5, 7, 11, 15, 21, 31)
+PARTS = ("input", "overhead", "ends", "epoch", "steps", "growth", "commands", "sweeps")
+EPOCH_ROUNDS = 3  # an epoch takes a minute
 
 
 def measure(part: str, device: torch.device, rounds: int, images: Path) -> list[dict[str, Any]]:
@@ -45,26 +48,28 @@ def measure(part: str, device: torch.device, rounds: int, images: Path) -> list[
         protocol, steps = ("cifar10", 40) if gpu else ("cifar10_micro", 8)
         return [fit_against_loop(protocol, step, device, steps, rounds) for step in ("modern_recipe", "convnext")]
     if part == "ends":
-        size = {"batch": 128, "size": 224, "steps": 10} if gpu else {"batch": 8, "size": 128, "steps": 1}
-        return [row for name in networks.ENDS for row in compare_ends(name, device, rounds=rounds, **size)]
+        pixels, steps = (224, 10) if gpu else (128, 1)
+        batches = {"t": 128, "b": 32} if gpu else {"t": 8, "b": 2}
+        return [
+            row
+            for size, ends in networks.ENDS.items()
+            for step, libraries in ends.items()
+            for row in compare_ends(step, size, libraries, device, batches[size], pixels, steps, rounds)
+        ]
     if part == "input":
         return measure_input(images, rounds)
     if part == "epoch":
-        number, workers = (8000, 8) if gpu else (320, 1)
-        return [epoch_against_timm(images, step, device, number, workers, rounds) for step in networks.ENDS]
+        number, workers = (8000, 8) if gpu else (640, 1)
+        few = min(rounds, EPOCH_ROUNDS)
+        return [epoch_against_timm(images, step, device, number, workers, few) for step in networks.ENDS["t"]]
     if part == "steps":
-        shapes = {"t": (64, 224), "b": (32, 224), "micro": (512, 32)} if gpu else {"t": (4, 128), "micro": (64, 32)}
+        pixels = 224 if gpu else 128
+        shapes = {"t": (64 if gpu else 4, pixels), "b": (32 if gpu else 2, pixels), "micro": (512 if gpu else 64, 32)}
         return [row for size, (b, px) in shapes.items() for row in measure_steps(size, device, b, px, rounds)]
     if part == "growth":
-        batch, pixels = (64, 224) if gpu else (4, 128)
-        start = {"batch": batch, "pixels": pixels, "kernel_size": 7}
-        axes = {
-            "batch": [batch // 4, batch // 2, batch, 2 * batch, 4 * batch],
-            "pixels": [pixels // 2, 3 * pixels // 4, pixels, 3 * pixels // 2],
-            "kernel_size": list(KERNEL_SIZES),
-        }
-        settings = {name: [start | {name: value} for value in values] for name, values in axes.items()}
-        return [{"axis": name, **row} for name in axes for row in growth(device, "convnext", settings[name], rounds)]
+        return measure_growth(device, *((64, 224) if gpu else (4, 128)), rounds)
+    if part == "sweeps":
+        return measure_sweeps(rounds)
     return time_commands(rounds)
 
 
@@ -92,6 +97,7 @@ def format_values(rows: list[dict[str, Any]]) -> str:
 
 
 def format_part(name: str, rows: list[dict[str, Any]]) -> str:
+    """A heading and a table."""
     write: Callable[[list[dict[str, Any]]], str] = format_rates if "rates" in rows[0] else format_values
     return f"## {name}\n\n{write(rows)}"
 
@@ -114,6 +120,7 @@ def main() -> None:
     about = {
         "device": device_name(device),
         "cpu": cpu_model(),
+        "load": os.getloadavg()[0],  # mean number of busy processes in the minute before; 0 on a quiet machine
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -129,6 +136,8 @@ def main() -> None:
         print(format_part(part, rows), flush=True)
     FOLDER.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps({"parts": parts}, indent=1) + "\n")
+    if "growth" in arguments.parts:
+        plot_growth(parts["growth"]["rows"], device_name(device), path.with_suffix(""))
     text = "\n\n".join(format_part(name, part["rows"]) for name, part in parts.items())
     write_text(
         path.with_suffix(".md"), f"<!-- By `python scripts/benchmark.py`; {path.name} has all values. -->\n\n{text}\n"

@@ -28,13 +28,18 @@ def synchronized_time(device: torch.device) -> float:
 
 
 def measure_in_turn(contestants: Mapping[str, Contestant], rounds: int) -> dict[str, list[float]]:
-    """Rates of every contestant in every round; the first round warms up and does not count."""
+    """Rates of every contestant in every round; the first round warms up and does not count.
+
+    Each round starts with the next contestant: who follows whom and the state of caches and allocator change a rate.
+    """
     rates: dict[str, list[float]] = {name: [] for name in contestants}
+    order = list(contestants)
     for number in range(rounds + 1):
-        for name, contestant in contestants.items():
-            rate = contestant()
+        for name in order:
+            rate = contestants[name]()
             if number:
                 rates[name].append(rate)
+        order = [*order[1:], order[0]] if number % 2 else order[::-1]
     return rates
 
 

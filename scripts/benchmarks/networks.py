@@ -1,9 +1,8 @@
-"""The networks: both ends against torchvision's and timm's, and every step at every size."""
+"""The networks: the ends against torchvision's and timm's, and every step at every size."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from statistics import median
 from typing import Any
 
 import timm
@@ -23,33 +22,48 @@ from benchmarks.measuring import (
     train_contestant,
 )
 from modernet import build_model, model_cost, roadmap
+from modernet.config.identity import network_hash
 
-ENDS: dict[str, dict[str, Callable[[], nn.Module]]] = {
-    "resnet50": {
-        "modernet": partial(build_model, roadmap("t")["resnet50"]),
-        "torchvision": torchvision.models.resnet50,
-        "timm": partial(timm.create_model, "resnet50"),
+# Size -> step -> the same network by others.
+ENDS: dict[str, dict[str, dict[str, Callable[[], nn.Module]]]] = {
+    "t": {
+        "resnet50": {"torchvision": torchvision.models.resnet50, "timm": partial(timm.create_model, "resnet50")},
+        "convnext": {
+            "torchvision": partial(torchvision.models.convnext_tiny, stochastic_depth_prob=0.0),
+            "timm": partial(timm.create_model, "convnext_tiny"),
+        },
     },
-    "convnext": {
-        "modernet": partial(build_model, roadmap("t")["convnext"]),
-        "torchvision": partial(torchvision.models.convnext_tiny, stochastic_depth_prob=0.0),
-        "timm": partial(timm.create_model, "convnext_tiny"),
+    "b": {
+        "resnet200": {"timm": partial(timm.create_model, "resnet200")},
+        "convnext": {
+            "torchvision": partial(torchvision.models.convnext_base, stochastic_depth_prob=0.0),
+            "timm": partial(timm.create_model, "convnext_base"),
+        },
     },
 }
 SIZES = {"t": 4, "b": 4, "micro": 2}  # the stem's stride: as at 224 pixels, and as on CIFAR-10
 
 
-def compare_ends(name: str, device: torch.device, batch: int, size: int, steps: int, rounds: int) -> list[Row]:
-    """Training, inference and memory of one end in three libraries."""
-    data = random_batch(batch, size, device)
+def compare_ends(
+    step: str,
+    size: str,
+    libraries: dict[str, Callable[[], nn.Module]],
+    device: torch.device,
+    batch: int,
+    pixels: int,
+    steps: int,
+    rounds: int,
+) -> list[Row]:
+    """Training, inference and memory of a step beside the same network of other libraries."""
+    data = random_batch(batch, pixels, device)
     train, infer, memory = {}, {}, {}
-    for library, make in ENDS[name].items():
+    for library, make in {"modernet": partial(build_model, roadmap(size)[step]), **libraries}.items():
         model = to_device(make(), device)
         optimizer = optim.AdamW(model.parameters(), fused=True)
-        memory[library] = step_memory(make, batch, size, device)
+        memory[library] = step_memory(make, batch, pixels, device)
         train[library] = train_contestant(model, optimizer, data, autocast_on(device), steps)
         infer[library] = inference_contestant(model, data[0], 3 * steps)
-    what = f"{name}, batch {batch}, {size} px"
+    what = f"{step}, size {size}, batch {batch}, {pixels} px"
     rows = [
         compare(f"training, {what}", "images/s", measure_in_turn(train, rounds), "modernet"),
         compare(f"inference, {what}", "images/s", measure_in_turn(infer, rounds), "modernet"),
@@ -78,6 +92,7 @@ def measure_step(step: str, size: str, device: torch.device, batch: int, pixels:
     return {
         "step": step,
         "size": size,
+        "network": network_hash(model_config),
         "pixels": pixels,
         "batch": batch,
         "gmacs": model_cost(model_config, pixels).gmacs,
@@ -90,21 +105,8 @@ def measure_step(step: str, size: str, device: torch.device, batch: int, pixels:
 
 def measure_steps(size: str, device: torch.device, batch: int, pixels: int, rounds: int) -> list[dict[str, Any]]:
     """`measure_step` of every step of a size; steps with the same network are measured once."""
-    networks = roadmap(size)
-    steps = [step for step in networks if step != "modern_recipe"]  # the network of the step before
-    return [measure_step(step, size, device, batch, pixels, rounds) for step in steps]
-
-
-def growth(device: torch.device, step: str, settings: list[dict[str, int]], rounds: int) -> list[dict[str, Any]]:
-    """Milliseconds and MiB per image of a training step, against batch size, resolution or kernel size."""
-    rows = []
-    for setting in settings:
-        model_config = replace(roadmap("t")[step], kernel_size=setting["kernel_size"])
-        model = to_device(build_model(model_config), device)
-        optimizer = optim.AdamW(model.parameters(), fused=True)
-        data = random_batch(setting["batch"], setting["pixels"], device)
-        memory = step_memory(partial(build_model, model_config), setting["batch"], setting["pixels"], device)
-        train = train_contestant(model, optimizer, data, autocast_on(device), 1)
-        (rates,) = measure_in_turn({"train": train}, rounds).values()
-        rows.append({**setting, "ms_per_image": 1000 / median(rates), "memory_mib_per_image": memory})
-    return rows
+    rows: dict[str, dict[str, Any]] = {}  # hash of the network -> its row
+    for step, model in roadmap(size).items():
+        network = network_hash(model)
+        rows[network] = rows[network] if network in rows else measure_step(step, size, device, batch, pixels, rounds)
+    return [rows[network_hash(model)] | {"step": step} for step, model in roadmap(size).items()]

@@ -109,11 +109,11 @@ def test_throughput_is_that_of_one_device_with_the_threads_of_a_run(compose):
     on_cpu = [replace(record, images_per_second=rate, machine={"threads": 2}) for rate in (100.0, 200.0, 900.0)]
     on_gpu = replace(record, images_per_second=8000.0, device="H100", machine={"devices": 4, "threads": 16})
     records = [*on_cpu, on_gpu]
-    assert Throughput(records, None, 1, None).images_per_second(gelu) == (100.0, "measured")
-    assert Throughput(records, None, 2, None).images_per_second(gelu) == (200.0, "measured")
-    assert Throughput(records, "H100", 1, None).images_per_second(gelu) == (2000.0, "measured")
+    assert Throughput(records, [], None, 1, None).images_per_second(gelu) == (100.0, "measured")
+    assert Throughput(records, [], None, 2, None).images_per_second(gelu) == (200.0, "measured")
+    assert Throughput(records, [], "H100", 1, None).images_per_second(gelu) == (2000.0, "measured")
     failed = replace(record, status="failed", images_per_second=5.0)
-    assert Throughput([failed], None, 1, 0.5).images_per_second(gelu)[1] == "GMACs, at an assumed 0 GMACs/s"
+    assert Throughput([failed], [], None, 1, 0.5).images_per_second(gelu)[1] == "GMACs, at an assumed 0 GMACs/s"
 
 
 def test_the_rest_of_an_interrupted_run_is_estimated(compose, tmp_path):

@@ -2,9 +2,9 @@
 
 modernet plan +study=roadmap seed=0,1,2 protocol=imagenet [hydra/launcher=slurm]     # overrides as for train.py -m
 
-The durations follow from the images/s of finished records, those in the folder of runs and in --records FOLDER. For a
-network without a record they follow from its GMACs, at the speed of other networks on images of that size, or else at
-an assumed --speed.
+The durations follow from the images/s of finished records, those in the folder of runs and in --records FOLDER, or from
+scripts/benchmark.py's in results/benchmarks/. For a network without either they follow from its GMACs, at the speed of
+other networks on images of that size, or else at an assumed --speed.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import hydra
 from hydra import initialize_config_dir
 from tabulate import tabulate
 
+from modernet.analysis.speeds import load_speeds
 from modernet.cli import exit_on_error
 from modernet.config import studies
 from modernet.config.experiment import Experiment
@@ -25,6 +26,7 @@ from modernet.errors import UserError
 from modernet.record import load_records
 from modernet.sweeps.estimate import (
     ASSUMED_GMACS,
+    BENCHMARK,
     MEASURED,
     Estimate,
     Throughput,
@@ -40,7 +42,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("overrides", nargs="*", help="the arguments of train.py -m")
     parser.add_argument("-m", "--multirun", action="store_true", help="accepted as for train.py; has no effect")
     parser.add_argument("--records", type=Path, action="append", default=[], help="another folder of records")
-    parser.add_argument("--device", help="the device of these records' names; the most frequent one by default")
+    parser.add_argument("--device", help="the device as records name it; that of most records by default")
     parser.add_argument(
         "--speed", type=float, help=f"GMACs/s of a device without records; {ASSUMED_GMACS:,.0f} by default"
     )
@@ -106,7 +108,7 @@ def _format_summary(estimates: list[Estimate], workers: Workers, device: str | N
     at_once = min(workers.runs, len(left))
     total = sum(run.seconds for run in left)
     duration = max(total / at_once, *(run.seconds for run in left))
-    measured = sum(run.source == MEASURED for run in left)
+    measured = sum(run.source in (MEASURED, BENCHMARK) for run in left)
     return (
         f"{len(estimates)} runs, {len(left)} to train: {_format_duration(duration)}, {at_once} at once on "
         f"{workers.devices} device{'s' * (workers.devices > 1)} each, {total * workers.devices / 3600:,.1f} "
@@ -121,7 +123,7 @@ def main() -> None:
         jobs, workers = _compose_jobs(arguments.overrides)
         folders = {job.folder.parents[1] for job in jobs} | set(arguments.records)
         records = [record for folder in sorted(folders) for record in load_records(folder).records.values()]
-        throughput = Throughput(records, arguments.device, workers.threads, arguments.speed)
+        throughput = Throughput(records, load_speeds(), arguments.device, workers.threads, arguments.speed)
         estimates = [estimate_job(job, throughput, workers.devices) for job in jobs]
         print(_format_table(estimates), _format_summary(estimates, workers, throughput.device), sep="\n\n")
 

@@ -8,6 +8,7 @@ from torch import Tensor, autocast, channels_last, fx, nn, ones
 from torchvision.ops import StochasticDepth
 
 from modernet.config.schema import ModelConfig
+from modernet.models.depthwise import DepthwiseConv
 
 EXPANSION = 4  # wide / narrow channels of a bottleneck (He et al. 2015; Liu et al. 2022, Sec. 2.4)
 
@@ -39,6 +40,21 @@ class Pointwise(nn.Conv2d):
         return pointwise_conv(input, self.weight, self.bias)
 
 
+@fx.wrap  # as for pointwise_conv
+def gelu(input: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, H, W). On a CPU oneDNN's kernel takes 0.6 of the time, but only contiguous tensors."""
+    if not input.is_contiguous(memory_format=channels_last):
+        return F.gelu(input)
+    return F.gelu(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class GELU(nn.GELU):
+    """The exact GELU of (N, C, H, W)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return gelu(input)
+
+
 @fx.wrap  # torch.autocast is a context, which torch.fx cannot trace
 def linear_float32(input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """(N, in) -> (N, out), in float32 under autocast too."""
@@ -65,7 +81,7 @@ class LayerScale(nn.Module):
 
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm2d, "layer": LayerNorm2d}
-ACTS: dict[str, Callable[[], nn.Module]] = {"relu": lambda: nn.ReLU(inplace=True), "gelu": nn.GELU}
+ACTS: dict[str, Callable[[], nn.Module]] = {"relu": lambda: nn.ReLU(inplace=True), "gelu": GELU}
 
 
 def has_bias(config: ModelConfig, normed: bool) -> bool:
@@ -88,16 +104,13 @@ class Block(nn.Module):
 
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         for i in range(3):
-            size = config.kernel_size if i == spatial else 1
-            layers[f"conv{i}"] = (nn.Conv2d if i == spatial else Pointwise)(
-                channels[i],
-                channels[i + 1],
-                kernel_size=size,
-                stride=stride if i == spatial else 1,
-                padding=size // 2,
-                groups=channels[i] if i == spatial and config.depthwise else 1,
-                bias=has_bias(config, normed=i in config.norm_after),
-            )
+            bias, size = has_bias(config, normed=i in config.norm_after), config.kernel_size
+            if i != spatial:
+                layers[f"conv{i}"] = Pointwise(channels[i], channels[i + 1], 1, bias=bias)
+            elif config.depthwise:
+                layers[f"conv{i}"] = DepthwiseConv(channels[i], size, stride, bias)
+            else:
+                layers[f"conv{i}"] = nn.Conv2d(channels[i], channels[i + 1], size, stride, size // 2, bias=bias)
             if i in config.norm_after:
                 layers[f"norm{i}"] = NORMS[config.norm](channels[i + 1])
             if i in config.act_after and i < 2:

@@ -7,6 +7,7 @@ from functools import cached_property
 from statistics import median
 from typing import Any
 
+from modernet.analysis.speeds import Speed
 from modernet.config.experiment import Experiment
 from modernet.config.identity import network_hash
 from modernet.config.schema import DataConfig
@@ -17,7 +18,7 @@ from modernet.sweeps.jobs import Job, devices_per_run
 
 STARTUP_SECONDS = 5.0  # per run, besides training: Python, torch, the data set, the record
 EVAL_COST = 1 / 3  # of an evaluated image relative to a trained one: the forward pass alone
-MEASURED = "measured"
+MEASURED, BENCHMARK = "measured", "benchmark"  # sources of a speed: finished runs, scripts/benchmark.py
 ASSUMED_GMACS = 2000.0  # GMACs/s of forward passes while training: a guess for a current GPU
 HELD_OUT = 1 / 10  # of the training images, with data.split=train/val
 
@@ -75,44 +76,75 @@ def num_images(data: DataConfig) -> tuple[int, int]:
     return (train, test) if data.split == "train/test" else (train - held_out, held_out)
 
 
-class Throughput:
-    """Training speed of one kind of device, from finished records."""
+@dataclass(frozen=True)
+class Measurement:
+    """The training speed of a network, from a finished record or from scripts/benchmark.py."""
 
-    def __init__(self, records: Iterable[Record], device: str | None, threads: int, assumed: float | None) -> None:
-        """`device` None stands for the device of most records; `assumed` is the GMACs/s of one without records.
+    network: str  # its hash
+    device: str
+    threads: int | None  # of the CPU
+    pixels: int
+    images_per_second: float  # of one device
+    gmacs: float  # of an image
+    source: str
+
+    @classmethod
+    def from_record(cls, record: Record) -> "Measurement":
+        """Of a finished run."""
+        machine, config = record.machine, record.config
+        rate = record.images_per_second / machine.get("devices", 1)
+        network, pixels = network_hash(config["model"]), config["data"]["image_size"]
+        return cls(network, record.device, machine.get("threads"), pixels, rate, record.gmacs, MEASURED)
+
+    @classmethod
+    def from_speed(cls, speed: Speed) -> "Measurement":
+        """Of a benchmark."""
+        rate = speed.train_images_per_second
+        return cls(speed.network, speed.device, speed.threads, speed.pixels, rate, speed.gmacs, BENCHMARK)
+
+
+class Throughput:
+    """Training speed of one kind of device, from finished records and benchmarks."""
+
+    def __init__(
+        self,
+        records: Iterable[Record],
+        speeds: Iterable[Speed],
+        device: str | None,
+        threads: int,
+        assumed: float | None,
+    ) -> None:
+        """`device` None stands for the device of most records; `assumed` is the GMACs/s of one without measurements.
 
         `threads` are the CPU threads of a run, to which measurements on a CPU are scaled.
         """
         done = [record for record in records if record.status == "done" and record.images_per_second > 0]
         names = [record.device for record in done]
         self.device = device or max(names, key=names.count, default=None)
-        self.records = [record for record in done if record.device == self.device]
+        measurements = [*map(Measurement.from_record, done), *map(Measurement.from_speed, speeds)]
+        self.measurements = [measurement for measurement in measurements if measurement.device == self.device]
         self.threads, self.assumed = threads, assumed or ASSUMED_GMACS
 
-    def _per_device(self, record: Record) -> float:
+    def _per_device(self, measured: Measurement) -> float:
         """Images/s of one device, or of a CPU with the threads of a run."""
-        threads = record.machine.get("threads")
-        scale = self.threads / threads if self.device == "cpu" and threads else 1.0
-        return record.images_per_second * scale / record.machine.get("devices", 1)
+        scale = self.threads / measured.threads if self.device == "cpu" and measured.threads else 1.0
+        return measured.images_per_second * scale
 
     @cached_property
     def gmacs_per_second(self) -> dict[int, float]:
         """Image size in pixels -> median GMACs/s: small images use a device less well."""
         rates: dict[int, list[float]] = {}
-        for record in self.records:
-            rates.setdefault(record.config["data"]["image_size"], []).append(self._per_device(record) * record.gmacs)
+        for measured in self.measurements:
+            rates.setdefault(measured.pixels, []).append(self._per_device(measured) * measured.gmacs)
         return {size: median(values) for size, values in rates.items()}
 
     def images_per_second(self, experiment: Experiment) -> tuple[float, str]:
         """Images/s of one device that trains this network, and where the number comes from."""
         network, size = network_hash(experiment.model), experiment.data.image_size
-        same_network = [
-            self._per_device(record)
-            for record in self.records
-            if record.config["data"]["image_size"] == size and network_hash(record.config["model"]) == network
-        ]
-        if same_network:
-            return median(same_network), MEASURED
+        same_network = [one for one in self.measurements if one.pixels == size and one.network == network]
+        for source in (MEASURED, BENCHMARK):  # a whole run tells more than a benchmark
+            if rates := [self._per_device(one) for one in same_network if one.source == source]:
+                return median(rates), source
         from modernet.models.flops import model_cost  # imports torch, which measured networks do not need
 
         gmacs = model_cost(experiment.model, size, experiment.data.num_classes or 1000).gmacs

@@ -1,0 +1,70 @@
+"""Growth of the time and memory of ConvNeXt-T's training step with batch size, resolution and kernel size."""
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import optim
+
+from benchmarks.measuring import (
+    autocast_on,
+    measure_in_turn,
+    random_batch,
+    step_memory,
+    to_device,
+    train_contestant,
+)
+from modernet import build_model, roadmap
+from modernet.figures.style import OURS, new_figure, styled
+from modernet.figures.svg import save_figure
+
+KERNEL_SIZES = (3, 5, 7, 11, 15, 21, 31)
+LABELS = {"batch": "batch size", "pixels": "image size (pixels)", "kernel_size": "kernel size"}
+
+
+def measure_growth(device: torch.device, batch: int, pixels: int, rounds: int) -> list[dict[str, Any]]:
+    """Milliseconds and MiB per image, of one axis at a time; the others stay at `batch`, `pixels` and 7x7."""
+    start = {"batch": batch, "pixels": pixels, "kernel_size": 7}
+    axes = {
+        "batch": (batch // 4, batch // 2, batch, 2 * batch, 4 * batch),
+        "pixels": (pixels // 2, 3 * pixels // 4, pixels, 3 * pixels // 2),
+        "kernel_size": KERNEL_SIZES,
+    }
+    return [
+        {"axis": axis, **_measure_setting(start | {axis: value}, device, rounds)}
+        for axis, values in axes.items()
+        for value in values
+    ]
+
+
+def _measure_setting(setting: dict[str, int], device: torch.device, rounds: int) -> dict[str, Any]:
+    build = partial(build_model, replace(roadmap("t")["convnext"], kernel_size=setting["kernel_size"]))
+    model = to_device(build(), device)
+    optimizer = optim.AdamW(model.parameters(), fused=True)
+    data = random_batch(setting["batch"], setting["pixels"], device)
+    train = train_contestant(model, optimizer, data, autocast_on(device), 1)
+    (rates,) = measure_in_turn({"train": train}, rounds).values()
+    memory = step_memory(build, setting["batch"], setting["pixels"], device)
+    return {**setting, "ms_per_image": 1000 / median(rates), "memory_mib_per_image": memory}
+
+
+@styled
+def plot_growth(rows: list[dict[str, Any]], device: str, stem: Path) -> None:
+    """One figure for each axis: STEM-batch, STEM-pixels, STEM-kernel_size."""
+    for axis, label in LABELS.items():
+        points = [row for row in rows if row["axis"] == axis]
+        fixed = ", ".join(f"{LABELS[name]} {points[0][name]}" for name in LABELS if name != axis)
+        caption = f"ConvNeXt-T, forward, backward and step, on {device}. {fixed}."
+        figure = new_figure(6, 2.8, f"Cost of training against {label}", caption)
+        for axes, (field, unit) in zip(
+            figure.subplots(1, 2),
+            {"ms_per_image": "ms per image", "memory_mib_per_image": "peak memory, MiB per image"}.items(),
+            strict=True,
+        ):
+            axes.plot([row[axis] for row in points], [row[field] for row in points], **OURS)
+            axes.set(xlabel=label, ylabel=unit, xticks=[row[axis] for row in points], ylim=(0, None))
+            axes.grid(axis="y")
+        save_figure(figure, stem.with_name(f"{stem.name}-{axis}"))

@@ -1,0 +1,71 @@
+"""The faster ways to compute a layer on a CPU give the values and gradients of the plain ones."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import channels_last, nn
+
+from modernet.models.blocks import GELU, Pointwise
+from modernet.models.depthwise import DepthwiseConv
+
+
+def assert_same_function(ours: nn.Module, plain: nn.Module, x: torch.Tensor) -> None:
+    """Equal outputs and gradients of input and parameters, in float64."""
+    plain.load_state_dict(ours.state_dict())
+    results = []
+    for module in (ours, plain):
+        input = x.double().clone(memory_format=torch.preserve_format).requires_grad_()
+        output = module.double()(input)
+        output.backward(torch.cos(torch.arange(output.numel()).view_as(output).double()))
+        results.append([output, input.grad, *(parameter.grad for parameter in module.parameters())])
+    for ours, plain in zip(*results, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("format", [torch.contiguous_format, channels_last])
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (4, 4), (2, 4), (5, 5)])
+@pytest.mark.parametrize(("kernel_size", "stride", "bias"), [(3, 1, True), (5, 1, False), (7, 1, True), (7, 2, True)])
+def test_depthwise_convolution(kernel_size, stride, bias, size, format):
+    x = torch.randn(3, 6, *size).to(memory_format=format)
+    ours = DepthwiseConv(6, kernel_size, stride, bias).to(memory_format=format)
+    plain = nn.Conv2d(6, 6, kernel_size, stride, kernel_size // 2, groups=6, bias=bias)
+    assert_same_function(ours, plain, x)
+    assert ours(x.double()).is_contiguous(memory_format=format)
+
+
+@pytest.mark.parametrize(("kernel_size", "dense"), [(3, False), (5, True), (7, True)])
+def test_depthwise_convolution_is_dense_where_the_kernel_is_larger_than_the_image(kernel_size, dense):
+    x = torch.randn(2, 3, 4, 4).to(memory_format=channels_last)
+    layer = DepthwiseConv(3, kernel_size, 1, True)
+
+    def operators() -> set[str]:
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            layer(x)
+        return {event.key for event in profile.key_averages()}
+
+    assert ("aten::baddbmm" in operators()) == dense
+    with torch.no_grad():
+        assert "aten::conv2d" in operators()
+
+
+@pytest.mark.parametrize("format", [torch.contiguous_format, channels_last])
+def test_gelu(format):
+    x = torch.randn(2, 5, 3, 4).to(memory_format=format)
+    assert_same_function(GELU(), nn.GELU(), x)
+    assert GELU()(x).is_contiguous(memory_format=format)
+
+
+@pytest.mark.parametrize("format", [torch.contiguous_format, channels_last])
+def test_pointwise_convolution(format):
+    x = torch.randn(2, 5, 3, 4).to(memory_format=format)
+    assert_same_function(Pointwise(5, 7, 1).to(memory_format=format), nn.Conv2d(5, 7, 1), x)
+
+
+def test_bf16_under_autocast():
+    x = torch.randn(2, 3, 4, 4).to(memory_format=channels_last)
+    layer = DepthwiseConv(3, 7, 1, True)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = layer(x)
+        plain = F.conv2d(x, layer.weight, layer.bias, padding=3, groups=3)
+    assert output.dtype == plain.dtype
+    torch.testing.assert_close(output, plain, rtol=0.02, atol=0.02)
