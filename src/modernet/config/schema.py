@@ -43,16 +43,21 @@ def _check_ascending(value: tuple[Position, ...]) -> tuple[Position, ...]:
 Positions = Annotated[tuple[Position, ...], AfterValidator(_check_ascending)]
 
 
+MIN_INCEPTION_WIDTH = 8  # channels of which an eighth is at least one
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ModelConfig:
-    """One network of the roadmap. The defaults are ResNet-50; every combination of values is a valid network.
+    """One network of the roadmap. The defaults are ResNet-50; any values of the published steps are valid.
 
-    Positions count the three convolutions of a block, 0 to 2. Source: Liu et al. 2022, Sec. 2; He et al. 2015.
+    Positions count the three convolutions of a block, 0 to 2. Source: Liu et al. 2022, Sec. 2; He et al. 2015. The
+    fields behind `layer_scale` are those of steps beside and behind the paper; a combination that has no meaning is an
+    error.
     """
 
     depths: Stages = (3, 4, 6, 3)  # blocks per stage
     width: PositiveInt = 64  # channels of the stem; the stages' widths are multiples of it
-    stem: Literal["resnet", "patchify"] = "resnet"  # 7x7 and max-pool, or one convolution over patches
+    stem: Literal["resnet", "patchify", "overlap"] = "resnet"  # 7x7 and max-pool, one over patches, or two 3x3
     stem_stride: Literal[4, 2, 1] = 4  # downsampling before the first stage
     depthwise: bool = False  # the kxk convolution has one group per channel
     inverted: bool = False  # w -> 4w -> w instead of 4w -> w -> 4w
@@ -64,6 +69,53 @@ class ModelConfig:
     norm: Literal["batch", "layer"] = "batch"  # BatchNorm, or LayerNorm over the channels
     downsample: Literal["strided", "separate"] = "strided"  # in the first block of a stage, or in a layer before it
     layer_scale: NonNegativeFloat = 0.0  # initial value; 0 builds the network without Layer Scale
+    groups: PositiveInt = 1  # groups of the kxk convolution where it is not depthwise; 32 in ResNeXt-50
+    hidden_factor: PositiveInt = 1  # multiplies the channels of a block's hidden layer; 2 in ResNeXt-50
+    grn: bool = False  # Global Response Normalization of the hidden layer, before the last convolution
+    mixer: Literal["conv", "inception"] = "conv"  # kxk, or 3x3, 1xk, kx1 and identity on four parts of the channels
+    small_kernel: NonNegativeInt = 0  # side of a second kernel parallel to the kxk one, folded for inference; 0 is off
+
+    @field_validator("groups")
+    @classmethod
+    def _check_groups(cls, value: int, info: ValidationInfo) -> int:
+        if value > 1 and info.data.get("depthwise"):
+            raise ValueError(f"must be 1 where depthwise=true, which has one group per channel, got {value}")
+        return value
+
+    @field_validator("hidden_factor")
+    @classmethod
+    def _check_hidden_factor(cls, value: int, info: ValidationInfo) -> int:
+        data = info.data
+        if not {"groups", "width", "spatial_first", "inverted"} <= set(data):
+            return value  # one of them is invalid itself
+        expansion = 4 if data["inverted"] else 1
+        channels = data["width"] * (1 if data["spatial_first"] else expansion * value)  # of the first kxk convolution
+        if channels % data["groups"]:
+            raise ValueError(
+                f"model.groups={data['groups']} must divide the {channels} channels of the kxk convolution"
+            )
+        return value
+
+    @field_validator("mixer")
+    @classmethod
+    def _check_mixer(cls, value: str, info: ValidationInfo) -> str:
+        data = info.data
+        if value == "inception" and not data.get("depthwise", True):
+            raise ValueError("mixer=inception needs depthwise=true, whose convolution it replaces")
+        if value == "inception" and data.get("width", MIN_INCEPTION_WIDTH) < MIN_INCEPTION_WIDTH:
+            raise ValueError(f"mixer=inception needs width >= {MIN_INCEPTION_WIDTH}, got {data['width']}")
+        return value
+
+    @field_validator("small_kernel")
+    @classmethod
+    def _check_small_kernel(cls, value: int, info: ValidationInfo) -> int:
+        if value and value % 2 == 0:
+            raise ValueError(f"must be odd, or 0 for none, got {value}")
+        if value and value >= info.data.get("kernel_size", value + 1):
+            raise ValueError(f"must be below kernel_size={info.data['kernel_size']}, got {value}")
+        if value and info.data.get("mixer") == "inception":
+            raise ValueError("must be 0 where mixer=inception, which has no kxk convolution")
+        return value
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -78,6 +130,7 @@ class SizeConfig:
     width_between: PositiveInt = 64  # width from stage_ratio on
     width_after: PositiveInt = 96  # width from increase_width on
     drop_path_rate: Fraction = 0.1  # in the modern recipe; larger networks need more
+    groups: PositiveInt = 32  # of the step resnext: 4 channels each in its first stage
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
