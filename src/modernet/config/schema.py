@@ -138,7 +138,7 @@ class RecipeConfig:
     """How a network is trained. The defaults are the classic recipe; configs/recipe/ has the values with sources."""
 
     name: str = "classic"  # of the file in configs/recipe/
-    optimizer: Literal["sgd", "adamw"] = "sgd"  # its fields are below
+    optimizer: Literal["sgd", "adamw", "lamb"] = "sgd"  # its fields are below
     lr: PositiveFloat = 0.1  # peak learning rate at base_batch_size; scales linearly with batch_size
     base_batch_size: PositiveInt = 256  # images per step at which lr holds
     batch_size: Annotated[int, Field(ge=2)] = 256  # images per optimizer step, over all devices
@@ -149,11 +149,12 @@ class RecipeConfig:
     weight_decay: NonNegativeFloat = 1e-4  # of weights with two dimensions or more
     decay_norm_and_bias: bool = True  # weight decay on biases, norms and Layer Scale too
     momentum: Fraction = 0.9  # momentum of sgd
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)  # betas of adamw
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)  # betas of adamw and lamb
     schedule: Literal["cosine", "step"] = "step"  # learning rate after warm-up
     warmup_epochs: NonNegativeFloat = 0.0  # epochs of linear warm-up of the learning rate
     min_lr: NonNegativeFloat = 0.0  # learning rate at the end of the schedule
     label_smoothing: Fraction = 0.0  # in the training loss
+    loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"  # softmax, or a sigmoid for each class
     drop_path_rate: Fraction = 0.0  # stochastic depth: drop rate of the last block, linear in depth
     randaugment: Annotated[float, Field(ge=0, le=10)] = 0.0  # magnitude of RandAugment; 0 is off
     randaugment_std: NonNegativeFloat = 0.0  # standard deviation of the magnitude
@@ -164,6 +165,11 @@ class RecipeConfig:
     mixup_switch_prob: Probability = 0.5  # probability of CutMix instead of Mixup, where both are on
     random_erasing_prob: Probability = 0.0  # probability per image
     ema_decay: Fraction = 0.0  # of the weights, per step; 0 is off. The record has their accuracy as top1_ema
+    train_image_size: PositiveInt | None = None  # files: pixels of the training images; null: data.image_size
+    crop_pct: Annotated[float, Field(gt=0, le=1)] | None = None  # files: of the evaluation; null: data.crop_pct
+    repeated_augmentation: PositiveInt = (
+        1  # copies of each image in a batch; an epoch then sees a fraction of the images
+    )
     init: Literal["he_fan_out", "torchvision", "trunc_normal", "fan_in", "torch"] = "he_fan_out"  # initial weights
     init_std: PositiveFloat = 0.02  # standard deviation of trunc_normal
 
