@@ -75,7 +75,7 @@ def _reference_tables(group: Group, with_references: bool) -> list[Cells]:
 
 
 def to_markdown(rows: list[Row], with_references: bool = False) -> str:
-    """Per group a heading, its tables and the seeds needed; then the notes. Published results are a table of a group."""
+    """Per group a heading, its tables and the seeds needed; then the notes. References are published results."""
     text = []
     for group, members in group_rows(rows).items():
         text.append(f"**{escape_markdown(str(group))}**")
