@@ -6,7 +6,7 @@ from math import cos, pi
 import pytest
 import torch
 from helpers import recipe_config
-from timm.optim import Lamb
+from timm.optim.lamb import Lamb
 from torch import nn
 
 from modernet import build_model, roadmap
@@ -69,7 +69,7 @@ def test_lamb_is_timms_with_two_groups_and_the_recipes_values():
 
 
 def test_lamb_without_timm_is_one_line_that_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "timm.optim", None)
+    monkeypatch.setitem(sys.modules, "timm.optim.lamb", None)
     with pytest.raises(UserError, match=r"recipe\.optimizer=lamb needs timm: pip install 'modernet\[recipes\]'"):
         build_optimizer(nn.Linear(2, 2), recipe_config("a3"))
 

@@ -38,8 +38,8 @@ def plot_pareto(rows: Sequence[Row], published: Sequence[Reference] = ()) -> Fig
         "Filled dots on the line: the Pareto front; no other variant of the same or a lower cost reaches its mean "
         f"top-1 on the evaluation split. {seeds_note(variants, '± 1 std')} {GMACS_NOTE}"
     )
-    published = [reference for reference in published if reference.gmacs is not None]
-    if published:
+    diamonds = [(reference.gmacs, reference.top1, reference) for reference in published if reference.gmacs is not None]
+    if diamonds:
         caption += " Diamonds: published results, each in its authors' setting."
     figure = new_figure(7.2, 5.2, f"{variants[0].group}: accuracy against cost", caption)
     axes = figure.subplots()
@@ -50,11 +50,9 @@ def plot_pareto(rows: Sequence[Row], published: Sequence[Reference] = ()) -> Fig
     # A staircase: accuracy rises only where the next variant of the front is.
     gmacs, top1 = np.repeat(to_array(front, "gmacs"), 2)[1:], np.repeat(to_array(front, "top1"), 2)[:-1]
     axes.plot(gmacs, top1, color=OURS["color"], linewidth=1)
-    for reference in published:
-        (diamond,) = axes.plot([reference.gmacs], [reference.top1], **PAPER, linestyle="none")
-        add_tooltips(
-            diamond, [f"{reference.network}: {reference.top1_text} % ({reference.setting}; {reference.source})"]
-        )
+    for x, y, reference in diamonds:
+        (mark,) = axes.plot([x], [y], **PAPER, linestyle="none")
+        add_tooltips(mark, [f"{reference.network}: {reference.top1_text} % ({reference.setting}; {reference.source})"])
     axes.set_xlabel("GMACs")
     axes.set_ylabel(TOP1_LABEL)
     axes.grid()
@@ -62,5 +60,5 @@ def plot_pareto(rows: Sequence[Row], published: Sequence[Reference] = ()) -> Fig
     labelled = [row for row in variants if row.is_step or row.paper_top1 is not None or row in front]
     positions = zip(to_array(labelled, "gmacs"), to_array(labelled, "top1"), strict=True)
     texts = [(x, y, row.name) for (x, y), row in zip(positions, labelled, strict=True)]
-    add_labels(axes, [*texts, *((row.gmacs, row.top1, row.network) for row in published if row.gmacs is not None)])
+    add_labels(axes, [*texts, *((x, y, reference.network) for x, y, reference in diamonds)])
     return figure

@@ -18,6 +18,8 @@ def _fold(conv: ParallelConv) -> tuple[Tensor, Tensor]:
         kernel, norm = branch
         assert isinstance(kernel, nn.Conv2d)
         assert isinstance(norm, nn.BatchNorm2d)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         weight, bias = fuse_conv_bn_weights(
             kernel.weight, None, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
         )
