@@ -34,7 +34,7 @@ def test_references_of_the_issue_are_those_of_their_sources():
 
 
 def imagenet_rows():
-    return build_rows([make_record(protocol="imagenet", size="t", step=step, variant=step) for step in ("gelu", "grn")])
+    return build_rows([make_record(step, 80.0, protocol="imagenet", size="t") for step in ("gelu", "grn")])
 
 
 def test_tables_have_references_only_with_the_flag():

@@ -167,9 +167,7 @@ class RecipeConfig:
     ema_decay: Fraction = 0.0  # of the weights, per step; 0 is off. The record has their accuracy as top1_ema
     train_image_size: PositiveInt | None = None  # files: pixels of the training images; null: data.image_size
     crop_pct: Annotated[float, Field(gt=0, le=1)] | None = None  # files: of the evaluation; null: data.crop_pct
-    repeated_augmentation: PositiveInt = (
-        1  # copies of each image in a batch; an epoch then sees a fraction of the images
-    )
+    repeated_augmentation: PositiveInt = 1  # copies of each image in a batch; an epoch has a fraction of the images
     init: Literal["he_fan_out", "torchvision", "trunc_normal", "fan_in", "torch"] = "he_fan_out"  # initial weights
     init_std: PositiveFloat = 0.02  # standard deviation of trunc_normal
 
