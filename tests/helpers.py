@@ -44,6 +44,9 @@ MAIN_PATH = [
     "separate_downsampling",
     "convnext",
 ]
+# Steps beside and behind the paper, in roadmap order, and all steps in that order.
+BEYOND = ["resnext", "conv_stem", "grn", "inception_mixer", "large_kernel"]
+ALL_STEPS = [*MAIN_PATH[:4], BEYOND[0], *MAIN_PATH[4:], *BEYOND[1:]]
 
 
 def run_script(

@@ -45,3 +45,43 @@ def test_train_refuses_a_single_epoch_with_the_warmup_of_the_protocol(train_in_p
     assert result.returncode == 2
     assert result.stderr == f"train.py: error: recipe.warmup_epochs {MESSAGE}\n"
     assert not (tmp_path / "runs").exists()
+
+
+def experiment_recipe(*overrides: str) -> RecipeConfig:
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return build_experiment(compose("config", ["protocol=imagenet", "+step=convnext", *overrides])).recipe
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "lr", "drop_path_rate", "randaugment", "train_image_size", "copies"),
+    [("a2", 300, 5e-3, 0.05, 7.0, None, 3), ("a3", 100, 8e-3, 0.0, 6.0, 160, 1)],
+)
+def test_recipes_of_resnet_strikes_back(name, epochs, lr, drop_path_rate, randaugment, train_image_size, copies):
+    recipe = experiment_recipe(f"recipe={name}")
+    assert (recipe.optimizer, recipe.loss, recipe.batch_size, recipe.crop_pct) == (
+        "lamb",
+        "binary_cross_entropy",
+        2048,
+        0.95,
+    )
+    assert (recipe.epochs, recipe.peak_lr, recipe.drop_path_rate, recipe.randaugment) == (
+        epochs,
+        lr,
+        drop_path_rate,
+        randaugment,
+    )
+    assert (recipe.train_image_size, recipe.repeated_augmentation) == (train_image_size, copies)
+
+
+def test_modern_short_is_the_modern_recipe_at_100_epochs_with_its_tuned_values():
+    short, modern = experiment_recipe("recipe=modern_short"), experiment_recipe("recipe=modern")
+    assert short.epochs == 100
+    assert replace(short, name="modern", epochs=300) == modern
+
+
+@pytest.mark.parametrize("step", ["resnet50", "modern_recipe", "grn"])
+def test_the_recipe_of_the_command_line_wins_over_that_of_a_step(step):
+    """So `+study=roadmap recipe=a3` trains every step with it."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        recipe = build_experiment(compose("config", ["protocol=imagenet", f"+step={step}", "recipe=a3"])).recipe
+    assert (recipe.name, recipe.optimizer, recipe.epochs) == ("a3", "lamb", 100)

@@ -3,7 +3,7 @@
 from dataclasses import asdict, fields
 
 import pytest
-from helpers import MAIN_PATH, ROOT, run_script
+from helpers import ALL_STEPS, BEYOND, MAIN_PATH, ROOT, run_script
 from omegaconf import OmegaConf
 
 from modernet import ModelConfig, roadmap
@@ -29,11 +29,15 @@ def user_step(tmp_path, monkeypatch):
 
 
 def test_steps_come_in_the_order_of_the_paper():
-    assert [step.name for step in steps.all_steps()] == MAIN_PATH
-    assert list(roadmap("b")) == ["resnet200", *MAIN_PATH[1:]]
+    assert [step.name for step in steps.all_steps() if step.name not in BEYOND] == MAIN_PATH
+    assert [name for name in roadmap("b") if name not in BEYOND] == ["resnet200", *MAIN_PATH[1:]]
     for size in ("t", "b"):
         published = [name for name in paper.paper_rows(size) if "+" not in name and "swin" not in name]
-        assert list(roadmap(size)) == steps.main_path(size) == published
+        assert steps.main_path(size) == published
+
+
+def test_steps_beyond_the_paper_stand_behind_their_parents():
+    assert [step.name for step in steps.all_steps()] == ALL_STEPS
 
 
 @pytest.mark.parametrize("size", steps.sizes())
@@ -59,7 +63,7 @@ def test_applying_all_steps_of_a_network_gives_the_network():
 
 
 def test_unknown_size_raises_with_the_allowed_ones():
-    with pytest.raises(ValueError, match="there is no size 'xl'; allowed: b, micro, t"):
+    with pytest.raises(ValueError, match="there is no size 'xl'; allowed: atto, b, femto, micro, nano, pico, t"):
         roadmap("xl")
 
 
@@ -68,7 +72,7 @@ def test_side_step_stands_behind_its_parent(user_step):
     user_step("wider_kernel", "convnext")
     names = [step.name for step in steps.all_steps()]
     assert names[names.index("gelu") :][:3] == ["gelu", "wide_gelu", "fewer_activations"]
-    assert names[-2:] == ["convnext", "wider_kernel"]
+    assert names[names.index("convnext") :] == ["convnext", *BEYOND[1:], "wider_kernel"]
     assert steps.main_path("micro") == MAIN_PATH
     assert roadmap("micro")["wider_kernel"].kernel_size == 11
     assert steps.network_steps("wider_kernel", "micro")[-2:] == ["convnext", "wider_kernel"]
@@ -82,7 +86,9 @@ def test_step_without_its_own_name_is_refused(user_step):
 
 def test_step_with_an_unknown_parent_is_refused(user_step):
     user_step("wider_kernel", "conv_next")
-    with pytest.raises(UserError, match="its defaults name 'conv_next', which is no step; allowed: convnext, "):
+    with pytest.raises(
+        UserError, match="its defaults name 'conv_next', which is no step; allowed: conv_stem, convnext, "
+    ):
         roadmap("micro")
 
 
@@ -103,9 +109,9 @@ def test_help_explains_every_step_and_every_field():
     assert result.returncode == 0, result.stderr
     lines = [line.strip() for line in result.stdout.splitlines()]
     listed = [line.split()[0].removeprefix("+step=") for line in lines if line.startswith("+step=")]
-    assert listed == MAIN_PATH
+    assert listed == ALL_STEPS
     assert "model.kernel_size=3                    k of the kxk convolution (integer > 0)" in lines
-    assert any(line.startswith("recipe.optimizer=sgd") and line.endswith("(sgd, adamw)") for line in lines)
+    assert any(line.startswith("recipe.optimizer=sgd") and line.endswith("(sgd, adamw, lamb)") for line in lines)
     for section in ("model", "recipe", "data"):
         for field in fields(getattr(__import__("modernet"), f"{section.capitalize()}Config")):
             (line,) = [line for line in lines if line.startswith(f"{section}.{field.name}=")]

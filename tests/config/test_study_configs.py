@@ -8,6 +8,7 @@ from helpers import MAIN_PATH, ROOT
 from hydra import initialize_config_dir
 
 from modernet.config import studies
+from modernet.config.roadmap import parent_step, roadmap
 from modernet.sweeps.jobs import Job, expand
 
 
@@ -46,3 +47,10 @@ def test_learning_rate_trains_each_modern_step_at_multiples_of_the_tuned_rate(pr
     assert [job.experiment.recipe.lr for job in jobs] == [usual * factor for factor in (0.5, 1, 2)]
     assert {(job.experiment.recipe.name, job.experiment.recipe.epochs) for job in jobs} == {("modern", 3)}
     assert {job.experiment.data.split for job in jobs} == {"train/val"}
+
+
+def test_beyond_trains_each_step_off_the_path_and_the_steps_that_they_change():
+    jobs = jobs_of("+study=beyond", "protocol=cifar10_micro")
+    off_path = set(roadmap("micro")) - set(MAIN_PATH)
+    parents = {parent_step(step, "micro") for step in off_path}
+    assert {job.experiment.variant for job in jobs} == off_path | parents

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
-from helpers import data_config, printed_record
+from helpers import NO_AUGMENTATION, data_config, printed_record
 from image_files import equal_batches, evaluated_numbers, files_config, files_loader
+from PIL import Image
 
 from modernet.data.image_folder import ImageFolderLoader, load_splits
 from modernet.data.randaugment import rand_augment
@@ -81,3 +83,36 @@ def test_imagenette_is_complete(imagenette_root):
     images, labels = next(files_loader(data).train_batches(0))
     assert images.shape == (8, 3, 128, 128)
     assert labels.shape == (8, 10)  # mixed
+
+
+def test_training_images_have_the_size_of_the_recipe_and_evaluated_ones_that_of_the_data(image_folder):
+    loader = files_loader(files_config("folder", image_folder), train_image_size=8, crop_pct=1.0)
+    assert {tuple(images.shape[1:]) for images, _ in loader.train_batches(0)} == {(3, 8, 8)}
+    assert {tuple(images.shape[1:]) for images, _ in loader.eval_batches()} == {(3, 16, 16)}
+
+
+def test_repeated_augmentation_has_copies_of_an_image_in_a_batch_each_with_its_crop(image_folder):
+    """Of 24 images, an epoch has 8, three times each; a repetition of one copy is the plain order."""
+    data, plain = files_config("folder", image_folder), NO_AUGMENTATION
+    loader = files_loader(data, batch_size=12, repeated_augmentation=3, **plain)
+    assert isinstance(loader, ImageFolderLoader)
+    batches = [images for _, (images, _) in loader.load_train_batches(0)]
+    assert [len(images) for images in batches] == [12, 12]
+    brightness = [int(image.float().mean().round()) for images in batches for image in images]
+    groups = [brightness[first : first + 3] for first in range(0, 24, 3)]
+    assert all(max(group) - min(group) <= 2 for group in groups)
+    assert len({group[0] for group in groups}) == 8
+
+
+def test_copies_of_an_image_have_different_crops(tmp_path):
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            folder = tmp_path / split / name
+            folder.mkdir(parents=True)
+            pixels = np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / "0.png")
+    loader = files_loader(files_config("folder", tmp_path), batch_size=2, repeated_augmentation=2, **NO_AUGMENTATION)
+    assert isinstance(loader, ImageFolderLoader)
+    ((_, (images, labels)),) = loader.load_train_batches(0)
+    assert labels[0] == labels[1]
+    assert not torch.equal(images[0], images[1])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import MAIN_PATH, RANDOM_IMAGES, ROOT, printed_record
+from helpers import ALL_STEPS, RANDOM_IMAGES, ROOT, printed_record
 
 from modernet import model_cost, roadmap
 
@@ -91,7 +91,7 @@ def test_finished_run_is_cached_and_found_without_torch(train, train_in_process,
 
 @pytest.mark.parametrize(
     ("pattern", "steps"),
-    [("fewer_*", ["fewer_activations", "fewer_norms"]), pytest.param("*", MAIN_PATH, marks=pytest.mark.slow)],
+    [("fewer_*", ["fewer_activations", "fewer_norms"]), pytest.param("*", ALL_STEPS, marks=pytest.mark.slow)],
 )
 def test_glob_sweeps_over_steps(train_in_process, tmp_path, pattern, steps):
     result = train_in_process("-m", f"+step=glob({pattern})", *QUICK)
@@ -153,7 +153,7 @@ def test_one_epoch_on_cifar10_learns(train, cifar10_root):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["+step=inverted"], "there is no step 'inverted'; allowed: " + ", ".join(MAIN_PATH)),
+        (["+step=inverted"], "there is no step 'inverted'; allowed: " + ", ".join(ALL_STEPS)),
         (["step=gelu"], "+step=gelu"),
         (["model.kernel_size=4"], "model.kernel_size must be odd to keep the size, got 4"),
         (["model.kernel_size=-3"], "model.kernel_size: input should be greater than 0, got -3"),
@@ -162,12 +162,12 @@ def test_one_epoch_on_cifar10_learns(train, cifar10_root):
         (["model.kernal_size=3"], "there is no field 'model.kernal_size'; allowed: depths, width, stem"),
         (["+model.kernal_size=3"], "there is no field 'model.kernal_size'; allowed: depths, width, stem"),
         (["+colour=red"], "there is no field 'colour'; allowed: ablate, amp, channels_last, checkpoint_minutes"),
-        (["recipe.optimizer=lion"], "recipe.optimizer: input should be 'sgd' or 'adamw', got 'lion'"),
+        (["recipe.optimizer=lion"], "recipe.optimizer: input should be 'sgd', 'adamw' or 'lamb', got 'lion'"),
         (["recipe.batch_size=5000"], "recipe.batch_size must be at most 1437"),
         (["data.split=test"], "data.split: input should be 'train/test' or 'train/val', got 'test'"),
         (["seed=-1"], "seed must be an integer, 0 or more, got -1"),
         (["protocol=cifar"], "there is no protocol 'cifar'; allowed: cifar10, "),
-        (["size=xl"], "there is no size 'xl'; allowed: b, micro, t"),
+        (["size=xl"], "there is no size 'xl'; allowed: atto, b, femto, micro, nano, pico, t"),
         (["device=abacus"], "device=abacus cannot be used"),
         (["+step=convnext", "model.stem_stride=4"], "needs images of at least 32 pixels, digits has 8"),
         (["protocol=cifar10_micro", "data.root=/no/such/folder"], "/no/such/folder"),
@@ -189,7 +189,7 @@ def test_mistake_is_one_line_with_status_2_and_leaves_nothing(
 
 def test_unknown_step_lists_the_steps_in_roadmap_order(train_in_process):
     listed = [line.split()[0] for line in train_in_process("+step=inverted").stdout.splitlines()]
-    assert listed == [f"+step={name}" for name in MAIN_PATH]
+    assert listed == [f"+step={name}" for name in ALL_STEPS]
 
 
 def test_sweep_with_an_unknown_step_starts_nothing(train_in_process, tmp_path):

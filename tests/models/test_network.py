@@ -19,7 +19,7 @@ from modernet.models.blocks import ACTS, NORMS
 from modernet.models.init import INITS, init_weights
 from modernet.models.network import Network, build_stem, min_image_size
 
-# Off and on for each of the thirteen fields that the steps change, small enough to run all 2^13 combinations.
+# Off and on for each of the thirteen fields that the published steps change, small enough to run all 2^13 combinations.
 SWITCHES: dict[str, tuple[Any, Any]] = {
     "depths": ((1, 1, 1, 1), (1, 1, 2, 1)),
     "width": (8, 9),  # torch 2.15 corrupts memory in a strided 1x1 convolution of fewer than 8 channels (oneDNN, AVX2)
@@ -36,12 +36,14 @@ SWITCHES: dict[str, tuple[Any, Any]] = {
     "layer_scale": (0.0, 1e-6),
 }
 COMBINATIONS = list(product(*SWITCHES.values()))
+# Values of the fields of steps beside and behind the paper; a test runs each with sampled combinations of the others.
+EXTENSIONS: dict[str, Any] = {"groups": 4, "hidden_factor": 2, "grn": True, "mixer": "inception", "small_kernel": 1}
 
 
-def assert_forward_and_backward_run(combinations: Iterable[tuple[Any, ...]]) -> None:
+def assert_forward_and_backward_run(combinations: Iterable[tuple[Any, ...]], **fixed: Any) -> None:
     images = torch.randn(2, 3, 8, 8)
     for values in combinations:
-        config = ModelConfig(stem_stride=1, **dict(zip(SWITCHES, values, strict=True)))
+        config = ModelConfig(**(dict(zip(SWITCHES, values, strict=True)) | {"stem_stride": 1} | fixed))
         model = build_model(config, num_classes=3)
         logits = model(images)
         assert logits.shape == (2, 3), config
@@ -55,6 +57,16 @@ def test_sampled_combinations_run_forward_and_backward():
     pairs = {(i, a, j, b) for values in sample for i, a in enumerate(values) for j, b in enumerate(values) if i < j}
     assert len(pairs) == 4 * 13 * 12 // 2
     assert_forward_and_backward_run(sample)
+
+
+# What a value of EXTENSIONS requires of the published fields.
+REQUIRED: dict[str, dict[str, Any]] = {"groups": {"depthwise": False, "width": 8}, "mixer": {"depthwise": True}}
+
+
+@pytest.mark.parametrize("field", [*EXTENSIONS, "stem"])
+def test_fields_beyond_the_paper_run_with_sampled_combinations_of_the_others(field):
+    sample = random.Random(1).sample(COMBINATIONS, 24)
+    assert_forward_and_backward_run(sample, **REQUIRED.get(field, {}), **{field: EXTENSIONS.get(field, "overlap")})
 
 
 @pytest.mark.parametrize("step", roadmap("micro"))
@@ -76,7 +88,28 @@ def test_every_combination_runs_forward_and_backward(part):
 
 
 def test_combinations_cover_every_field_except_stem_stride():
-    assert set(SWITCHES) == {field.name for field in fields(ModelConfig)} - {"stem_stride"}
+    assert {*SWITCHES, *EXTENSIONS} == {field.name for field in fields(ModelConfig)} - {"stem_stride"}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"groups": 32, "depthwise": True}, "must be 1 where depthwise=true, which has one group per channel, got 32"),
+        ({"groups": 32, "width": 84}, "model.groups=32 must divide the 84 channels of the kxk convolution"),
+        ({"groups": 32, "width": 24, "spatial_first": True}, "groups=32 must divide the 24 channels"),
+        ({"mixer": "inception"}, "mixer=inception needs depthwise=true, whose convolution it replaces"),
+        ({"mixer": "inception", "depthwise": True, "width": 7}, "mixer=inception needs width >= 8, got 7"),
+        ({"small_kernel": 4, "kernel_size": 13}, "must be odd, or 0 for none, got 4"),
+        ({"small_kernel": 5}, "must be below kernel_size=3, got 5"),
+        (
+            {"small_kernel": 5, "kernel_size": 11, "mixer": "inception", "depthwise": True},
+            "must be 0 where mixer=inception, which has no kxk convolution",
+        ),
+    ],
+)
+def test_model_config_rejects_combinations_without_a_meaning(values, message):
+    with pytest.raises(ValidationError, match=message):
+        ModelConfig(**values)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +118,7 @@ def test_combinations_cover_every_field_except_stem_stride():
         ("kernel_size", 4, "must be odd to keep the size, got 4"),
         ("kernel_size", -3, "greater than 0"),
         ("kernel_size", "big", "valid integer"),
-        ("stem", "conv", "'resnet' or 'patchify'"),
+        ("stem", "conv", "'resnet', 'patchify' or 'overlap'"),
         ("stem_stride", 3, "4, 2 or 1"),
         ("act", "swish", "'relu' or 'gelu'"),
         ("act_after", (2, 1), r"in order, e.g. \[0, 2\], got \[2, 1\]"),
@@ -122,7 +155,7 @@ def test_conv_has_bias_unless_batch_norm_follows_directly():
                         assert (layer.bias is None) == isinstance(after, nn.BatchNorm2d), (size, name, path)
 
 
-@pytest.mark.parametrize("stem", ["resnet", "patchify"])
+@pytest.mark.parametrize("stem", ["resnet", "patchify", "overlap"])
 @pytest.mark.parametrize(("stride", "size"), [(4, 8), (2, 16), (1, 32)])
 def test_stem_downsamples_by_its_stride(stem, stride, size):
     layers = build_stem(ModelConfig(stem=stem, stem_stride=stride, width=4))

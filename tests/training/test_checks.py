@@ -8,7 +8,13 @@ from records import make_epoch
 
 from modernet import roadmap
 from modernet.errors import UserError
-from modernet.training.checks import check_batch_size, check_image_size, find_warnings, slow_input_warning
+from modernet.training.checks import (
+    check_batch_size,
+    check_image_size,
+    check_recipe,
+    find_warnings,
+    slow_input_warning,
+)
 
 
 @pytest.mark.parametrize(
@@ -48,3 +54,21 @@ def test_more_than_a_tenth_of_an_epoch_without_data_is_warned_of(data_wait, is_w
     warning = slow_input_warning(make_epoch(3, metrics={"data_wait": data_wait}), num_workers=2)
     expected = "10 % of epoch 3 was spent waiting for data, with num_workers=2"
     assert (warning or "").startswith(expected) == is_warned_of
+
+
+@pytest.mark.parametrize(
+    ("data", "changes", "message"),
+    [
+        ("cifar10", {}, "recipe.train_image_size=160 needs data in image files or shards, cifar10 is in memory"),
+        ("imagenette", {}, "recipe.train_image_size must be at most data.image_size=128, or null, got 160"),
+        ("folder", {"train_image_size": 16}, "needs images of at least 32 pixels, folder has 16"),
+        ("shards", {"repeated_augmentation": 3}, "recipe.repeated_augmentation must be 1 for data.kind=shards"),
+    ],
+)
+def test_recipe_that_the_data_cannot_follow_is_refused(data, changes, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        check_recipe(roadmap("t")["convnext"], recipe_config("a3", **changes), data_config(data))
+
+
+def test_a3_is_accepted_where_images_are_files():
+    check_recipe(roadmap("t")["convnext"], recipe_config("a3"), data_config("imagenet"))

@@ -31,6 +31,13 @@ def add_format_arguments(parser: argparse.ArgumentParser, formats: Iterable[str]
         group.add_argument(f"--{name}", dest="format", action="store_const", const=name)
 
 
+def add_references_argument(parser: argparse.ArgumentParser) -> None:
+    """--references."""
+    parser.add_argument(
+        "--references", action="store_true", help="add published results on the data set, with setting and source"
+    )
+
+
 def record_folders(*named: Path) -> list[Path]:
     """The folders that the user named, or results/runs. Raises UserError for a missing one."""
     if missing := [folder for folder in named if not folder.is_dir()]:

@@ -18,7 +18,8 @@ from modernet.analysis.formatting import (
     to_markdown_table,
 )
 from modernet.analysis.notes import noise_note, notes, seeds_needed_note
-from modernet.analysis.row import Row
+from modernet.analysis.references import reference_cells, reference_notes
+from modernet.analysis.row import Group, Row
 from modernet.analysis.table import group_rows
 from modernet.record import Metric, declared_metrics
 
@@ -68,23 +69,33 @@ def _tables(rows: list[Row]) -> list[Cells]:
     return tables
 
 
-def to_markdown(rows: list[Row]) -> str:
-    """Per group a heading, its tables and the seeds needed; then the notes."""
+def _reference_tables(group: Group, with_references: bool) -> list[Cells]:
+    cells = reference_cells(group.protocol) if with_references else None
+    return [cells] if cells else []
+
+
+def to_markdown(rows: list[Row], with_references: bool = False) -> str:
+    """Per group a heading, its tables and the seeds needed; then the notes. References are published results."""
     text = []
     for group, members in group_rows(rows).items():
         text.append(f"**{escape_markdown(str(group))}**")
-        text += map(to_markdown_table, _tables(members))
+        text += map(to_markdown_table, [*_tables(members), *_reference_tables(group, with_references)])
         text += map(escape_markdown, [noise_note(members), seeds_needed_note(members)])
-    return "\n\n".join(filter(None, [*text, *notes(rows)]))
+    return "\n\n".join(filter(None, [*text, *notes(rows), *_notes(rows, with_references)]))
 
 
-def to_latex(rows: list[Row]) -> str:
+def _notes(rows: list[Row], with_references: bool) -> list[str]:
+    return reference_notes({row.protocol for row in rows}) if with_references else []
+
+
+def to_latex(rows: list[Row], with_references: bool = False) -> str:
     """Tables with booktabs' rules, for \\input: one or two floats per group, then the notes."""
     text = ["% \\usepackage{booktabs}"]
     for group, members in group_rows(rows).items():
-        text += [to_latex_table(table, f"{group}: {table.title}") for table in _tables(members)]
+        tables = [*_tables(members), *_reference_tables(group, with_references)]
+        text += [to_latex_table(table, f"{group}: {table.title}") for table in tables]
         text += map(escape_latex, [noise_note(members), seeds_needed_note(members)])
-    return finish_latex([*text, *map(escape_latex, notes(rows))])
+    return finish_latex([*text, *map(escape_latex, [*notes(rows), *_notes(rows, with_references)])])
 
 
 def to_dicts(rows: Iterable[Row]) -> list[dict[str, Any]]:

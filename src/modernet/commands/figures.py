@@ -1,6 +1,6 @@
 """Plot the records below folders: roadmap, kernel sizes, Pareto front, differences and learning curves.
 
-python scripts/figures.py [FOLDER ...] [--protocol P] [--where FILTER] [--out DIR] [--curves VARIANT ...]
+python scripts/figures.py [FOLDER ...] [--protocol P] [--where FILTER] [--out DIR] [--curves VARIANT ...] [--references]
 
 FOLDER is results/runs by default, and several are merged, as by `modernet table`. DIR is figures in the first FOLDER by
 default. Each figure is written as SVG and as PNG; figures that the records do not allow are skipped, with the reason on
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from modernet.analysis.options import add_record_arguments, record_folders
+from modernet.analysis.options import add_record_arguments, add_references_argument, record_folders
 from modernet.analysis.selection import Selection, load_selection
 from modernet.analysis.table import build_rows
 from modernet.cli import exit_on_error
@@ -24,6 +24,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("folder", nargs="*", type=Path)
     add_record_arguments(parser, "more folders")
     parser.add_argument("--out", metavar="DIR", type=Path, help="folder of the figures; FOLDER/figures by default")
+    add_references_argument(parser)
     parser.add_argument("--curves", nargs="+", default=[], metavar="VARIANT", help="variants of the learning curves")
     return parser.parse_args()
 
@@ -42,7 +43,8 @@ def main() -> None:
         _check_variants(arguments.curves, selection)
         from modernet.figures.gallery import save_figures  # imports matplotlib, which an error does not need
 
-        paths, skipped = save_figures(selection, arguments.out or folders[0] / "figures", arguments.curves)
+        out = arguments.out or folders[0] / "figures"
+        paths, skipped = save_figures(selection, out, arguments.curves, arguments.references)
         for line in skipped:
             print(f"skipped: {line}", file=sys.stderr)
         for path in paths:

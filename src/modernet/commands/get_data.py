@@ -1,62 +1,105 @@
-"""Download a data set into the folder that modernet reads it from. Needs internet.
+"""Download a data set into the folder that modernet reads it from. Needs internet; the same command resumes.
 
 python scripts/get_data.py cifar10 DIR        # -> DIR/cifar10.npz; train with data.root=DIR, or set MODERNET_DATA=DIR
 python scripts/get_data.py cifar100 DIR       # -> DIR/cifar100.npz
 python scripts/get_data.py imagenette DIR     # -> DIR/imagenette160/
+python scripts/get_data.py imagewoof DIR      # -> DIR/imagewoof160/
+python scripts/get_data.py tiny_imagenet DIR  # -> DIR/tiny_imagenet.npz
+python scripts/get_data.py imagenet64 DIR     # -> DIR/imagenet64.npz; 14 GB, may need an account
 """
 
 import argparse
+import shutil
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
-
-import numpy as np
 
 from modernet.cli import exit_on_error
+from modernet.data import conversion
+from modernet.data.download import Archive, fetch
 from modernet.errors import ModernetError, UserError, describe
 
+FASTAI = "https://s3.amazonaws.com/fast-ai-imageclas"
+IMAGENET = "http://www.image-net.org/image/downsample"
+# Sources of the checksums: torchvision (cifar, imagenette), public loaders that pair it with torchvision's of
+# imagenette (imagewoof), Avalanche (tiny_imagenet), TensorFlow Datasets' imagenet_resized (imagenet64).
+IMAGENETTE = Archive(f"{FASTAI}/imagenette2-160.tgz", "md5", "e793b78cc4c9e9a4ccc0c1155377a412")
+IMAGEWOOF = Archive(f"{FASTAI}/imagewoof2-160.tgz", "md5", "3d200a7be99704a0d7509be2a9fbfe15")
+TINY_IMAGENET = Archive("http://cs231n.stanford.edu/tiny-imagenet-200.zip", "md5", "90528d7ca1a48142e341f4ef8d21d0de")
+IMAGENET64 = (
+    Archive(
+        f"{IMAGENET}/Imagenet64_train_part1_npz.zip",
+        "sha256",
+        "9422dc1dc5d092e9814a70a1cb7fc74880d2db5d88a0cb8a34ee363b12bde3f1",
+    ),
+    Archive(
+        f"{IMAGENET}/Imagenet64_train_part2_npz.zip",
+        "sha256",
+        "9fafc115afb7e6c301e66dc16b2d737152b427bd5dab26e1293487a6819c7f30",
+    ),
+    Archive(
+        f"{IMAGENET}/Imagenet64_val_npz.zip",
+        "sha256",
+        "e1e75133158a1924135a9c6f97a80d2d237b158945e0b34074e58e6c8430eeb8",
+    ),
+)
 
-def write_npz(path: Path, train: Any, test: Any) -> None:
-    """Write two of torchvision's CIFAR data sets as one .npz file, atomically.
-
-    It holds x_train (N, 32, 32, 3) uint8, y_train (N,) uint8, the same of test, and the names of the classes.
-    """
-    part = path.with_suffix(".part.npz")
-    np.savez(
-        part,
-        x_train=train.data,
-        y_train=np.array(train.targets, dtype=np.uint8),
-        x_test=test.data,
-        y_test=np.array(test.targets, dtype=np.uint8),
-        classes=np.array(train.classes),
-    )
-    part.replace(path)
+DOWNLOADS = ".downloads"  # in the folder; removed when the data set is complete
+Get = Callable[[Path, Path], None]  # the folder of archives, and the path of the data set
 
 
-def _get_cifar(name: str, class_name: str) -> Callable[[Path, str], Path]:
-    def get(folder: Path, downloads: str) -> Path:
+def _get_cifar(class_name: str) -> Get:
+    def get(downloads: Path, path: Path) -> None:
         from torchvision import datasets  # imports torch, which --help does not need
 
-        dataset, path = getattr(datasets, class_name), folder / f"{name}.npz"
-        write_npz(path, *(dataset(downloads, train=is_train, download=True) for is_train in (True, False)))
-        return path
+        dataset = getattr(datasets, class_name)
+        fetch(Archive(dataset.url, "md5", dataset.tgz_md5), downloads)
+        splits = (dataset(downloads, train=is_train, download=True) for is_train in (True, False))
+        conversion.write_npz(path, *splits)
 
     return get
 
 
-def _get_imagenette(folder: Path, downloads: str) -> Path:
-    from torchvision.datasets import Imagenette
-
-    Imagenette(downloads, split="train", size="160px", download=True)
-    return (Path(downloads) / "imagenette2-160").rename(folder / "imagenette160")
+def _get_folder(archive: Archive) -> Get:
+    member = archive.name.removesuffix(".tgz")
+    return lambda downloads, path: conversion.extract_folder(fetch(archive, downloads), member, path)
 
 
-DATA_SETS: dict[str, Callable[[Path, str], Path]] = {
-    "cifar10": _get_cifar("cifar10", "CIFAR10"),
-    "cifar100": _get_cifar("cifar100", "CIFAR100"),
-    "imagenette": _get_imagenette,
+def _get_tiny_imagenet(downloads: Path, path: Path) -> None:
+    conversion.convert_tiny_imagenet(fetch(TINY_IMAGENET, downloads), path)
+
+
+def _get_imagenet64(downloads: Path, path: Path) -> None:
+    advice = f"; where it asks for an account, put the file of image-net.org/download-images.php in {downloads}"
+    *train, val = (fetch(archive, downloads, advice) for archive in IMAGENET64)
+    conversion.convert_imagenet64(train, val, path)
+
+
+# Name -> what it becomes in the folder, and the function that gets it.
+DATA_SETS: dict[str, tuple[str, Get]] = {
+    "cifar10": ("cifar10.npz", _get_cifar("CIFAR10")),
+    "cifar100": ("cifar100.npz", _get_cifar("CIFAR100")),
+    "imagenette": ("imagenette160", _get_folder(IMAGENETTE)),
+    "imagewoof": ("imagewoof160", _get_folder(IMAGEWOOF)),
+    "tiny_imagenet": ("tiny_imagenet.npz", _get_tiny_imagenet),
+    "imagenet64": ("imagenet64.npz", _get_imagenet64),
 }
+
+
+def get_data(name: str, folder: Path) -> Path:
+    """The data set in `folder`, downloaded where it is not there yet. Raises ModernetError or UserError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the folder {folder} cannot be made ({describe(error)})") from error
+    file_name, get = DATA_SETS[name]
+    path, downloads = folder / file_name, folder / DOWNLOADS / name
+    if not path.exists():
+        try:
+            get(downloads, path)
+        except (OSError, RuntimeError) as error:
+            raise ModernetError(f"{name} cannot be written to {folder} ({describe(error)})") from error
+        shutil.rmtree(downloads)
+    return path
 
 
 def main() -> None:
@@ -66,12 +109,4 @@ def main() -> None:
     arguments = parser.parse_args()
 
     with exit_on_error():
-        try:
-            arguments.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"the folder {arguments.folder} cannot be made ({describe(error)})") from error
-        with TemporaryDirectory(dir=arguments.folder) as downloads:
-            try:
-                print(DATA_SETS[arguments.name](arguments.folder, downloads))
-            except (OSError, RuntimeError) as error:
-                raise ModernetError(f"the download failed ({describe(error)})") from error
+        print(get_data(arguments.name, arguments.folder))

@@ -1,6 +1,6 @@
 """Print the results table of the records below folders: markdown, --csv, --json or --latex.
 
-modernet table [FOLDER ...] [--protocol P] [--where FILTER] [--csv | --json | --latex]
+modernet table [FOLDER ...] [--protocol P] [--where FILTER] [--csv | --json | --latex] [--references]
 
 FOLDER is results/runs by default; several folders, as those of two machines, are merged. The same run in two of them
 counts once. Where several configurations have one name, the one that ended last counts, and stderr names the others.
@@ -9,11 +9,17 @@ counts once. Where several configurations have one name, the one that ended last
 import argparse
 from pathlib import Path
 
-from modernet.analysis.options import add_format_arguments, add_record_arguments, record_folders
+from modernet.analysis.options import (
+    add_format_arguments,
+    add_record_arguments,
+    add_references_argument,
+    record_folders,
+)
 from modernet.analysis.selection import load_selection
 from modernet.analysis.table import build_rows
 from modernet.analysis.table_text import to_csv, to_json, to_latex, to_markdown
 from modernet.cli import exit_on_error
+from modernet.errors import UserError
 
 FORMATS = {"csv": to_csv, "json": to_json, "latex": to_latex}
 
@@ -23,7 +29,11 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("folder", nargs="*", type=Path)
     add_record_arguments(parser, "more folders")
     add_format_arguments(parser, FORMATS)
-    return parser.parse_args()
+    add_references_argument(parser)
+    arguments = parser.parse_args()
+    if arguments.references and arguments.format in ("csv", "json"):
+        raise UserError(f"--references is a table for readers; allowed: Markdown or --latex, got --{arguments.format}")
+    return arguments
 
 
 def main() -> None:
@@ -32,8 +42,11 @@ def main() -> None:
         selection = load_selection(
             record_folders(*arguments.folder, *arguments.runs), arguments.protocol, arguments.where
         )
-        to_text = FORMATS.get(arguments.format, to_markdown)
-        print(to_text(build_rows(selection.records.values())))
+        rows = build_rows(selection.records.values())
+        if arguments.references:
+            print((to_latex if arguments.format == "latex" else to_markdown)(rows, with_references=True))
+        else:
+            print(FORMATS.get(arguments.format, to_markdown)(rows))
 
 
 if __name__ == "__main__":

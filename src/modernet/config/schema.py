@@ -43,16 +43,21 @@ def _check_ascending(value: tuple[Position, ...]) -> tuple[Position, ...]:
 Positions = Annotated[tuple[Position, ...], AfterValidator(_check_ascending)]
 
 
+MIN_INCEPTION_WIDTH = 8  # channels of which an eighth is at least one
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ModelConfig:
-    """One network of the roadmap. The defaults are ResNet-50; every combination of values is a valid network.
+    """One network of the roadmap. The defaults are ResNet-50; any values of the published steps are valid.
 
-    Positions count the three convolutions of a block, 0 to 2. Source: Liu et al. 2022, Sec. 2; He et al. 2015.
+    Positions count the three convolutions of a block, 0 to 2. Source: Liu et al. 2022, Sec. 2; He et al. 2015. The
+    fields behind `layer_scale` are those of steps beside and behind the paper; a combination that has no meaning is an
+    error.
     """
 
     depths: Stages = (3, 4, 6, 3)  # blocks per stage
     width: PositiveInt = 64  # channels of the stem; the stages' widths are multiples of it
-    stem: Literal["resnet", "patchify"] = "resnet"  # 7x7 and max-pool, or one convolution over patches
+    stem: Literal["resnet", "patchify", "overlap"] = "resnet"  # 7x7 and max-pool, one over patches, or two 3x3
     stem_stride: Literal[4, 2, 1] = 4  # downsampling before the first stage
     depthwise: bool = False  # the kxk convolution has one group per channel
     inverted: bool = False  # w -> 4w -> w instead of 4w -> w -> 4w
@@ -64,6 +69,53 @@ class ModelConfig:
     norm: Literal["batch", "layer"] = "batch"  # BatchNorm, or LayerNorm over the channels
     downsample: Literal["strided", "separate"] = "strided"  # in the first block of a stage, or in a layer before it
     layer_scale: NonNegativeFloat = 0.0  # initial value; 0 builds the network without Layer Scale
+    groups: PositiveInt = 1  # groups of the kxk convolution where it is not depthwise; 32 in ResNeXt-50
+    hidden_factor: PositiveInt = 1  # multiplies the channels of a block's hidden layer; 2 in ResNeXt-50
+    grn: bool = False  # Global Response Normalization of the hidden layer, before the last convolution
+    mixer: Literal["conv", "inception"] = "conv"  # kxk, or 3x3, 1xk, kx1 and identity on four parts of the channels
+    small_kernel: NonNegativeInt = 0  # side of a second kernel parallel to the kxk one, folded for inference; 0 is off
+
+    @field_validator("groups")
+    @classmethod
+    def _check_groups(cls, value: int, info: ValidationInfo) -> int:
+        if value > 1 and info.data.get("depthwise"):
+            raise ValueError(f"must be 1 where depthwise=true, which has one group per channel, got {value}")
+        return value
+
+    @field_validator("hidden_factor")
+    @classmethod
+    def _check_hidden_factor(cls, value: int, info: ValidationInfo) -> int:
+        data = info.data
+        if not {"groups", "width", "spatial_first", "inverted"} <= set(data):
+            return value  # one of them is invalid itself
+        expansion = 4 if data["inverted"] else 1
+        channels = data["width"] * (1 if data["spatial_first"] else expansion * value)  # of the first kxk convolution
+        if channels % data["groups"]:
+            raise ValueError(
+                f"model.groups={data['groups']} must divide the {channels} channels of the kxk convolution"
+            )
+        return value
+
+    @field_validator("mixer")
+    @classmethod
+    def _check_mixer(cls, value: str, info: ValidationInfo) -> str:
+        data = info.data
+        if value == "inception" and not data.get("depthwise", True):
+            raise ValueError("mixer=inception needs depthwise=true, whose convolution it replaces")
+        if value == "inception" and data.get("width", MIN_INCEPTION_WIDTH) < MIN_INCEPTION_WIDTH:
+            raise ValueError(f"mixer=inception needs width >= {MIN_INCEPTION_WIDTH}, got {data['width']}")
+        return value
+
+    @field_validator("small_kernel")
+    @classmethod
+    def _check_small_kernel(cls, value: int, info: ValidationInfo) -> int:
+        if value and value % 2 == 0:
+            raise ValueError(f"must be odd, or 0 for none, got {value}")
+        if value and value >= info.data.get("kernel_size", value + 1):
+            raise ValueError(f"must be below kernel_size={info.data['kernel_size']}, got {value}")
+        if value and info.data.get("mixer") == "inception":
+            raise ValueError("must be 0 where mixer=inception, which has no kxk convolution")
+        return value
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -78,6 +130,7 @@ class SizeConfig:
     width_between: PositiveInt = 64  # width from stage_ratio on
     width_after: PositiveInt = 96  # width from increase_width on
     drop_path_rate: Fraction = 0.1  # in the modern recipe; larger networks need more
+    groups: PositiveInt = 32  # of the step resnext: 4 channels each in its first stage
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -85,7 +138,7 @@ class RecipeConfig:
     """How a network is trained. The defaults are the classic recipe; configs/recipe/ has the values with sources."""
 
     name: str = "classic"  # of the file in configs/recipe/
-    optimizer: Literal["sgd", "adamw"] = "sgd"  # its fields are below
+    optimizer: Literal["sgd", "adamw", "lamb"] = "sgd"  # its fields are below
     lr: PositiveFloat = 0.1  # peak learning rate at base_batch_size; scales linearly with batch_size
     base_batch_size: PositiveInt = 256  # images per step at which lr holds
     batch_size: Annotated[int, Field(ge=2)] = 256  # images per optimizer step, over all devices
@@ -96,11 +149,12 @@ class RecipeConfig:
     weight_decay: NonNegativeFloat = 1e-4  # of weights with two dimensions or more
     decay_norm_and_bias: bool = True  # weight decay on biases, norms and Layer Scale too
     momentum: Fraction = 0.9  # momentum of sgd
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)  # betas of adamw
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)  # betas of adamw and lamb
     schedule: Literal["cosine", "step"] = "step"  # learning rate after warm-up
     warmup_epochs: NonNegativeFloat = 0.0  # epochs of linear warm-up of the learning rate
     min_lr: NonNegativeFloat = 0.0  # learning rate at the end of the schedule
     label_smoothing: Fraction = 0.0  # in the training loss
+    loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy"  # softmax, or a sigmoid for each class
     drop_path_rate: Fraction = 0.0  # stochastic depth: drop rate of the last block, linear in depth
     randaugment: Annotated[float, Field(ge=0, le=10)] = 0.0  # magnitude of RandAugment; 0 is off
     randaugment_std: NonNegativeFloat = 0.0  # standard deviation of the magnitude
@@ -111,6 +165,9 @@ class RecipeConfig:
     mixup_switch_prob: Probability = 0.5  # probability of CutMix instead of Mixup, where both are on
     random_erasing_prob: Probability = 0.0  # probability per image
     ema_decay: Fraction = 0.0  # of the weights, per step; 0 is off. The record has their accuracy as top1_ema
+    train_image_size: PositiveInt | None = None  # files: pixels of the training images; null: data.image_size
+    crop_pct: Annotated[float, Field(gt=0, le=1)] | None = None  # files: of the evaluation; null: data.crop_pct
+    repeated_augmentation: PositiveInt = 1  # copies of each image in a batch; an epoch has a fraction of the images
     init: Literal["he_fan_out", "torchvision", "trunc_normal", "fan_in", "torch"] = "he_fan_out"  # initial weights
     init_std: PositiveFloat = 0.02  # standard deviation of trunc_normal
 

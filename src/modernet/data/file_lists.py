@@ -17,8 +17,12 @@ from modernet.config.schema import DataConfig
 from modernet.errors import UserError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision's ImageFolder
-SUBFOLDERS = {"imagenette": "imagenette160", "imagenet": "imagenet"}  # of data.root, by data.name
-DOWNLOADED = ("cifar10", "cifar100")  # .npz files that scripts/get_data.py makes
+SUBFOLDERS = {
+    "imagenette": "imagenette160",
+    "imagewoof": "imagewoof160",
+    "imagenet": "imagenet",
+}  # of data.root, by data.name
+DOWNLOADED = ("cifar10", "cifar100", "tiny_imagenet", "imagenet64")  # .npz files that scripts/get_data.py makes
 THREADS = 16  # that list class folders; most of the time is latency of a network file system
 SHARD_SCHEMES = ("file", "http", "https", "s3", "gs", "ais", "hf")  # of addresses; webdataset's pipe: runs a command
 

@@ -14,11 +14,11 @@ from modernet.config.schema import DataConfig, RecipeConfig
 from modernet.data.augment import Labels, normalize
 from modernet.data.decoding import decode_image
 from modernet.data.file_batches import Batch, BatchAugmentation, load_batches, stack_images, to_device
-from modernet.data.file_lists import ImageSplit, list_images
+from modernet.data.file_lists import ImageFile, ImageSplit, list_images
 from modernet.data.splits import hold_out
 from modernet.data.transforms import ImageTransform
 from modernet.runtime.distributed import BatchLayout
-from modernet.runtime.seeding import Purpose, permutation
+from modernet.runtime.seeding import Purpose, repeated_permutation
 from modernet.runtime.signals import ignore_signals
 
 
@@ -36,7 +36,10 @@ def _subset(split: ImageSplit, indices: np.ndarray) -> ImageSplit:
 
 
 class FileBatch(NamedTuple):
-    """Numbers of the files of one batch. A micro-batch of training has its epoch and its number in the epoch."""
+    """Numbers of the files of one batch. A micro-batch of training has its epoch and its number in the epoch.
+
+    With repeated augmentation, the number of files added to a number makes it the next copy of that file.
+    """
 
     files: list[int]
     epoch: int | None = None  # None: evaluated
@@ -52,17 +55,21 @@ class ImageBatches(Dataset[Batch]):
     augmentation: BatchAugmentation
 
     def __getitem__(self, batch: FileBatch) -> Batch:
-        labels = torch.tensor([self.split.files[file].label for file in batch.files])
-        crops = (self._crop(file, batch.epoch) for file in batch.files)
-        images = stack_images(crops, len(batch.files), self.transform.data.image_size)
+        labels = torch.tensor([self._file(number).label for number in batch.files])
+        crops = (self._crop(number, batch.epoch) for number in batch.files)
+        size = self.transform.data.image_size if batch.epoch is None else self.transform.train_image_size
+        images = stack_images(crops, len(batch.files), size)
         if batch.epoch is not None:
             images = self.augmentation.on_host(images, batch.epoch, batch.number)
         return images, labels
 
-    def _crop(self, file: int, epoch: int | None) -> Tensor:
-        path = self.split.folder / self.split.files[file].name
+    def _file(self, number: int) -> ImageFile:
+        return self.split.files[number % len(self.split.files)]
+
+    def _crop(self, number: int, epoch: int | None) -> Tensor:
+        path = self.split.folder / self._file(number).name
         image = decode_image(path.read_bytes(), str(path))
-        return self.transform.center_crop(image) if epoch is None else self.transform.random_crop(image, epoch, file)
+        return self.transform.center_crop(image) if epoch is None else self.transform.random_crop(image, epoch, number)
 
 
 class BatchSampler:
@@ -131,7 +138,8 @@ class ImageFolderLoader:
     def load_train_batches(self, epoch: int, first_step: int = 0) -> Iterator[tuple[int, Batch]]:
         """The part of train_batches that runs on the host: each micro-batch with its number in the epoch."""
         batch_size, micro_batches = self.layout.batch_size, self.layout.micro_batches()
-        order = permutation(self.num_images, self.seed, Purpose.ORDER, epoch).tolist()
+        copies = self.recipe.repeated_augmentation
+        order = repeated_permutation(self.num_images, copies, self.seed, Purpose.ORDER, epoch).tolist()
         loader, sampler = self._train_loader
         sampler.batches = [
             FileBatch(

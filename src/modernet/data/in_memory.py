@@ -16,7 +16,7 @@ from modernet.data.randaugment import rand_augment
 from modernet.data.splits import hold_out
 from modernet.errors import UserError
 from modernet.runtime.distributed import BatchLayout
-from modernet.runtime.seeding import Purpose, derive_seed, permutation, seed_everything
+from modernet.runtime.seeding import Purpose, derive_seed, repeated_permutation, seed_everything
 
 EVAL_BATCH_SIZE = 500  # images; does not change the metrics
 
@@ -102,7 +102,8 @@ class InMemoryLoader:
         Every epoch has a new order; the images that do not fill its last batch are dropped.
         """
         batch_size = self.layout.batch_size
-        order = permutation(len(self.train), self.seed, Purpose.ORDER, epoch)
+        n, copies = len(self.train), self.recipe.repeated_augmentation
+        order = repeated_permutation(n, copies, self.seed, Purpose.ORDER, epoch) % n
         for step in range(first_step, len(self.train) // batch_size):
             batch = order[step * batch_size : (step + 1) * batch_size]
             for micro_batch in self.layout.micro_batches():

@@ -75,7 +75,7 @@ class TrainBatches(IterableDataset[Batch]):
                 samples[lane] = enumerate(self.lanes.samples(lane))
             taken = list(_take(samples[lane], turn * size, size))
             crops = (self.transform.random_crop(_decode(sample), epoch, lane, position) for position, sample in taken)
-            images = stack_images(crops, size, self.transform.data.image_size)
+            images = stack_images(crops, size, self.transform.train_image_size)
             labels = torch.tensor([_label(sample) for _, sample in taken])
             yield self.augmentation.on_host(images, epoch, number), labels
 

@@ -56,11 +56,19 @@ def resize(image: Tensor, height: int, width: int, interpolation: str) -> Tensor
 
 @dataclass(frozen=True)
 class ImageTransform:
-    """From an RGB image of any size, uint8 (H, W, 3), to (image_size, image_size, 3)."""
+    """From an RGB image of any size, uint8 (H, W, 3), to (size, size, 3).
+
+    The size is train_image_size for random crops, data.image_size for evaluated ones.
+    """
 
     data: DataConfig
     recipe: RecipeConfig
     seed: int
+
+    @property
+    def train_image_size(self) -> int:
+        """Pixels of a random crop."""
+        return self.recipe.train_image_size or self.data.image_size
 
     def random_crop(self, image: Tensor, *sample: int) -> Tensor:
         """A random resized crop, or its mirror image. `sample` (epoch, index) and the seed determine it."""
@@ -68,14 +76,14 @@ class ImageTransform:
         draws = torch.rand(NUM_CROP_DRAWS, generator=generator, dtype=torch.float64).tolist()
         top, left, height, width, is_flipped = random_resized_crop(image.shape[0], image.shape[1], draws)
         crop = image[top : top + height, left : left + width]
-        size = self.data.image_size
+        size = self.train_image_size
         resized = resize(crop, size, size, self.recipe.crop_interpolation)
         return resized.flip(1) if is_flipped and self.data.flip else resized
 
     def center_crop(self, image: Tensor) -> Tensor:
         """Resize the shorter side to image_size / crop_pct and crop the centre, as torchvision does."""
         sides, size = image.shape[:2], self.data.image_size
-        shorter = round(size / self.data.crop_pct)
+        shorter = round(size / (self.recipe.crop_pct or self.data.crop_pct))
         height, width = (int(shorter * side / min(sides)) for side in sides)
         resized = resize(image, height, width, self.recipe.crop_interpolation)
         top, left = (round((side - size) / 2) for side in (height, width))

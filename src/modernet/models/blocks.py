@@ -4,11 +4,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 import torch.nn.functional as F
-from torch import Tensor, autocast, channels_last, fx, nn, ones
+from torch import Tensor, autocast, channels_last, fx, linalg, nn, ones, zeros
 from torchvision.ops import StochasticDepth
 
 from modernet.config.schema import ModelConfig
-from modernet.models.depthwise import DepthwiseConv
+from modernet.models.spatial import build_spatial_conv
 
 EXPANSION = 4  # wide / narrow channels of a bottleneck (He et al. 2015; Liu et al. 2022, Sec. 2.4)
 
@@ -80,6 +80,23 @@ class LayerScale(nn.Module):
         return x * self.gamma[:, None, None]
 
 
+class GlobalResponseNorm(nn.Module):
+    """GRN of ConvNeXt V2 (Woo et al. 2023, Algorithm 1): each channel of (N, C, H, W) competes with the others.
+
+    At its initial values the identity. gamma and beta are one-dimensional, so they are not decayed.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(zeros(channels))
+        self.beta = nn.Parameter(zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        norm = linalg.vector_norm(x, dim=(2, 3), keepdim=True)  # (N, C, 1, 1)
+        response = norm / (norm.mean(dim=1, keepdim=True) + 1e-6)
+        return x + self.gamma[:, None, None] * (x * response) + self.beta[:, None, None]
+
+
 NORMS: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm2d, "layer": LayerNorm2d}
 ACTS: dict[str, Callable[[], nn.Module]] = {"relu": lambda: nn.ReLU(inplace=True), "gelu": GELU}
 
@@ -98,23 +115,24 @@ class Block(nn.Module):
     def __init__(self, config: ModelConfig, in_channels: int, narrow: int, stride: int, drop_path_rate: float) -> None:
         super().__init__()
         hidden, out = (EXPANSION * narrow, narrow) if config.inverted else (narrow, EXPANSION * narrow)
+        hidden *= config.hidden_factor
         spatial = 0 if config.spatial_first else 1
         middle = in_channels if config.spatial_first else hidden  # channels between the first two convolutions
         channels = [in_channels, middle, hidden, out]
 
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         for i in range(3):
-            bias, size = has_bias(config, normed=i in config.norm_after), config.kernel_size
-            if i != spatial:
-                layers[f"conv{i}"] = Pointwise(channels[i], channels[i + 1], 1, bias=bias)
-            elif config.depthwise:
-                layers[f"conv{i}"] = DepthwiseConv(channels[i], size, stride, bias)
+            bias = has_bias(config, normed=i in config.norm_after)
+            if i == spatial:
+                layers[f"conv{i}"] = build_spatial_conv(config, channels[i], stride, bias)
             else:
-                layers[f"conv{i}"] = nn.Conv2d(channels[i], channels[i + 1], size, stride, size // 2, bias=bias)
+                layers[f"conv{i}"] = Pointwise(channels[i], channels[i + 1], 1, bias=bias)
             if i in config.norm_after:
                 layers[f"norm{i}"] = NORMS[config.norm](channels[i + 1])
             if i in config.act_after and i < 2:
                 layers[f"act{i}"] = ACTS[config.act]()
+            if i == 1 and config.grn:
+                layers["grn"] = GlobalResponseNorm(hidden)
         if config.layer_scale:
             layers["scale"] = LayerScale(out, config.layer_scale)
         if drop_path_rate:

@@ -12,6 +12,11 @@ def build_stem(config: ModelConfig) -> nn.Sequential:
     separate = config.downsample == "separate"
     if config.stem == "patchify":
         layers: list[nn.Module] = [nn.Conv2d(3, width, stride, stride, bias=has_bias(config, normed=separate))]
+    elif config.stem == "overlap":
+        # Two 3x3 convolutions (timm's stem_type="overlap_act"). Their strides: 2 and 2, 2 and 1, or 1 and 1.
+        first, second = min(stride, 2), max(stride // 2, 1)
+        last = nn.Conv2d(width, width, 3, second, 1, bias=has_bias(config, normed=separate))
+        layers = [nn.Conv2d(3, width, 3, first, 1), ACTS[config.act](), last]
     else:
         # Stride 4: 7x7/2 and max-pool/2. Stride 2: 3x3/1 and max-pool/2. Stride 1: 3x3/1.
         size = 7 if stride == 4 else 3

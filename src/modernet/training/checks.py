@@ -1,5 +1,7 @@
 """What is refused, or warned of, before a run starts: combinations of a network, a recipe and a data set."""
 
+from dataclasses import replace
+
 from modernet.config.schema import DataConfig, ModelConfig, RecipeConfig
 from modernet.errors import UserError
 from modernet.models.network import min_image_size
@@ -17,6 +19,28 @@ def check_image_size(model: ModelConfig, data: DataConfig) -> None:
             f"model.stem_stride={model.stem_stride} with model.downsample={model.downsample} needs images of at "
             f"least {smallest} pixels, {data.name} has {data.image_size}; a smaller model.stem_stride (4, 2, 1) "
             "allows them"
+        )
+
+
+def check_recipe(model: ModelConfig, recipe: RecipeConfig, data: DataConfig) -> None:
+    """Raises UserError for a recipe that this kind of data set, or the network's strides, cannot follow."""
+    in_files = data.kind in ("folder", "shards")
+    if recipe.train_image_size is not None:
+        if not in_files:
+            raise UserError(
+                f"recipe.train_image_size={recipe.train_image_size} needs data in image files or shards, "
+                f"{data.name} is in memory; allowed: null"
+            )
+        if recipe.train_image_size > data.image_size:
+            raise UserError(
+                f"recipe.train_image_size must be at most data.image_size={data.image_size}, or null, "
+                f"got {recipe.train_image_size}"
+            )
+        check_image_size(model, replace(data, image_size=recipe.train_image_size))
+    if recipe.repeated_augmentation > 1 and data.kind == "shards":
+        raise UserError(
+            f"recipe.repeated_augmentation must be 1 for data.kind=shards, whose order is that of the files, "
+            f"got {recipe.repeated_augmentation}"
         )
 
 

@@ -15,6 +15,7 @@ from modernet.runtime.collectives import broadcast_buffers
 from modernet.runtime.distributed import DistributedEnv
 from modernet.runtime.seeding import Purpose, seed_everything
 from modernet.training.checkpoint import CheckpointManager
+from modernet.training.losses import training_loss
 from modernet.training.metrics import EvalMetrics, LossMonitor, MetricSums, measure_resources
 from modernet.training.progress import Progress
 from modernet.training.state import TrainPlan, TrainState
@@ -62,7 +63,7 @@ def train_epoch(
             with state.grad_sync(enabled=is_last):
                 with state.autocast():
                     logits = state.train_model(images)  # (N, num_classes)
-                loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+                loss = training_loss(logits.float(), labels, recipe)
                 (loss / layout.grad_accum_steps).backward()
             state.train_metrics.update(loss.detach(), logits.detach(), labels)
         lr = plan.lr(state.step)

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn, optim
 
 from modernet.config.schema import RecipeConfig
+from modernet.errors import UserError
 
 ParameterGroups = list[dict[str, Any]]
 
@@ -21,10 +22,20 @@ def parameter_groups(model: nn.Module, weight_decay: float, decay_norm_and_bias:
     ]
 
 
+def _build_lamb(groups: ParameterGroups, recipe: RecipeConfig, fused: bool) -> optim.Optimizer:
+    """LAMB (You et al. 2020) with timm's defaults, as in "ResNet strikes back". Raises UserError without timm."""
+    try:
+        from timm.optim.lamb import Lamb  # an optional dependency, of the recipes a2 and a3
+    except ImportError as error:
+        raise UserError("recipe.optimizer=lamb needs timm: pip install 'modernet[recipes]'") from error
+    return Lamb(groups, recipe.peak_lr, betas=recipe.betas)
+
+
 # A new optimizer: an entry here, its name in RecipeConfig.optimizer, and fields of its own if it has any.
 OPTIMIZERS: dict[str, Callable[[ParameterGroups, RecipeConfig, bool], optim.Optimizer]] = {
     "sgd": lambda groups, recipe, fused: optim.SGD(groups, recipe.peak_lr, recipe.momentum, fused=fused),
     "adamw": lambda groups, recipe, fused: optim.AdamW(groups, recipe.peak_lr, recipe.betas, fused=fused),
+    "lamb": _build_lamb,
 }
 FUSED_DEVICES = ("cpu", "cuda")  # where torch has its optimizers as one kernel
 

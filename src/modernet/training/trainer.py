@@ -27,7 +27,7 @@ from modernet.runtime.signals import ShutdownSignal
 from modernet.tracking.logger import WandbLogger, WandbMode, wandb_run
 from modernet.training import checkpoint
 from modernet.training.checkpoint import CheckpointManager
-from modernet.training.checks import check_batch_size, check_image_size, find_warnings, slow_input_warning
+from modernet.training.checks import check_batch_size, check_image_size, check_recipe, find_warnings, slow_input_warning
 from modernet.training.finetune import load_weights
 from modernet.training.interruption import explain_interruption, is_interruption
 from modernet.training.loop import fit
@@ -113,6 +113,7 @@ class Trainer:
         recipe, data = experiment.recipe, experiment.data
         self.host_memory = HostMemory()
         check_image_size(experiment.model, data)
+        check_recipe(experiment.model, recipe, data)
         self.weights = load_weights(experiment)
         layout = batch_layout(env, recipe.batch_size, recipe.micro_batch_size)
         self.device = select_device(self.execution.device, env.local_rank, env.local_world_size)

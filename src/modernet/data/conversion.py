@@ -1,0 +1,99 @@
+"""From the archives of published data sets to what the loaders read: one .npz file, or a folder of images."""
+
+import tarfile
+import zipfile
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+IMAGENET64 = 64  # pixels
+
+
+def write_npz(path: Path, train: Any, test: Any) -> None:
+    """Write two of torchvision's CIFAR data sets as one .npz file, atomically.
+
+    It holds x_train (N, 32, 32, 3) uint8, y_train (N,) uint8, the same of test, and the names of the classes.
+    """
+    splits = ((split.data, np.array(split.targets, dtype=np.uint8)) for split in (train, test))
+    _write_arrays(path, *splits, classes=train.classes)
+
+
+def _write_arrays(path: Path, train: Any, test: Any, classes: Sequence[str] | None) -> None:
+    """Write (images, labels) of both splits as one .npz file, atomically."""
+    part = path.with_suffix(".part.npz")
+    names = {} if classes is None else {"classes": np.array(classes)}
+    np.savez(part, x_train=train[0], y_train=train[1], x_test=test[0], y_test=test[1], **names)
+    part.replace(path)
+
+
+def extract_folder(archive: Path, member: str, folder: Path) -> None:
+    """The folder `member` of a tar archive as `folder`, which appears when it is complete."""
+    with TemporaryDirectory(dir=folder.parent, prefix=".") as temporary:
+        with tarfile.open(archive) as tar:
+            tar.extractall(temporary, filter="data")
+        (Path(temporary) / member).rename(folder)
+
+
+def convert_tiny_imagenet(archive: Path, path: Path) -> None:
+    """tiny-imagenet-200.zip as one .npz file: train, and its val as the test split, (N, 64, 64, 3).
+
+    Classes are WordNet numbers in order, as those of an image folder.
+    """
+    with zipfile.ZipFile(archive) as file:
+        root = "tiny-imagenet-200"
+        rows = file.read(f"{root}/val/val_annotations.txt").decode().splitlines()
+        val = {f"{root}/val/images/{name}": wnid for name, wnid, *_ in (row.split("\t") for row in rows)}
+        names = sorted(name for name in file.namelist() if name.endswith(".JPEG"))
+        train = {name: name.split("/")[2] for name in names if name.startswith(f"{root}/train/")}
+        classes = sorted(set(train.values()))
+        splits = [_read_images(file, split, classes) for split in (train, val)]
+    _write_arrays(path, *splits, classes=classes)
+
+
+def _read_images(file: zipfile.ZipFile, wnids: dict[str, str], classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Images (N, H, W, 3) uint8 and labels (N,) of the members of a zip file."""
+    numbers = {wnid: number for number, wnid in enumerate(classes)}
+    images = [np.asarray(Image.open(BytesIO(file.read(name))).convert("RGB")) for name in wnids]
+    return np.stack(images), np.array([numbers[wnid] for wnid in wnids.values()], dtype=np.int64)
+
+
+def convert_imagenet64(train: Sequence[Path], val: Path, path: Path) -> None:
+    """The downsampled ImageNet (Chrabaszcz et al. 2017) as one .npz file, (N, 64, 64, 3), labels from 0.
+
+    Its parts hold rows of 3 x 64 x 64 values and labels from 1. The images pass through a file, so memory holds one
+    part at a time.
+    """
+    with TemporaryDirectory(dir=path.parent, prefix=".") as temporary:
+        parts = [_part(archive, Path(temporary)) for archive in (*train, val)]
+        batches = [name for names in parts[:-1] for name in names]
+        splits = [_join(names, Path(temporary) / f"{n}.npy") for n, names in enumerate((batches, parts[-1]))]
+        _write_arrays(path, *splits, classes=None)
+
+
+def _part(archive: Path, folder: Path) -> list[Path]:
+    """The extracted .npz files of a part, sorted by name."""
+    with zipfile.ZipFile(archive) as file:
+        names = sorted(name for name in file.namelist() if name.endswith(".npz"))
+        return [Path(file.extract(name, folder)) for name in names]
+
+
+def _join(batches: Sequence[Path], path: Path) -> tuple[np.ndarray, np.ndarray]:
+    labels = []
+    for batch in batches:
+        with np.load(batch) as file:
+            labels.append(file["labels"].astype(np.int64) - 1)
+    shape = sum(map(len, labels)), IMAGENET64, IMAGENET64, 3
+    images = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    start = 0
+    for batch in batches:
+        with np.load(batch) as file:
+            rows = file["data"]
+        images[start : start + len(rows)] = rows.reshape(-1, 3, IMAGENET64, IMAGENET64).transpose(0, 2, 3, 1)
+        start += len(rows)
+        batch.unlink()
+    return images, np.concatenate(labels)

@@ -1,0 +1,31 @@
+"""The training loss of a recipe, against timm's."""
+
+import pytest
+import torch
+from timm.loss import BinaryCrossEntropy, SoftTargetCrossEntropy
+from torch.nn.functional import one_hot
+
+from modernet.config.schema import RecipeConfig
+from modernet.training.losses import training_loss
+
+LABELS = torch.tensor([0, 2, 1, 2])
+MIXED = 0.3 * one_hot(LABELS, 5).float() + 0.7 * one_hot(LABELS.roll(1), 5).float()
+
+
+def logits() -> torch.Tensor:
+    return torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("labels", [LABELS, MIXED], ids=["labels", "mixed"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_binary_cross_entropy_equals_timm(labels, smoothing):
+    """timm does not smooth labels that are mixed; its Mixup does."""
+    ours = training_loss(logits(), labels, RecipeConfig(loss="binary_cross_entropy", label_smoothing=smoothing))
+    targets = labels if labels.ndim == 1 else labels * (1 - smoothing) + smoothing / 5
+    theirs = BinaryCrossEntropy(smoothing=smoothing)(logits(), targets)
+    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=0, check_dtype=False)
+
+
+def test_cross_entropy_of_mixed_labels_equals_timm():
+    ours = training_loss(logits(), MIXED, RecipeConfig())
+    torch.testing.assert_close(ours, SoftTargetCrossEntropy()(logits(), MIXED), rtol=1e-6, atol=0)
