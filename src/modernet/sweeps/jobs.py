@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from modernet.config.experiment import Experiment, build_execution, build_experiment
+from modernet.config.experiment import Experiment, build_execution, build_experiment, build_wandb
 from modernet.data.fingerprint import resolve_data
 from modernet.errors import UserError
 from modernet.record import Record, find_result
@@ -93,6 +93,7 @@ def expand(
             config.seed = override.value()
         experiment = resolve(build_experiment(config))
         build_execution(config)
+        build_wandb(config)
         _check_layout(experiment, num_devices)
         folder = experiment.folder(Path(config.runs))
         jobs.setdefault(folder, Job(words, experiment, folder, config.retry_failed))
