@@ -1,5 +1,6 @@
 """Runs of several processes that are stopped or lose a process are not failed: the same command resumes them."""
 
+import json
 import os
 import signal
 import sys

@@ -44,8 +44,8 @@ def train(config: DictConfig) -> float | None:
     """Train or find the run; its top-1 in percent is the objective of Hydra's sweepers."""
     is_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     with raise_for_sweep() if is_sweep else exit_on_error():
-        experiment, execution = resolve_data(build_experiment(config)), build_execution(config)
         wandb_config, is_main_process = build_wandb(config), distributed_env().is_main_process
+        experiment, execution = resolve_data(build_experiment(config)), build_execution(config)
         folder = experiment.folder(Path(config.runs))
         record = find_result(folder, config.retry_failed)
         if record is None:

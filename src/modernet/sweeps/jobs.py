@@ -91,9 +91,9 @@ def expand(
         config = compose(*(word for word in words if not word.startswith("seed="))).copy()
         for override in parse_overrides([word for word in words if word.startswith("seed=")]):
             config.seed = override.value()
+        build_wandb(config)
         experiment = resolve(build_experiment(config))
         build_execution(config)
-        build_wandb(config)
         _check_layout(experiment, num_devices)
         folder = experiment.folder(Path(config.runs))
         jobs.setdefault(folder, Job(words, experiment, folder, config.retry_failed))

@@ -64,5 +64,5 @@ class StepMonitor:
         while self.pending and (wait or self.pending[0][1].has_arrived()):
             values, copy = self.pending.popleft()
             images, loss, hits, _, *norm = copy.read()
-            measured = {"train_loss": loss / images, "train_top1": 100 * hits / images}
+            measured: dict[str, Any] = {"train_loss": loss / images, "train_top1": 100 * hits / images}
             self.write(Steps(**values, **measured, grad_norm=norm[0] if norm else None))
