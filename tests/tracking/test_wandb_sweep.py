@@ -39,7 +39,11 @@ def test_sweep_files_are_no_options_of_the_config_group(train_in_process):
 @pytest.mark.slow
 def test_agent_trains_a_run_online_and_replays_a_finished_one(tmp_path):
     def run_wandb(*words: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, **server.environment, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        environment = {
+            **os.environ,
+            **server.environment,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
         return subprocess.run(
             [sys.executable, "-m", "wandb", *words],
             cwd=ROOT,

@@ -74,6 +74,9 @@ class Server:
 
     on_GetDefaultEntity = on_Viewer
 
+    def on_OrganizationCoreWeaveOrganizationID(self, entityName: str) -> Answer:
+        return {"entity": {"organization": None}}
+
     def project(self, entity: str | None, name: str) -> Answer | None:
         if entity not in (None, ENTITY) or name not in self.projects:
             return None
@@ -176,7 +179,8 @@ class Server:
         if entity not in (None, ENTITY):
             raise ValueError(f"entity {entity} not found during upsertBucket")
         inserted = name not in self.runs
-        if settings["displayName"] is not None and name not in self.resuming:  # later mutations have changes only
+        starts = settings["displayName"] is not None and name not in self.resuming  # later mutations have changes only
+        if inserted or starts:
             self.runs[name] = Run(settings, project)
         self.resuming.discard(name)
         bucket = {

@@ -106,8 +106,6 @@ def _init(config: WandbConfig | None, folder: Path, experiment: Experiment, fact
 
         earlier = read_run_file(folder).get("id")
         run_id = os.environ.get("WANDB_RUN_ID") or earlier  # `wandb agent` sets it
-        if os.environ.get("WANDB_DIR"):
-            Path(os.environ["WANDB_DIR"]).mkdir(parents=True, exist_ok=True)
         run = wandb.init(
             **run_arguments(config, folder, experiment),
             id=run_id,

@@ -50,15 +50,14 @@ def select_mode(config: WandbConfig) -> WandbMode:
     return config.mode
 
 
-def init_arguments(**arguments: Any) -> dict[str, Any]:
-    """Arguments of wandb.init without those whose environment variable is set: wandb reads it."""
-    return {name: value for name, value in arguments.items() if not os.environ.get(VARIABLES[name])}
-
-
-def project_of(config: WandbConfig) -> tuple[str | None, str]:
-    """Entity, None for the login's, and project."""
-    entity, project = os.environ.get("WANDB_ENTITY"), os.environ.get("WANDB_PROJECT")
-    return entity or config.entity, project or config.project
+def _with_variables(**arguments: Any) -> dict[str, Any]:
+    """Arguments of wandb.init; an environment variable wins, also one that was set after wandb was imported."""
+    given = {name: value for name in arguments if (value := os.environ.get(VARIABLES[name]))}
+    if "tags" in given:
+        given["tags"] = [tag.strip() for tag in given["tags"].split(",")]
+    if "dir" in given:  # wandb would write into a temporary folder where it is missing
+        Path(given["dir"]).mkdir(parents=True, exist_ok=True)
+    return arguments | given
 
 
 def run_arguments(config: WandbConfig, folder: Path, experiment: Experiment) -> dict[str, Any]:
@@ -67,7 +66,7 @@ def run_arguments(config: WandbConfig, folder: Path, experiment: Experiment) -> 
     Names differ between protocols and sizes: cifar10/t/gelu-s0. The group has the seeds of one variant.
     """
     group, ending = f"{experiment.protocol}/{experiment.size}/{experiment.variant}", f"-s{experiment.seed}"
-    return init_arguments(
+    return _with_variables(
         project=config.project,
         entity=config.entity,
         group=(config.group or group)[:MAX_NAME_LENGTH],
