@@ -10,6 +10,8 @@ from helpers import run_command, run_script
 
 # The tests run in one process per core; more threads would wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
+for name in [name for name in os.environ if name.startswith("WANDB_")]:  # the developer's would win over the tests'
+    del os.environ[name]
 torch.set_num_threads(1)
 
 

@@ -19,8 +19,8 @@ from yaml import YAMLError
 
 from modernet import commands
 from modernet.config.roadmap import all_steps, steps_help
-from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig, SizeConfig
-from modernet.config.search_path import user_config_dirs
+from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig, SizeConfig, WandbConfig
+from modernet.config.search_path import sweep_files, user_config_dirs
 from modernet.errors import ConnectionLost, Interrupted, ModernetError, RunFailed, UserError, describe, squeeze
 from modernet.runtime.distributed import distributed_env
 
@@ -36,6 +36,7 @@ SECTIONS = {
         ("recipe", RecipeConfig),
         ("data", DataConfig),
         ("size", SizeConfig),
+        ("wandb", WandbConfig),
         ("", ExecutionConfig),
     )
 }
@@ -78,6 +79,7 @@ def _explain_validation(section: str, cls: type, finding: ErrorDetails) -> str:
 def _explain_missing_config(error: MissingConfigException) -> str:
     group, _, name = str(error.missing_cfg_file).rpartition("/")
     options = [step.name for step in all_steps()] if group == "step" else sorted(error.options or [])
+    options = [option for option in options if option not in sweep_files(group)]
     hint = "" if user_config_dirs() else "; --config-dir=DIR adds your own"
     return f"there is no {group} '{name}'; allowed: {', '.join(options)}{hint}"
 

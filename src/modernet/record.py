@@ -1,8 +1,9 @@
-"""What one run leaves on disk: `record.json`, its result, and `metrics.jsonl`, a line per epoch."""
+"""What one run leaves on disk: `record.json`, its result, `metrics.jsonl`, a line per epoch, and `steps.jsonl`."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, field
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -16,6 +17,7 @@ from modernet.runtime.io import write_text
 
 RECORD_FILE = "record.json"
 METRICS_FILE = "metrics.jsonl"
+STEPS_FILE = "steps.jsonl"
 SCHEMA_VERSION = 2  # 1: modernet 0.1, with other names for the fields of config
 
 
@@ -80,6 +82,28 @@ class Epoch:
             f"top-1 {self.top1:.2f} %, top-5 {self.top5:.2f} %{ema}, {self.images_per_second:.0f} images/s"
             f"{wait}"
         )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Steps:
+    """Training over the optimizer steps since the row before, or since the epoch began; a row of `steps.jsonl`.
+
+    Losses, accuracies and gradients are those of the main process, whose images are a part of each batch.
+    """
+
+    step: int  # optimizer steps done
+    epoch: float  # epochs done
+    lr: float  # of the last step
+    train_loss: float  # mean over the images
+    train_top1: float  # percent
+    images_per_second: float  # trained, by all processes
+    data_wait: float  # percent of the time, waiting for data
+    grad_norm: float | None = None  # of the last step's gradient, averaged over the processes
+    peak_memory: float | None = None  # MiB allocated on the GPU, of the run so far
+
+    def values(self) -> dict[str, float]:
+        """Those that were measured and are finite; `step` is an integer."""
+        return {name: value for name, value in asdict(self).items() if value is not None and isfinite(value)}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -227,3 +251,15 @@ def load_epochs(path: Path) -> list[dict[str, Any]]:
     if not lines or not all(isinstance(line, dict) and isinstance(line.get("top1"), int | float) for line in lines):
         raise ValueError(f"{METRICS_FILE} has no epochs with a top1")
     return lines
+
+
+def load_steps(path: Path) -> list[dict[str, float]]:
+    """The rows of `steps.jsonl` beside `path`, by the names of `Steps`; a value that was not measured is absent.
+
+    Raises OSError or ValueError where the file is missing or damaged.
+    """
+    lines = path.with_name(STEPS_FILE).read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    if not all(isinstance(row, dict) and isinstance(row.get("step"), int) for row in rows):
+        raise ValueError(f"{STEPS_FILE} has a row without a step")
+    return rows

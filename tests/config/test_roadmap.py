@@ -116,5 +116,5 @@ def test_help_explains_every_step_and_every_field():
         for field in fields(getattr(__import__("modernet"), f"{section.capitalize()}Config")):
             (line,) = [line for line in lines if line.startswith(f"{section}.{field.name}=")]
             assert len(line.split()) > 3, line
-    for field in ("ablate", "seed", "runs", "wandb", "num_workers"):
+    for field in ("ablate", "seed", "runs", "wandb.mode", "wandb.tags", "num_workers"):
         assert any(line.startswith(f"{field}=") and len(line.split()) > 3 for line in lines)

@@ -9,6 +9,7 @@ from helpers import NO_AUGMENTATION, execution_config, ready_trainer, run_script
 
 from modernet.training.loop import evaluate, train_epoch
 from modernet.training.progress import Progress
+from modernet.training.steps import StepMonitor
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -35,11 +36,12 @@ def test_no_step_synchronizes_with_the_gpu(tmp_path, monkeypatch):
             return False
 
         monkeypatch.setattr(trainer.checkpoints, "after_step", stop_before_the_last_step)
+        steps = StepMonitor(plan, 1, lambda row: None)
         progress = Progress(plan.recipe, plan.steps_per_epoch, state.step, plan.layout.env)
         torch.cuda.set_sync_debug_mode("error")
         try:
             with pytest.raises(StopIteration):
-                train_epoch(state, trainer.loader, plan, trainer.checkpoints, progress)
+                train_epoch(state, trainer.loader, plan, trainer.checkpoints, progress, steps)
         finally:
             torch.cuda.set_sync_debug_mode("default")
 

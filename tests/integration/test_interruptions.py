@@ -1,5 +1,6 @@
 """Runs of several processes that are stopped or lose a process are not failed: the same command resumes them."""
 
+import json
 import os
 import signal
 import sys
@@ -181,14 +182,14 @@ def test_killed_worker_ends_the_run_without_a_record_and_it_resumes(images, unin
 def test_run_killed_before_its_first_checkpoint_continues_its_wandb_run(tmp_path):
     arguments = ("+step=gelu", "recipe.epochs=2", "recipe.warmup_epochs=0", "wandb=offline", f"runs={tmp_path}")
     process = start([sys.executable, "train.py", *arguments])
-    (id_file,) = wait_for(lambda: list(tmp_path.rglob("wandb/run_id")), process)
+    (id_file,) = wait_for(lambda: list(tmp_path.rglob("wandb/run.json")), process)
     process.kill()
     process.communicate()
     assert not list(tmp_path.rglob("checkpoint-*.pt"))
-    run_id = id_file.read_text()
+    run_id = json.loads(id_file.read_text())["id"]
     time.sleep(1)  # wandb names its folders after the second
     assert run_script("train.py", *arguments).returncode == 0
     folders = [path.name for path in id_file.parent.glob("offline-run-*")]
     assert len(folders) == 2
     assert {name.rpartition("-")[2] for name in folders} == {run_id}
-    assert id_file.read_text() == run_id
+    assert json.loads(id_file.read_text())["id"] == run_id

@@ -66,6 +66,7 @@ def test_run_writes_record_metrics_config_log_and_weights(train, tmp_path):
         "metrics.jsonl",
         "model.pt",
         "record.json",
+        "steps.jsonl",
         "train.log",
         "wandb",
     ]

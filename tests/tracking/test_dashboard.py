@@ -13,7 +13,6 @@ from wandb_server import Server
 
 from modernet import roadmap
 from modernet.config.schema import ModelConfig
-from modernet.record import Epoch
 from modernet.tracking import logger
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # raised while wandb_workspaces is imported
@@ -82,15 +81,15 @@ def test_dry_run_shows_workspace_and_report_without_a_login():
     assert list(specs) == ["workspace", "report"]
     for spec in specs.values():
         kinds = [panel["viewType"] for panel in panels(spec)]
-        assert kinds == ["Bar Chart", "Scatter Plot", "Scatter Plot", *["Run History Line Plot"] * 3]
-        bars, kernels, costs, *curves = (panel["config"] for panel in panels(spec))
+        assert kinds == ["Markdown Panel", "Bar Chart", "Scatter Plot", "Scatter Plot", *["Run History Line Plot"] * 3]
+        _, bars, kernels, costs, *curves = (panel["config"] for panel in panels(spec))
         assert bars["metrics"] == ["top1"]
         assert (kernels["xAxis"], kernels["yAxis"]) == ("config:model.value.kernel_size", "summary:top1")
         assert (costs["xAxis"], costs["yAxis"]) == ("summary:gmacs", "summary:top1")
         assert [(curve["xAxis"], *curve["metrics"]) for curve in curves] == [
-            ("epoch", "top1"),
-            ("epoch", "val_loss"),
-            ("epoch", "train_loss"),
+            ("epoch", "val/top1"),
+            ("epoch", "val/loss"),
+            ("train/step", "train/loss"),
         ]
         for panel in (bars, *curves):
             assert (panel["groupAgg"], panel["groupArea"]) == ("mean", "minmax")
@@ -103,11 +102,18 @@ def test_every_panel_has_its_runs():
     assert grouping(workspace) == GROUPED
     assert filters(workspace) == {"protocol": {"digits"}, "variant": steps | KERNELS}
     report = runsets(specs["report"])
-    assert [runset["name"] for runset in report] == ["roadmap", "kernel sweep", "roadmap", "roadmap", "every run"]
+    assert [runset["name"] for runset in report] == [
+        "roadmap",
+        "roadmap",
+        "kernel sweep",
+        "roadmap",
+        "roadmap",
+        "every run",
+    ]
     variants = {runset["name"]: filters(runset).get("variant") for runset in report}
     assert variants == {"roadmap": steps, "kernel sweep": KERNELS, "every run": None}
     assert all(filters(runset)["protocol"] == {"digits"} for runset in report)
-    assert [grouping(runset) for runset in report] == [GROUPED, [], GROUPED, GROUPED, GROUPED]
+    assert [grouping(runset) for runset in report] == [GROUPED, GROUPED, [], GROUPED, GROUPED, GROUPED]
     assert not any(filters(runset) for runset in runsets(dry_run()["report"]) if runset["name"] == "every run")
 
 
@@ -127,7 +133,7 @@ def test_steps_and_protocols_of_the_user_are_shown(tmp_path, monkeypatch):
 def test_every_shown_value_is_logged():
     specs = dry_run()
     known = {
-        "": {field.name for field in fields(Epoch)},
+        "": {*logger.STEP_NAMES.values(), *logger.EPOCH_NAMES.values()},
         "summary": set(logger.SUMMARY),
         "config": {f"model.value.{field.name}" for field in fields(ModelConfig)},
     }

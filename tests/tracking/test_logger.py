@@ -3,16 +3,19 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from helpers import ROOT, execution_config, printed_record, short_experiment
+from helpers import execution_config, printed_record, short_experiment
 from records import make_epoch, make_record
 from wandb_files import read_messages, to_values
 
+from modernet.config.schema import WandbConfig
 from modernet.errors import Interrupted
-from modernet.record import METRICS, METRICS_FILE
+from modernet.record import METRICS, METRICS_FILE, STEPS_FILE, flatten
 from modernet.runtime.signals import ShutdownSignal
-from modernet.tracking.logger import WandbLogger
+from modernet.tracking.logger import STEP_NAMES, WandbLogger
+from modernet.tracking.settings import select_mode
 from modernet.training.trainer import Trainer
 
 QUICK = ("recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.batch_size=512")
@@ -22,38 +25,100 @@ def offline_files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("run-*.wandb"))
 
 
-def logged_epochs(path: Path) -> list[dict]:
-    return [to_values(message.history.item) for message in read_messages(path) if message.HasField("history")]
+OFFLINE = WandbConfig(mode="offline")
+
+
+def history(path: Path, axis: str = "val/top1") -> list[dict]:
+    """The rows that have a value of this name."""
+    rows = [to_values(message.history.item) for message in read_messages(path) if message.HasField("history")]
+    return [row for row in rows if axis in row]
+
+
+def run_of(path: Path) -> Any:
+    return next(message.run for message in read_messages(path) if message.HasField("run"))
 
 
 def exit_codes(path: Path) -> list[int]:
     return [message.exit.exit_code for message in read_messages(path) if message.HasField("exit")]
 
 
-def test_offline_run_has_the_config_the_epochs_and_the_summary(train_in_process, tmp_path):
-    record = printed_record(train_in_process("+step=gelu", "wandb=offline", *QUICK, "recipe.epochs=2"))
-    (path,) = offline_files(tmp_path)
-    messages = read_messages(path)
-    run = next(message.run for message in messages if message.HasField("run"))
-    assert run.display_name == f"{record['variant']}-s0"
-    assert run.run_group == f"digits/{record['variant']}"
-    assert list(run.tags) == ["gelu"]
-    config = to_values(run.config.update)
-    assert config["model"] == record["config"]["model"]
-    assert config["recipe"] == record["config"]["recipe"]
+def read_lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
-    epochs = [json.loads(line) for line in next(tmp_path.rglob(METRICS_FILE)).read_text().splitlines()]
-    for logged, epoch in zip(logged_epochs(path), epochs, strict=True):
-        values = epoch | epoch.pop("metrics", {})
-        assert {name: logged[name] for name in values} == values
-    summary: dict = {}
-    for message in messages:
-        if message.HasField("summary"):
-            summary |= to_values(message.summary.update)
-    for name in ("top1", "top5", "gmacs", "params", "images_per_second"):
+
+def test_offline_run_has_config_curves_axes_and_a_summary_that_grows(train_in_process, tmp_path):
+    result = train_in_process("+step=gelu", "wandb=offline", *QUICK, "recipe.epochs=2", "log_every_steps=1")
+    record = printed_record(result)
+    (path,) = offline_files(tmp_path)
+    run = run_of(path)
+    assert run.display_name == f"digits/micro/{record['variant']}-s0"
+    assert run.run_group == f"digits/micro/{record['variant']}"
+    assert (run.job_type, run.project, list(run.tags)) == ("train", "modernet", ["gelu"])
+    assert f"wandb: offline run {run.run_id}" in result.stderr
+    config = to_values(run.config.update)
+    for name in ("model", "recipe", "data", "data_fingerprint"):
+        assert config[name] == record["config"][name]
+    for name in ("params", "gmacs", "machine", "device", "versions", "commit"):
+        assert config[name] == record[name]
+
+    epochs = history(path)
+    for logged, epoch in zip(epochs, read_lines(next(tmp_path.rglob(METRICS_FILE))), strict=True):
+        assert [logged[f"val/{name}"] for name in ("top1", "top5", "loss")] == [
+            *(epoch[name] for name in ("top1", "top5", "val_loss")),
+        ]
+        assert (logged["epoch"], logged["epoch/train_loss"]) == (epoch["epoch"], epoch["train_loss"])
+    rows = history(path, "train/loss")
+    steps = read_lines(next(tmp_path.rglob(STEPS_FILE)))
+    assert [row["train/step"] for row in rows] == [step["step"] for step in steps] == [*range(1, len(steps) + 1)]
+    names = {name: STEP_NAMES[name] for name in steps[0]}
+    assert {"train/loss", "train/top1", "train/lr", "train/images_per_second", "train/data_wait"} < {*names.values()}
+    assert [{name: row[there] for name, there in names.items()} for row in rows] == steps
+
+    axes = {metric.glob_name or metric.name: metric.step_metric for metric in metrics_defined(path)}
+    assert axes["train/*"] == axes["system/peak_memory"] == "train/step"
+    assert axes["val/*"] == axes["epoch/*"] == "epoch"
+    summaries = summary_updates(path)
+    assert summaries[0] == {"status": "running", "params": record["params"], "gmacs": record["gmacs"]}
+    assert [update["top1"] for update in summaries if "top1" in update][:2] == [row["val/top1"] for row in epochs]
+    summary = {name: value for update in summaries for name, value in update.items()}
+    for name in ("top1", "top5", "gmacs", "params", "images_per_second", "status"):
         assert summary[name] == pytest.approx(record[name])
-    assert "epoch" in {message.metric.step_metric for message in messages if message.HasField("metric")}
     assert exit_codes(path) == [0]
+
+
+def metrics_defined(path: Path) -> list[Any]:
+    return [message.metric for message in read_messages(path) if message.HasField("metric")]
+
+
+def summary_updates(path: Path) -> list[dict]:
+    updates = [to_values(message.summary.update) for message in read_messages(path) if message.HasField("summary")]
+    return [update for update in updates if {"status", "top1"} & update.keys()]
+
+
+FIELDS = ("wandb.project=mine", "wandb.entity=team", "wandb.group=seeds", "wandb.tags=[a,b]", "wandb.notes=why")
+VARIABLES = {
+    **{"WANDB_PROJECT": "yours", "WANDB_ENTITY": "we", "WANDB_RUN_GROUP": "others", "WANDB_TAGS": "c,d"},
+    **{"WANDB_NAME": "a name", "WANDB_JOB_TYPE": "try", "WANDB_NOTES": "because", "WANDB_MODE": "offline"},
+}
+
+
+def test_config_fields_win_over_defaults_and_change_no_identity(train_in_process, tmp_path):
+    path = train_in_process("+step=gelu", "wandb=offline", *FIELDS, *QUICK).stdout
+    run = run_of(offline_files(tmp_path)[0])
+    assert (run.project, run.entity, run.run_group, list(run.tags)) == ("mine", "team", "seeds", ["a", "b"])
+    assert run.notes == "why"
+    assert train_in_process("+step=gelu", *QUICK).stdout == path
+
+
+def test_environment_variables_win_over_config_fields(train_in_process, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    result = train_in_process("+step=gelu", "wandb=disabled", *FIELDS, *QUICK, **VARIABLES, WANDB_DIR=str(elsewhere))
+    assert result.returncode == 0, result.stderr
+    (path,) = offline_files(elsewhere)
+    assert not offline_files(tmp_path / "runs")
+    run = run_of(path)
+    assert (run.project, run.entity, run.run_group, list(run.tags)) == ("yours", "we", "others", ["c", "d"])
+    assert (run.display_name, run.job_type, run.notes) == ("a name", "try", "because")
 
 
 class Recorder:
@@ -66,7 +131,7 @@ class Recorder:
         self.summary: dict = {}
         self.closed = False
 
-    def log(self, values: dict, step: int) -> None:
+    def log(self, values: dict, step: int, commit: bool | None = None) -> None:
         if self.closed:
             raise RuntimeError("the run is closed")
         self.history.append(values | {"step": step})
@@ -76,10 +141,10 @@ def test_declared_metrics_stand_beside_the_other_values():
     metrics = {metric.name: 7.5 for metric in METRICS}
     run = Recorder()
     wandb_logger = WandbLogger(run)
-    wandb_logger.log_epoch(make_epoch(3, metrics=metrics))
+    wandb_logger.log_epoch(flatten(make_epoch(3, metrics=metrics)), step=30)
     wandb_logger.log_result(make_record("gelu", 60.0, metrics=metrics))
-    assert metrics.items() <= run.history[0].items()
-    assert run.history[0]["step"] == run.history[0]["epoch"] == 3
+    assert {f"epoch/{name}": value for name, value in metrics.items()}.items() <= run.history[0].items()
+    assert (run.history[0]["epoch"], run.history[0]["step"]) == (3, 30)
     assert metrics.items() <= run.summary.items()
     assert run.summary["top1"] == 60.0
     assert "metrics" not in run.history[0].keys() | run.summary.keys()
@@ -89,7 +154,7 @@ def test_two_runs_of_a_process_are_two_wandb_runs(train_in_process, tmp_path):
     assert train_in_process("-m", "+step=gelu", "seed=0,1", "wandb=offline", *QUICK).returncode == 0
     files = offline_files(tmp_path)
     assert len({path.stem for path in files}) == 2
-    assert [len(logged_epochs(path)) for path in files] == [1, 1]
+    assert [len(history(path)) for path in files] == [1, 1]
 
 
 class StopAfterFirstEpoch(ShutdownSignal):
@@ -103,22 +168,43 @@ class StopAfterFirstEpoch(ShutdownSignal):
         return "SIGTERM" if (self.folder / METRICS_FILE).exists() else None
 
 
-def test_resumed_run_continues_the_same_wandb_run(tmp_path):
-    experiment, execution = short_experiment("gelu", batch_size=512, epochs=3), execution_config()
+def stop_and_resume(folder: Path, first: WandbConfig | None, then: WandbConfig | None) -> list[Path]:
+    """Three epochs, stopped after the first; the offline files."""
+    experiment, execution = short_experiment("gelu", batch_size=512, epochs=3), execution_config(log_every_steps=1)
     with pytest.raises(Interrupted):
-        Trainer.from_experiment(experiment, tmp_path, execution, "offline", StopAfterFirstEpoch(tmp_path)).train()
-    Trainer.from_experiment(experiment, tmp_path, execution, "offline").train()
-    files = offline_files(tmp_path)
+        Trainer.from_experiment(experiment, folder, execution, first, StopAfterFirstEpoch(folder)).train()
+    Trainer.from_experiment(experiment, folder, execution, then).train()
+    return offline_files(folder)
+
+
+def test_resumed_run_continues_the_same_wandb_run(tmp_path):
+    files = stop_and_resume(tmp_path, OFFLINE, OFFLINE)
     assert len(files) == 2
     assert files[0].name == files[1].name  # run-ID.wandb
-    assert [epoch["epoch"] for path in files for epoch in logged_epochs(path)] == [1, 2, 3]
+    assert [epoch["epoch"] for path in files for epoch in history(path)] == [1, 2, 3]
+    steps = [row["train/step"] for path in files for row in history(path, "train/loss")]
+    assert steps == [row["step"] for row in read_lines(tmp_path / STEPS_FILE)] == [*range(1, len(steps) + 1)]
     assert [exit_codes(path) for path in files] == [[1], [0]]
+    assert summary_updates(files[0])[-1] == {"status": "interrupted"}
+
+
+def test_wandb_run_that_begins_later_has_the_earlier_epochs_and_steps(tmp_path):
+    (path,) = stop_and_resume(tmp_path, None, OFFLINE)
+    assert [epoch["epoch"] for epoch in history(path)] == [1, 2, 3]
+    steps = [row["train/step"] for row in history(path, "train/loss")]
+    assert steps == [row["step"] for row in read_lines(tmp_path / STEPS_FILE)]
 
 
 def test_offline_is_the_default_and_disabled_writes_nothing(train_in_process, tmp_path):
-    assert "\nwandb: offline" in (ROOT / "configs/config.yaml").read_text()
+    assert select_mode(WandbConfig()) == "offline"
     assert train_in_process("+step=gelu", *QUICK, "wandb=disabled").returncode == 0
     assert not list(tmp_path.rglob("*wandb*"))
+
+
+def test_online_is_the_default_under_an_agent(monkeypatch):
+    monkeypatch.setenv("WANDB_SWEEP_ID", "abc")
+    assert select_mode(WandbConfig()) == "online"
+    assert select_mode(OFFLINE) == "offline"
 
 
 def test_broken_installation_is_reported_and_training_continues(train_in_process, monkeypatch):
@@ -133,11 +219,14 @@ def test_error_while_logging_is_reported_once(caplog):
     wandb_logger = WandbLogger(run)
     run.closed = True
     for number in (1, 2):
-        wandb_logger.log_epoch(make_epoch(number))
+        wandb_logger.log_epoch(flatten(make_epoch(number)), number)
     assert caplog.messages == ["wandb failed (the run is closed); training continues without it"]
 
 
 def test_unknown_mode_is_rejected(train_in_process):
-    result = train_in_process("wandb=sometimes")
+    result = train_in_process("wandb.mode=sometimes")
     assert result.returncode == 2
-    assert "wandb must be one of offline, online, disabled, got 'sometimes'" in result.stderr
+    assert "wandb.mode: input should be 'auto', 'online', 'offline' or 'disabled', got 'sometimes'" in result.stderr
+    result = train_in_process(WANDB_MODE="sometimes")
+    assert result.returncode == 2
+    assert "WANDB_MODE must be one of offline, online, disabled, got 'sometimes'" in result.stderr

@@ -16,17 +16,18 @@ from records import make_epoch, make_record
 from wandb_files import read_messages
 from wandb_server import Server
 
-from modernet.record import load_record, write_record
+from modernet.config.schema import WandbConfig
+from modernet.record import flatten, load_record, write_record
 from modernet.tracking.logger import wandb_run
 
 
 def log_offline(folder: Path, step: str, epochs: range, stopped: bool = False) -> None:
     """Leave in a run's folder what a training of these epochs leaves there."""
     folder.mkdir(parents=True, exist_ok=True)
-    with wandb_run("offline", folder, short_experiment(step)) as wandb_logger:
+    with wandb_run(WandbConfig(mode="offline"), folder, short_experiment(step)) as wandb_logger:
         for number in epochs:
             epoch = make_epoch(number, train_loss=1 / number, val_loss=1 / number, top1=60.0 + number)
-            wandb_logger.log_epoch(epoch)
+            wandb_logger.log_epoch(flatten(epoch), 10 * number)
         if not stopped:
             record = make_record(step, 60.0 + epochs[-1])
             wandb_logger.log_result(record)
@@ -98,7 +99,7 @@ def test_finished_runs_arrive_completely_and_once(server, push, runs):
 
     arrived, record = server.runs[id_of(runs, "gelu")], load_record(path)
     settings = arrived.settings
-    assert (settings["groupName"], settings["tags"], arrived.project) == ("digits/gelu", ["gelu"], "modernet")
+    assert (settings["groupName"], settings["tags"], arrived.project) == ("digits/micro/gelu", ["gelu"], "modernet")
     expected = {"top1": record.top1, "gmacs": record.gmacs, "status": "done"}
     assert {name: arrived.summary[name] for name in expected} == expected
     assert arrived.exits[-1] == 0

@@ -34,6 +34,8 @@ class Server:
         self.runs: dict[str, Run] = {}  # by id
         self.views: dict[str, Answer] = {}  # workspaces and reports, by id, as they were sent
         self.projects = {"modernet"}
+        self.sweeps: dict[str, str] = {}  # configs, by name
+        self.agent_runs: list[Answer] = []  # runs for agents: run_id and args
         self.resuming: set[str] = set()
         self.full: set[str] = set()  # ids of runs that are rejected
         self.broken_streams: set[str] = set()  # ids of runs whose stream is rejected
@@ -71,6 +73,9 @@ class Server:
         return {"viewer": {"id": "VXNlcjox", "entity": ENTITY, "username": ENTITY, "flags": "{}"}}
 
     on_GetDefaultEntity = on_Viewer
+
+    def on_OrganizationCoreWeaveOrganizationID(self, entityName: str) -> Answer:
+        return {"entity": {"organization": None}}
 
     def project(self, entity: str | None, name: str) -> Answer | None:
         if entity not in (None, ENTITY) or name not in self.projects:
@@ -115,6 +120,38 @@ class Server:
     def on_ProjectViews(self, viewType: str = "runs", viewName: str | None = None, **_: Any) -> Answer:
         return self.find_views(viewType, viewName)
 
+    # Sweeps and their agents. Every agent gets the next of `agent_runs`.
+
+    def on_UpsertSweep(self, config: str, projectName: str, **_: Any) -> Answer:
+        name = f"sweep{len(self.sweeps)}"
+        self.sweeps[name] = config
+        project = {"id": "UHJvamVjdDox", "name": projectName, "entity": {"id": "RW50aXR5OjE=", "name": ENTITY}}
+        return {"upsertSweep": {"sweep": {"name": name, "project": project}, "configValidationWarnings": []}}
+
+    def on_SweepWithRuns(self, sweep: str, **_: Any) -> Answer:
+        found = {"id": sweep, "name": sweep, "state": "RUNNING", "config": self.sweeps[sweep], "runs": {"edges": []}}
+        return {"project": {"sweep": found}}
+
+    def on_CreateAgent(self, **_: Any) -> Answer:
+        return {"createAgent": {"agent": {"id": "QWdlbnQ6MQ=="}}}
+
+    def on_Heartbeat(self, id: str, **_: Any) -> Answer:
+        commands = [{"type": "run", "program": "train.py", **run} for run in self.agent_runs[:1]]
+        self.agent_runs = self.agent_runs[1:]
+        return {"agentHeartbeat": {"agent": {"id": id}, "commands": json.dumps(commands)}}
+
+    # Tables: files of a run, and artifacts that have nothing to upload.
+
+    def on_ServerFeaturesQuery(self) -> Answer:
+        return {"serverInfo": {"features": []}}
+
+    def on_ArtifactType(self, **_: Any) -> Answer:
+        return {"project": {"artifact": None}}
+
+    def on_CreateArtifact(self, input: Answer) -> Answer:
+        artifact = {"id": "QXJ0aWZhY3Q6MQ==", "state": "COMMITTED"}
+        return {"createArtifact": {"artifact": {**artifact, "artifactSequence": {"latestArtifact": {"id": "MQ=="}}}}}
+
     # Runs. Creating a run with an existing id without resuming it starts it from scratch, as wandb documents.
 
     def on_RunResumeStatus(self, name: str, project: str, **_: Any) -> Answer:
@@ -142,7 +179,8 @@ class Server:
         if entity not in (None, ENTITY):
             raise ValueError(f"entity {entity} not found during upsertBucket")
         inserted = name not in self.runs
-        if settings["displayName"] is not None and name not in self.resuming:  # later mutations have changes only
+        starts = settings["displayName"] is not None and name not in self.resuming  # later mutations have changes only
+        if inserted or starts:
             self.runs[name] = Run(settings, project)
         self.resuming.discard(name)
         bucket = {

@@ -33,6 +33,7 @@ from modernet.training.checkpoint import CheckpointManager
 from modernet.training.loop import train_epoch
 from modernet.training.progress import Progress
 from modernet.training.state import TrainPlan, build_state
+from modernet.training.steps import StepMonitor
 
 NUM_CLASSES, NUM_IMAGES = 4, 24
 BATCH_SIZE, MICRO_BATCH_SIZE = 8, 4
@@ -103,7 +104,7 @@ def build_small_experiment(protocol: str, step: str, root: Path, *overrides: str
 
 def train_one_step(device: SimulatedDevice, experiment: Experiment, folder: Path) -> None:
     """Build everything, and train the first step of an epoch while waiting is forbidden."""
-    recipe, env = experiment.recipe, DistributedEnv()
+    recipe, env, rows = experiment.recipe, DistributedEnv(), []
     layout = batch_layout(env, recipe.batch_size, recipe.micro_batch_size)
     num_classes = inspect_data(experiment.data).num_classes
     with device:
@@ -114,9 +115,12 @@ def train_one_step(device: SimulatedDevice, experiment: Experiment, folder: Path
         one_step = OneStep(loader, layout.grad_accum_steps)
         checkpoints = CheckpointManager(folder, 60.0, env, ShutdownSignal())
         progress = Progress(recipe, plan.steps_per_epoch, 0, env)
+        steps = StepMonitor(plan, 1, rows.append)
         with progress, device.forbid_waiting(), pytest.raises(StopIteration):
-            train_epoch(state, one_step, plan, checkpoints, progress)
+            train_epoch(state, one_step, plan, checkpoints, progress, steps)
     assert state.step == 1
+    assert not rows
+    assert len(steps.pending) == 1, "a row is on its way"
     assert state.train_metrics.sums.tolist()[0] == recipe.batch_size
 
 

@@ -32,7 +32,7 @@ from modernet.training import checkpoint, trainer
 from modernet.training.checkpoint import latest_checkpoint, steps_done
 from modernet.training.trainer import Trainer
 
-FINISHED_FILES = ["config.yaml", "metrics.jsonl", "model.pt", "record.json", "train.log"]
+FINISHED_FILES = ["config.yaml", "metrics.jsonl", "model.pt", "record.json", "steps.jsonl", "train.log"]
 STEPS_PER_EPOCH = 5
 
 

@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 from modernet.cli import exit_on_error, raise_for_sweep
 from modernet.config import help as config_help
 from modernet.config import studies
-from modernet.config.experiment import build_execution, build_experiment
+from modernet.config.experiment import build_execution, build_experiment, build_wandb
 from modernet.config.search_path import CONFIGS, add_config_dir
 from modernet.data.fingerprint import check_data_unchanged, resolve_data
 from modernet.errors import RunFailed
@@ -30,6 +30,8 @@ from modernet.record import RECORD_FILE, find_result
 from modernet.runtime.distributed import distributed_env
 from modernet.runtime.signals import catch_signals
 from modernet.sweeps.slurm import requeue_on_warning
+from modernet.tracking.replay import replay
+from modernet.tracking.settings import check_environment, is_agent
 
 config_help.register()
 studies.register()
@@ -38,9 +40,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")
-def train(config: DictConfig) -> None:
+def train(config: DictConfig) -> float | None:
+    """Train or find the run; its top-1 in percent is the objective of Hydra's sweepers."""
     is_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     with raise_for_sweep() if is_sweep else exit_on_error():
+        wandb_config, is_main_process = build_wandb(config), distributed_env().is_main_process
         experiment, execution = resolve_data(build_experiment(config)), build_execution(config)
         folder = experiment.folder(Path(config.runs))
         record = find_result(folder, config.retry_failed)
@@ -51,12 +55,15 @@ def train(config: DictConfig) -> None:
 
                 overrides = HydraConfig.get().overrides.task
                 record = Trainer.from_experiment(
-                    experiment, folder, execution, config.wandb, shutdown, overrides
+                    experiment, folder, execution, wandb_config, shutdown, overrides
                 ).train()
+        elif is_agent() and is_main_process:
+            replay(wandb_config, folder, experiment, record)
         if record.status == "failed":
             raise RunFailed(f"{record.reason} ({folder / RECORD_FILE}); retry_failed=true trains it again")
-        if distributed_env().is_main_process and not is_sweep:
+        if is_main_process and not is_sweep:
             print(folder / RECORD_FILE)
+        return record.top1
 
 
 def _quote_path(word: str) -> str:
@@ -69,6 +76,7 @@ def _quote_path(word: str) -> str:
 
 def main() -> None:
     with exit_on_error():
+        check_environment()
         sys.argv[1:] = map(_quote_path, sys.argv[1:])
         parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         parser.add_argument("--config-dir", "-cd")

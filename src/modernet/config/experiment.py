@@ -11,20 +11,23 @@ from omegaconf import DictConfig
 
 from modernet.config.identity import run_hash, to_plain
 from modernet.config.roadmap import apply_steps, network_steps, roadmap, step_option, to_dict
-from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig, SizeConfig
-from modernet.config.search_path import config_files
+from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig, SizeConfig, WandbConfig
+from modernet.config.search_path import config_files, config_options
 from modernet.config.weights import Weights, find_weights
 from modernet.errors import UserError
 
 EXECUTION_FIELDS = [field.name for field in fields(ExecutionConfig)]
 EXPERIMENT_FIELDS = ["step", "ablate", "protocol", "size", "model", "recipe", "data", "seed", "study", "finetune"]
 FIELDS = {*EXPERIMENT_FIELDS, *EXECUTION_FIELDS, "runs", "retry_failed", "wandb"}
-WANDB_MODES = ("offline", "online", "disabled")
 FOLDER_NAME_LENGTH = 40  # characters of a variant in the name of its folder
 
 # Below the yaml files, so that a field which a yaml does not mention has its default and can be overridden.
 ConfigStore.instance().store(
-    "schema", {"model": asdict(ModelConfig()), "recipe": asdict(RecipeConfig()), "data": asdict(DataConfig())}
+    "schema",
+    {
+        **{"model": asdict(ModelConfig()), "recipe": asdict(RecipeConfig()), "data": asdict(DataConfig())},
+        "wandb": asdict(WandbConfig()),
+    },
 )
 
 Sections = tuple[ModelConfig, RecipeConfig, DataConfig]
@@ -203,6 +206,12 @@ def build_execution(config: DictConfig) -> ExecutionConfig:
     """How a composed config wants the work done. Raises UserError or pydantic's ValidationError."""
     if not isinstance(config.retry_failed, bool):
         raise UserError(f"retry_failed must be true or false, got {config.retry_failed!r}")
-    if config.wandb not in WANDB_MODES:
-        raise UserError(f"wandb must be one of {', '.join(WANDB_MODES)}, got {config.wandb!r}")
     return ExecutionConfig(**{name: value for name, value in to_dict(config).items() if name in EXECUTION_FIELDS})
+
+
+def build_wandb(config: DictConfig) -> WandbConfig:
+    """Where a composed config wants wandb's copy. Raises UserError or pydantic's ValidationError."""
+    values = config.wandb
+    if not isinstance(values, DictConfig) or "program" in values:  # a file in configs/wandb/ for `wandb sweep`
+        raise UserError(f"wandb must be one of {', '.join(config_options('wandb'))}")
+    return WandbConfig(**to_dict(values))

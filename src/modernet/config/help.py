@@ -12,10 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic.fields import FieldInfo
 
 from modernet.config.roadmap import steps_help
-from modernet.config.schema import DataConfig, ModelConfig, RecipeConfig
-from modernet.config.search_path import CONFIGS
+from modernet.config.schema import DataConfig, ModelConfig, RecipeConfig, WandbConfig
+from modernet.config.search_path import CONFIGS, config_groups, config_options
 
-SECTIONS = {"model": ModelConfig, "recipe": RecipeConfig, "data": DataConfig}
+SECTIONS = {"model": ModelConfig, "recipe": RecipeConfig, "data": DataConfig, "wandb": WandbConfig}
 TYPE_NAMES = {int: "integer", float: "number", bool: "true or false", str: "text", type(None): "null"}
 BOUNDS = {Gt: ("gt", ">"), Ge: ("ge", ">="), Lt: ("lt", "<"), Le: ("le", "<=")}
 
@@ -50,7 +50,7 @@ def _format_value(value: Any) -> str:
 
 
 def field_lines(section: str, values: dict[str, Any]) -> list[str]:
-    """One line per field of `model`, `recipe` or `data`: name=value, allowed values, meaning."""
+    """One line per field of `model`, `recipe`, `data` or `wandb`: name=value, allowed values, meaning."""
     cls = SECTIONS[section]
     meanings = _comments(cls)
     lines = []
@@ -76,7 +76,13 @@ def fields_help(*, _root_: DictConfig) -> str:
     return "\n".join(lines).replace("$", "$$")  # Hydra takes $NAME for a placeholder
 
 
+def groups_help() -> str:
+    """The config groups with their options; the resolver `groups_help` of configs/config.yaml."""
+    return "\n".join(f"{group}: {', '.join(config_options(group))}" for group in config_groups())
+
+
 def register() -> None:
     """Register the resolvers that the help template in configs/config.yaml uses."""
     OmegaConf.register_new_resolver("steps_help", steps_help, replace=True)
+    OmegaConf.register_new_resolver("groups_help", groups_help, replace=True)
     OmegaConf.register_new_resolver("fields_help", fields_help, replace=True)

@@ -214,3 +214,16 @@ class ExecutionConfig:
     channels_last: bool = True  # memory layout of images and weights
     num_workers: NonNegativeInt | Literal["auto"] = "auto"  # data loading processes per device; auto: from the CPUs
     checkpoint_minutes: NonNegativeFloat = 5.0  # minutes between checkpoints; a stop signal saves at once
+    log_every_steps: PositiveInt = 50  # optimizer steps between rows of steps.jsonl, which wandb shows as curves
+
+
+@dataclass(frozen=True, config=STRICT)
+class WandbConfig:
+    """Where wandb has its copy of a run. No field is part of a run's identity; wandb's environment variables win."""
+
+    mode: Literal["auto", "online", "offline", "disabled"] = "auto"  # auto: offline, and online under `wandb agent`
+    project: str = "modernet"  # WANDB_PROJECT wins
+    entity: str | None = None  # a user or a team; null: the login's; WANDB_ENTITY wins
+    group: str | None = None  # null: protocol, size and variant; WANDB_RUN_GROUP wins
+    tags: tuple[str, ...] = ()  # empty: the step; WANDB_TAGS wins
+    notes: str | None = None  # a text; WANDB_NOTES wins

@@ -1,6 +1,7 @@
 """Where configs come from: the package's own folder, and folders that the user names by `--config-dir`."""
 
 import os
+import re
 from pathlib import Path
 
 from modernet.errors import UserError
@@ -40,3 +41,20 @@ def config_files(group: str) -> dict[str, Path]:
         for path in (folder / group).glob("*.yaml"):
             files.setdefault(path.stem, path)
     return dict(sorted(files.items()))
+
+
+def config_options(group: str) -> list[str]:
+    """The options of a config group: its files, without those that `wandb sweep` reads."""
+    return [name for name in config_files(group) if name not in sweep_files(group)]
+
+
+def sweep_files(group: str) -> list[str]:
+    """The files in the folder of a config group that `wandb sweep` reads, as configs/wandb/roadmap.yaml."""
+    texts = {name: path.read_text(encoding="utf-8") for name, path in config_files(group).items()}
+    return [name for name, text in texts.items() if re.search(r"^program:", text, re.MULTILINE)]
+
+
+def config_groups() -> list[str]:
+    """The config groups of every folder, sorted by name, without Hydra's."""
+    folders = [folder for root in config_dirs() for folder in root.iterdir()]
+    return sorted({folder.name for folder in folders if folder.name != "hydra" and any(folder.glob("*.yaml"))})

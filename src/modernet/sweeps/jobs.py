@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from modernet.config.experiment import Experiment, build_execution, build_experiment
+from modernet.config.experiment import Experiment, build_execution, build_experiment, build_wandb
 from modernet.data.fingerprint import resolve_data
 from modernet.errors import UserError
 from modernet.record import Record, find_result
@@ -91,6 +91,7 @@ def expand(
         config = compose(*(word for word in words if not word.startswith("seed="))).copy()
         for override in parse_overrides([word for word in words if word.startswith("seed=")]):
             config.seed = override.value()
+        build_wandb(config)
         experiment = resolve(build_experiment(config))
         build_execution(config)
         _check_layout(experiment, num_devices)

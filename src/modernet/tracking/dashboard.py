@@ -17,6 +17,7 @@ from modernet.config.roadmap import roadmap, sizes
 from modernet.config.search_path import config_files
 from modernet.errors import UserError
 from modernet.record import METRICS
+from modernet.tracking.logger import STEP_AXIS
 
 # Runs that are equal in these fields form one bar, point or line: the mean of their seeds, with the range.
 GROUP_FIELDS = ("protocol", "size", "variant")
@@ -24,7 +25,11 @@ COLUMNS = (
     *("top1", "top5", "top1_ema", "gmacs", "params", "images_per_second", "status"),
     *(metric.name for metric in METRICS),
 )
-CURVES = {"top1": "Top-1 (%)", "val_loss": "Evaluation loss (cross-entropy)", "train_loss": "Training loss"}
+CURVES = {
+    "val/top1": ("epoch", "Top-1 (%)"),
+    "val/loss": ("epoch", "Evaluation loss (cross-entropy)"),
+    "train/loss": (STEP_AXIS, "Training loss"),
+}
 MAX_GROUPS = 100  # in a panel; wandb's default of ten would leave out a part of the roadmap
 
 
@@ -63,13 +68,13 @@ def _learning_curves() -> list[wr.LinePlot]:
     return [
         wr.LinePlot(
             title=f"{title}, with the range over seeds",
-            x="epoch",
+            x=axis,
             y=[metric],
             groupby_aggfunc="mean",
             groupby_rangefunc="minmax",
             max_runs_to_show=MAX_GROUPS,
         )
-        for metric, title in CURVES.items()
+        for metric, (axis, title) in CURVES.items()
     ]
 
 
@@ -84,13 +89,17 @@ def _filters(protocol: str | None, variants: list[str] | None = None) -> list[ex
     ]
 
 
-def _title(protocol: str | None) -> str:
+def dashboard_title(protocol: str | None) -> str:
     return f"modernet, {protocol or 'every protocol'}"
 
 
-def build_workspace(entity: str, project: str, protocol: str | None = None) -> ws.Workspace:
-    """A workspace with the roadmap and the kernel sweep, not yet saved. All of its panels show the same runs."""
+def build_workspace(entity: str, project: str, protocol: str | None = None, results: str = "") -> ws.Workspace:
+    """A workspace with the roadmap and the kernel sweep, not yet saved. All of its panels show the same runs.
+
+    `results` is the results table as Markdown.
+    """
     panels: dict[str, list[Any]] = {
+        "Results": [wr.MarkdownPanel(results)],
         "Roadmap": [_step_bars()],
         "Kernel sweep": [_kernel_scatter()],
         "Accuracy against cost": [_cost_scatter()],
@@ -99,7 +108,7 @@ def build_workspace(entity: str, project: str, protocol: str | None = None) -> w
     return ws.Workspace(
         entity=entity,
         project=project,
-        name=_title(protocol),
+        name=dashboard_title(protocol),
         sections=[ws.Section(name=name, panels=members, is_open=True) for name, members in panels.items()],
         settings=ws.WorkspaceSettings(x_axis="epoch", max_runs=MAX_GROUPS),
         runset_settings=ws.RunsetSettings(
@@ -111,7 +120,9 @@ def build_workspace(entity: str, project: str, protocol: str | None = None) -> w
     )
 
 
-def build_report(entity: str, project: str, protocol: str | None = None, offline: bool = False) -> wr.Report:
+def build_report(
+    entity: str, project: str, protocol: str | None = None, results: str = "", offline: bool = False
+) -> wr.Report:
     """A page with one grid of panels per question, each with a run set, not yet saved.
 
     A run set that names its project is looked up on the server, which needs a login; `offline` leaves the name out.
@@ -135,15 +146,17 @@ def build_report(entity: str, project: str, protocol: str | None = None, offline
     return wr.Report(
         entity=entity,
         project=project,
-        title=_title(protocol),
+        title=dashboard_title(protocol),
         description="From ResNet to ConvNeXt, one measured step at a time.",
         width="fluid",
         blocks=[
             wr.P(
                 "Accuracies are those of the last epoch, in percent of the evaluated images. A bar, a point or a line "
                 "is the mean over the seeds of one variant, with their range. Differences, confidence intervals and "
-                "p-values are in the tables and the report that modernet builds from the records; this page is a copy."
+                "p-values are in the results table, a copy of what `modernet table` prints."
             ),
+            wr.H2("Results"),
+            grid("roadmap", steps, [wr.MarkdownPanel(results)]),
             wr.H2("The roadmap"),
             grid("roadmap", steps, [_step_bars()]),
             wr.H2("Kernel sweep"),
@@ -160,11 +173,11 @@ def build_report(entity: str, project: str, protocol: str | None = None, offline
     )
 
 
-def to_specs(entity: str, project: str, protocol: str | None = None) -> dict[str, Any]:
+def to_specs(entity: str, project: str, protocol: str | None = None, results: str = "") -> dict[str, Any]:
     """What would be saved as `workspace` and `report`, as plain values; needs no login."""
     views = {
-        "workspace": build_workspace(entity, project, protocol),
-        "report": build_report(entity, project, protocol, offline=True),
+        "workspace": build_workspace(entity, project, protocol, results),
+        "report": build_report(entity, project, protocol, results, offline=True),
     }
     # The library has no public way from an object to its spec except saving it.
     return {
@@ -182,10 +195,10 @@ def check_protocol(protocol: str | None) -> None:
 
 def _view_name(protocol: str | None) -> str:
     """wandb's internal name of a workspace: the same for the same protocol."""
-    return hashlib.sha256(_title(protocol).encode()).hexdigest()[:11]
+    return hashlib.sha256(dashboard_title(protocol).encode()).hexdigest()[:11]
 
 
-def publish(api: Api, entity: str, project: str, protocol: str | None = None) -> dict[str, str]:
+def publish(api: Api, entity: str, project: str, protocol: str | None = None, results: str = "") -> dict[str, str]:
     """Save the workspace and the report over earlier ones of this protocol; returns their links.
 
     Raises UserError where the project does not exist or the login may not write to it.
@@ -198,7 +211,8 @@ def publish(api: Api, entity: str, project: str, protocol: str | None = None) ->
             "it from offline runs, train.py wandb=online from new ones"
         ) from None
     try:
-        workspace, report = build_workspace(entity, project, protocol), build_report(entity, project, protocol)
+        workspace = build_workspace(entity, project, protocol, results)
+        report = build_report(entity, project, protocol, results)
         workspace._internal_name = f"nw-{_view_name(protocol)}-v"
         with suppress(ValueError):  # where it was not saved before
             workspace._internal_id = get_view_dict(entity, project, _view_name(protocol))["id"]

@@ -1,42 +1,82 @@
-"""wandb as a copy of the records: a run there has the config, a line per epoch, and the record as its summary."""
+"""wandb as a copy of a run's files: the config, the rows of steps.jsonl and metrics.jsonl, the record as summary."""
 
-from collections.abc import Callable, Iterator
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from modernet.config.experiment import Experiment
-from modernet.record import METRICS, Epoch, Record, flatten
+from modernet.config.schema import WandbConfig
+from modernet.record import METRICS, Record, flatten
 from modernet.runtime.io import write_text
 from modernet.runtime.logging import logger
+from modernet.tracking.settings import run_arguments, select_mode
 
-WandbMode = Literal["offline", "online", "disabled"]
-PROJECT = "modernet"  # wandb's environment variables, WANDB_PROJECT among them, take precedence
 SUMMARY = (
     *("top1", "top5", "top1_ema", "val_loss", "gmacs", "params", "images_per_second", "train_seconds", "status"),
     *(metric.name for metric in METRICS),
 )
-ID_FILE = "wandb/run_id"  # in the run's folder
-MAX_GROUP_LENGTH = 128  # wandb's limit
+SUMMARY_IN_TRAINING = ("epoch", "top1", "top5", "top1_ema", "val_loss", "images_per_second")
+STEP_AXIS = "train/step"
+# Names in the rows of steps.jsonl and of metrics.jsonl -> names at wandb.
+STEP_NAMES = {
+    "step": STEP_AXIS,
+    "epoch": "epoch",
+    "train_loss": "train/loss",
+    "train_top1": "train/top1",
+    "lr": "train/lr",
+    "images_per_second": "train/images_per_second",
+    "data_wait": "train/data_wait",
+    "grad_norm": "train/grad_norm",
+    "peak_memory": "system/peak_memory",
+}
+EPOCH_NAMES = {
+    "epoch": "epoch",
+    "val_loss": "val/loss",
+    "top1": "val/top1",
+    "top5": "val/top5",
+    "top1_ema": "val/top1_ema",
+}
+EPOCH_PREFIX = "epoch/"  # of what else an epoch has: means over its training, and declared metrics
+AXES = {"train/*": STEP_AXIS, "system/peak_memory": STEP_AXIS, "val/*": "epoch", f"{EPOCH_PREFIX}*": "epoch"}
+RUN_FILE = "wandb/run.json"  # in the run's folder: where wandb has the run
 
 
 class WandbLogger:
-    """One wandb run; silent where `run` is None. An error of wandb is logged once and does not stop the training."""
+    """One wandb run; silent where `run` is None. An error of wandb is logged once and does not stop the training.
 
-    def __init__(self, run: Any) -> None:
-        self.run = run
+    `is_new`: wandb has no earlier part of the run.
+    """
 
-    def log_epoch(self, epoch: Epoch) -> None:
-        """Log the metrics of an epoch as one line of the history."""
-        self._attempt(lambda run: run.log(flatten(epoch), step=epoch.epoch))
+    def __init__(self, run: Any, is_new: bool = True) -> None:
+        self.run, self.is_new = run, is_new
+        self.has_result = False
+
+    def log_steps(self, row: Mapping[str, float]) -> None:
+        """Log a row of steps.jsonl."""
+        values = {STEP_NAMES[name]: value for name, value in row.items() if name in STEP_NAMES}
+        self._attempt(lambda run: run.log(values, step=int(row["step"])))
+
+    def log_epoch(self, epoch: Mapping[str, Any], step: int) -> None:
+        """Log the metrics of an epoch that ended with optimizer step `step`; a row of metrics.jsonl."""
+        measured = {name: value for name, value in epoch.items() if value is not None and name != "lr"}  # train/lr
+        values = {EPOCH_NAMES.get(name, EPOCH_PREFIX + name): value for name, value in measured.items()}
+        summary = {name: measured[name] for name in SUMMARY_IN_TRAINING if name in measured}
+        self._attempt(lambda run: run.log(values, step=step, commit=True))
+        self._attempt(lambda run: run.summary.update(summary))
 
     def log_result(self, record: Record) -> None:
         """Set the summary to the record's values."""
         values = {name: value for name, value in flatten(record).items() if name in SUMMARY and value is not None}
         self._attempt(lambda run: run.summary.update(values))
+        self.has_result = True
 
     def close(self, status: int) -> None:
         """End the run with an exit status."""
+        if not self.has_result:
+            self._attempt(lambda run: run.summary.update({"status": "interrupted"}))
         self._attempt(lambda run: run.finish(exit_code=status))
 
     def _attempt(self, call: Callable[[Any], Any]) -> None:
@@ -49,42 +89,63 @@ class WandbLogger:
             self.run = None
 
 
-def _init(mode: WandbMode, folder: Path, experiment: Experiment) -> Any:
-    """A wandb run, the one of an earlier start of the same run if there is one; None where wandb is off or fails."""
-    if mode == "disabled":
-        return None
+def read_run_file(folder: Path) -> dict[str, Any]:
+    """`id`, `entity`, `project` and `url` of a run at wandb; empty where the run's folder does not have them."""
+    try:
+        return json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _init(config: WandbConfig | None, folder: Path, experiment: Experiment, facts: Mapping[str, Any]) -> WandbLogger:
+    """A wandb run, the one of an earlier start of the same run if there is one; silent where wandb is off or fails."""
+    if config is None or (mode := select_mode(config)) == "disabled":
+        return WandbLogger(None)
     try:
         import wandb  # takes a second
 
-        id_file = folder / ID_FILE
-        run_id = id_file.read_text(encoding="utf-8") if id_file.is_file() else None
+        earlier = read_run_file(folder).get("id")
+        run_id = os.environ.get("WANDB_RUN_ID") or earlier  # `wandb agent` sets it
         run = wandb.init(
-            project=PROJECT,
-            dir=folder,
+            **run_arguments(config, folder, experiment),
             id=run_id,
             resume="allow" if run_id else None,
             mode=mode,
-            name=experiment.name,
-            group=f"{experiment.protocol}/{experiment.variant}"[:MAX_GROUP_LENGTH],
-            tags=[experiment.step],
-            config=experiment.config
-            | {"step": experiment.step, "variant": experiment.variant, "size": experiment.size},
+            config={**_describe(experiment), **facts},
             settings=wandb.Settings(silent=True, console="off"),
         )
-        id_file.parent.mkdir(exist_ok=True)
-        write_text(id_file, run.id)  # before the first step, so that a killed run continues the same wandb run
-        run.define_metric("epoch")
-        run.define_metric("*", step_metric="epoch", summary="none")  # the summary is the record's
-        return run
+        where = {"id": run.id, "entity": run.entity, "project": run.project, "url": run.url}
+        (folder / RUN_FILE).parent.mkdir(exist_ok=True)
+        # Before the first step, so that a killed run continues the same wandb run.
+        write_text(folder / RUN_FILE, json.dumps(where) + "\n")
+        for axis in ("epoch", STEP_AXIS):
+            run.define_metric(axis)
+        for metrics, axis in AXES.items():
+            run.define_metric(metrics, step_metric=axis)
+        counted = {name: facts[name] for name in ("params", "gmacs") if name in facts}
+        run.summary.update({"status": "running", **counted})
+        logger.info(f"wandb: {run.url}" if run.url else f"wandb: offline run {run.id}; modernet sync uploads it")
+        return WandbLogger(run, is_new=run.id != earlier)
     except Exception as error:  # no disk, no network, a broken installation: none of it is the run's fault
         logger.warning(f"wandb could not start ({error}); training continues without it")
-        return None
+        return WandbLogger(None)
+
+
+def _describe(experiment: Experiment) -> dict[str, Any]:
+    """The config of the run at wandb: what decides its result, and its names."""
+    names = {"step": experiment.step, "variant": experiment.variant, "size": experiment.size, "hash": experiment.hash}
+    return experiment.config | names
 
 
 @contextmanager
-def wandb_run(mode: WandbMode, folder: Path, experiment: Experiment) -> Iterator[WandbLogger]:
-    """A wandb run with its files below `folder`, grouped by protocol and variant; it ends with the context."""
-    wandb_logger = WandbLogger(_init(mode, folder, experiment))
+def wandb_run(
+    config: WandbConfig | None, folder: Path, experiment: Experiment, facts: Mapping[str, Any] | None = None
+) -> Iterator[WandbLogger]:
+    """A wandb run of a training, with its files below `folder`; it ends with the context. None logs nothing.
+
+    `facts` (costs, machine, versions) are added to its config.
+    """
+    wandb_logger = _init(config, folder, experiment, facts or {})
     status = 1
     try:
         yield wandb_logger

@@ -18,6 +18,7 @@ from wandb.errors import Error, UsageError
 
 from modernet.errors import UserError, squeeze
 from modernet.record import RECORD_FILE
+from modernet.tracking.logger import RUN_FILE, read_run_file
 
 # wandb retries for minutes or days where the server does not answer; the commands here are safe to repeat instead.
 FEW_RETRIES = {
@@ -57,11 +58,19 @@ class Outcome:
 
 
 def find_offline_runs(folder: Path) -> OfflineRuns:
-    """(a run's folder, its name at wandb) -> its files, oldest first: each resume adds a file."""
+    """(a run's folder, its name at wandb) -> its files, oldest first: each resume adds a file.
+
+    Files of these runs in WANDB_DIR are included.
+    """
     runs = defaultdict(list)
-    for path in sorted(folder.rglob("wandb/offline-run-*/run-*.wandb")):
+    for path in folder.rglob("wandb/offline-run-*/run-*.wandb"):
         runs[path.parents[2], path.stem].append(path)
-    return runs
+    if elsewhere := os.environ.get("WANDB_DIR"):
+        for run_file in folder.rglob(RUN_FILE):
+            run, name = run_file.parents[1], f"run-{read_run_file(run_file.parents[1]).get('id')}"
+            if run.resolve() != Path(elsewhere).resolve():
+                runs[run, name] += Path(elsewhere).glob(f"wandb/offline-run-*/{name}.wandb")
+    return {run: sorted(files, key=lambda file: file.parent.name) for run, files in sorted(runs.items()) if files}
 
 
 def push(runs: OfflineRuns, options: Sequence[str] = ()) -> Iterator[Outcome]:

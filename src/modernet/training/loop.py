@@ -19,6 +19,7 @@ from modernet.training.losses import training_loss
 from modernet.training.metrics import EvalMetrics, LossMonitor, MetricSums, measure_resources
 from modernet.training.progress import Progress
 from modernet.training.state import TrainPlan, TrainState
+from modernet.training.steps import StepMonitor
 
 
 @torch.no_grad()
@@ -42,10 +43,15 @@ def evaluate(
 
 
 def train_epoch(
-    state: TrainState, loader: Loader, plan: TrainPlan, checkpoints: CheckpointManager, progress: Progress
+    state: TrainState,
+    loader: Loader,
+    plan: TrainPlan,
+    checkpoints: CheckpointManager,
+    progress: Progress,
+    steps: StepMonitor,
 ) -> EvalMetrics:
     """Train the remaining steps of the running epoch; metrics of its augmented images."""
-    layout, recipe, losses = plan.layout, plan.recipe, LossMonitor()
+    layout, recipe, losses = plan.layout, plan.recipe, LossMonitor(steps.read)
     epoch = len(state.epochs)
     micro_batches = layout.micro_batches()
     last_step = (epoch + 1) * plan.steps_per_epoch
@@ -67,8 +73,10 @@ def train_epoch(
                 (loss / layout.grad_accum_steps).backward()
             state.train_metrics.update(loss.detach(), logits.detach(), labels)
         lr = plan.lr(state.step)
+        steps.before_update(state)
         state.apply_update(lr)
 
+        steps.after_update(state, lr, state.train_seconds + time.perf_counter() - started)
         losses.record(state.step, lr, state.train_metrics.sums)
         losses.read(wait=state.step == last_step)
         progress.update(state.step, losses.loss, losses.top1)
@@ -88,7 +96,9 @@ def evaluate_epoch(
     return evaluate(model, batches, plan.layout.env, state.autocast)
 
 
-def fit(state: TrainState, loader: Loader, plan: TrainPlan, checkpoints: CheckpointManager) -> Iterator[Epoch]:
+def fit(
+    state: TrainState, loader: Loader, plan: TrainPlan, checkpoints: CheckpointManager, steps: StepMonitor
+) -> Iterator[Epoch]:
     """Train from `state` to the last epoch, in place, and yield every epoch's metrics when it ends.
 
     A seed determines the run, whatever ran before and however often it was interrupted.
@@ -96,7 +106,7 @@ def fit(state: TrainState, loader: Loader, plan: TrainPlan, checkpoints: Checkpo
     recipe = plan.recipe
     with Progress(recipe, plan.steps_per_epoch, state.step, plan.layout.env) as progress:
         while len(state.epochs) < recipe.epochs:
-            train = train_epoch(state, loader, plan, checkpoints, progress)
+            train = train_epoch(state, loader, plan, checkpoints, progress, steps)
             state.train_metrics.gather()  # a signal during the evaluation makes rank 0 save them
             plain = checkpoints.check_finite(evaluate_epoch(state.model, state, loader, plan, checkpoints))
             ema = evaluate_epoch(state.ema_model, state, loader, plan, checkpoints) if state.ema_model else None

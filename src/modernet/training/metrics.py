@@ -1,6 +1,7 @@
 """Metrics of an epoch, summed on the device so that no step waits for them."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
 
@@ -22,11 +23,15 @@ class EvalMetrics:
 
 
 class MetricSums:
-    """Sums of loss and hits over batches; they stay on the device until they are read."""
+    """Sums of loss and hits over batches; they stay on the device until they are read.
+
+    The sums since a mark are those over the steps of one row of `steps.jsonl`.
+    """
 
     def __init__(self, device: torch.device, env: DistributedEnv) -> None:
         self.env = env
         self.sums = torch.zeros(4, device=device, dtype=sum_dtype(device))  # images, loss, top-1 hits, top-5 hits
+        self.marked = torch.zeros_like(self.sums)
 
     def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Add a batch: its mean loss, logits (N, num_classes), labels (N,) or, of mixed images, (N, num_classes)."""
@@ -36,10 +41,17 @@ class MetricSums:
         images = torch.full((), float(len(labels)), device=labels.device)
         self.sums += torch.stack([images, loss * images, hits[:, 0].sum(), hits.sum()])
 
+    def since_mark(self) -> Tensor:
+        """The sums since the mark, which moves here."""
+        sums = self.sums - self.marked
+        self.marked = self.sums.clone()
+        return sums
+
     def gather(self) -> None:
         """Move the sums of all ranks to rank 0, which saves them; the other ranks keep zeros."""
-        sums = all_reduce_sum(self.sums)
+        sums, marked = all_reduce_sum(self.sums), all_reduce_sum(self.marked)
         self.sums = sums if self.env.is_main_process else torch.zeros_like(sums)
+        self.marked = marked if self.env.is_main_process else torch.zeros_like(marked)
 
     def compute(self) -> EvalMetrics:
         """The metrics over all ranks, on every rank."""
@@ -47,12 +59,14 @@ class MetricSums:
         return EvalMetrics(loss / images, 100 * top1 / images, 100 * top5 / images)
 
     def state_dict(self) -> list[float]:
-        return self.sums.tolist()
+        return [*self.sums.tolist(), *self.marked.tolist()]
 
-    def load_state_dict(self, sums: list[float]) -> None:
+    def load_state_dict(self, saved: list[float]) -> None:
         """Continue from saved sums; rank 0 holds them for all ranks."""
         if self.env.is_main_process:
+            sums, marked = saved[:4], saved[4:] or saved  # earlier checkpoints have no mark
             self.sums.copy_(torch.tensor(sums, dtype=self.sums.dtype))
+            self.marked.copy_(torch.tensor(marked, dtype=self.sums.dtype))
 
 
 def measure_resources(device: torch.device, train_seconds: float, data_seconds: float) -> dict[str, float]:
@@ -63,43 +77,60 @@ def measure_resources(device: torch.device, train_seconds: float, data_seconds: 
     return metrics
 
 
+class HostCopy:
+    """Numbers on their way from the device to the host; the device does not wait."""
+
+    def __init__(self, values: Tensor) -> None:
+        self.arrival: torch.cuda.Event | None = None
+        if values.device.type == "cuda":
+            self.values = values.to("cpu", non_blocking=True)  # into pinned memory
+            self.arrival = torch.cuda.Event()
+            self.arrival.record(torch.cuda.current_stream(values.device))
+        else:
+            self.values = values.cpu().clone()
+
+    def has_arrived(self) -> bool:
+        return self.arrival is None or self.arrival.query()
+
+    def read(self) -> list[float]:
+        """The numbers; waits for them where they have not arrived."""
+        if self.arrival is not None:
+            self.arrival.synchronize()
+        return self.values.tolist()
+
+
 @dataclass(frozen=True)
 class LossReading:
-    """The sums after a step, on their way from the device to the host."""
+    """The sums after a step: images, loss, top-1 hits and top-5 hits of the epoch so far."""
 
     step: int
     lr: float
-    sums: Tensor  # images, loss, top-1 hits, top-5 hits of the epoch so far
-    arrival: torch.cuda.Event | None
+    sums: HostCopy
 
 
 class LossMonitor:
-    """Reads loss and accuracy of the running epoch as they arrive on the host; the device never waits."""
+    """Reads loss and accuracy of the running epoch as they arrive on the host; the device never waits.
 
-    def __init__(self) -> None:
+    `also_read` is called with every `read`, to read what else is on its way.
+    """
+
+    def __init__(self, also_read: Callable[[bool], None] = lambda wait: None) -> None:
         self.readings: deque[LossReading] = deque()
+        self.also_read = also_read
         self.first_nonfinite: LossReading | None = None
         self.loss = self.top1 = float("nan")  # of this rank's images in the epoch so far
 
     def record(self, step: int, lr: float, sums: Tensor) -> None:
         """Start the copy of the sums after `step`, and read what has arrived."""
-        arrival = None
-        if sums.device.type == "cuda":
-            host = sums.to("cpu", non_blocking=True)  # into pinned memory
-            arrival = torch.cuda.Event()
-            arrival.record(torch.cuda.current_stream(sums.device))
-        else:
-            host = sums.cpu().clone()
-        self.readings.append(LossReading(step, lr, host, arrival))
+        self.readings.append(LossReading(step, lr, HostCopy(sums)))
         self.read()
 
     def read(self, wait: bool = False) -> None:
         """Read what has arrived; with `wait`, everything."""
-        while self.readings and (wait or self.readings[0].arrival is None or self.readings[0].arrival.query()):
+        while self.readings and (wait or self.readings[0].sums.has_arrived()):
             reading = self.readings.popleft()
-            if reading.arrival is not None:
-                reading.arrival.synchronize()
-            images, loss, hits, _ = reading.sums.tolist()
+            images, loss, hits, _ = reading.sums.read()
             self.loss, self.top1 = loss / images, 100 * hits / images
             if self.first_nonfinite is None and not isfinite(loss):
                 self.first_nonfinite = reading
+        self.also_read(wait)

@@ -47,6 +47,15 @@ class TrainPlan:
         return lr_at(step, self.total_steps, warmup_steps, recipe.peak_lr, recipe.min_lr, recipe.schedule)
 
 
+@dataclass(frozen=True)
+class StepMark:
+    """Where the running row of `steps.jsonl` begins."""
+
+    step: int = 0  # optimizer steps done
+    train_seconds: float = 0.0  # of the epoch up to there
+    data_seconds: float = 0.0
+
+
 @dataclass
 class TrainState:
     """What training changes. `state_dict` is all that a run needs to resume."""
@@ -61,6 +70,7 @@ class TrainState:
     step: int = 0  # optimizer steps done
     train_seconds: float = 0.0  # in the running epoch
     data_seconds: float = 0.0  # of these, waiting for batches
+    mark: StepMark = StepMark()
     epochs: list[Epoch] = field(default_factory=list)  # finished ones
     started: str = field(default_factory=utc_now)  # first start of the run; ISO 8601, UTC
 
@@ -101,6 +111,7 @@ class TrainState:
         self.epochs.append(epoch)
         self.train_metrics = MetricSums(self.device, self.train_metrics.env)
         self.train_seconds = self.data_seconds = 0.0
+        self.mark = StepMark(self.step)
 
     @torch.no_grad()
     def start_from(self, weights: Mapping[str, Tensor]) -> str:
@@ -132,6 +143,7 @@ class TrainState:
             "step": self.step,
             "train_seconds": self.train_seconds,
             "data_seconds": self.data_seconds,
+            "mark": asdict(self.mark),
             "epochs": [asdict(epoch) for epoch in self.epochs],
             "started": self.started,
         }
@@ -144,6 +156,8 @@ class TrainState:
         self.train_metrics.load_state_dict(state["train_metrics"])
         self.step = state["step"]
         self.train_seconds, self.data_seconds = state["train_seconds"], state["data_seconds"]
+        begin = {"step": self.step, "train_seconds": self.train_seconds, "data_seconds": self.data_seconds}
+        self.mark = StepMark(**state.get("mark", begin))  # earlier checkpoints have none
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
         self.started = state["started"]
 

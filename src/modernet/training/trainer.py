@@ -1,6 +1,5 @@
 """One run, from an experiment to its record: validate -> lock -> build -> resume -> fit -> finalize."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,12 +9,12 @@ import torch
 from omegaconf import OmegaConf
 
 from modernet.config.experiment import Experiment
-from modernet.config.schema import ExecutionConfig
+from modernet.config.schema import ExecutionConfig, WandbConfig
 from modernet.config.weights import WEIGHTS_FILE
 from modernet.data.loader import Loader, build_loader
 from modernet.errors import ConnectionLost, Interrupted, NonFiniteLoss, RunLocked, describe
 from modernet.models.flops import model_cost
-from modernet.record import METRICS_FILE, Epoch, Record, find_record, flatten, write_record
+from modernet.record import Epoch, Record, find_record, write_record
 from modernet.runtime.collectives import any_rank, barrier, process_group
 from modernet.runtime.device import select_device
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
@@ -24,15 +23,17 @@ from modernet.runtime.lock import remove_lock, run_lock
 from modernet.runtime.logging import logger, run_logging
 from modernet.runtime.provenance import HostMemory
 from modernet.runtime.signals import ShutdownSignal
-from modernet.tracking.logger import WandbLogger, WandbMode, wandb_run
+from modernet.tracking.logger import WandbLogger, wandb_run
 from modernet.training import checkpoint
 from modernet.training.checkpoint import CheckpointManager
 from modernet.training.checks import check_batch_size, check_image_size, check_recipe, find_warnings, slow_input_warning
 from modernet.training.finetune import load_weights
+from modernet.training.history import RunHistory
 from modernet.training.interruption import explain_interruption, is_interruption
 from modernet.training.loop import fit
 from modernet.training.result import build_record, describe_machine, describe_origin
 from modernet.training.state import TrainPlan, TrainState, build_state
+from modernet.training.steps import StepMonitor
 
 CONFIG_FILE = "config.yaml"
 LOG_FILE = "train.log"
@@ -47,19 +48,20 @@ class Trainer:
     state: TrainState
     checkpoints: CheckpointManager
     wandb: WandbLogger
+    history: RunHistory
 
     def __init__(
         self,
         experiment: Experiment,
         folder: Path,
         execution: ExecutionConfig,
-        wandb_mode: WandbMode,
+        wandb_config: WandbConfig | None,
         shutdown: ShutdownSignal,
         env: DistributedEnv,
         overrides: Sequence[str] = (),
     ) -> None:
         self.experiment, self.folder, self.execution = experiment, folder, execution
-        self.wandb_mode: WandbMode = wandb_mode if env.is_main_process else "disabled"
+        self.wandb_config = wandb_config
         self.shutdown, self.env, self.overrides = shutdown, env, overrides
         self.exit_stack = ExitStack()  # the process group, the lock, the log and the wandb run
 
@@ -69,16 +71,16 @@ class Trainer:
         experiment: Experiment,
         folder: Path,
         execution: ExecutionConfig | None = None,
-        wandb_mode: WandbMode = "disabled",
+        wandb_config: WandbConfig | None = None,
         shutdown: ShutdownSignal | None = None,
         overrides: Sequence[str] = (),
     ) -> "Trainer":
         """A trainer for this process; rank and world size come from the environment.
 
-        `overrides` are those of the command line, for the record.
+        `overrides` are those of the command line, for the record. By default wandb has no copy.
         """
         execution, shutdown = execution or ExecutionConfig(), shutdown or ShutdownSignal()
-        return cls(experiment, folder, execution, wandb_mode, shutdown, distributed_env(), overrides)
+        return cls(experiment, folder, execution, wandb_config, shutdown, distributed_env(), overrides)
 
     def __enter__(self) -> "Trainer":
         return self
@@ -162,13 +164,15 @@ class Trainer:
         logger.info(f"{self.plan.layout} ({machine})")
 
     def resume(self) -> None:
-        """Load the newest intact checkpoint, if there is one, and start or continue the wandb run."""
+        """Load the newest intact checkpoint, if there is one, and start or continue the wandb run and the history."""
         saved = checkpoint.load_checkpoint(self.folder)
         if saved:
             self.state.load_state_dict(saved)
             logger.info(f"resuming from step {self.state.step} of {self.plan.total_steps}")
-        context = wandb_run(self.wandb_mode, self.folder, self.experiment)
-        self.wandb = self.exit_stack.enter_context(context)
+        facts = {"params": self.cost.params, "gmacs": self.cost.gmacs, "machine": self.machine, **self.origin}
+        wandb_config = self.wandb_config if self.env.is_main_process else None
+        self.wandb = self.exit_stack.enter_context(wandb_run(wandb_config, self.folder, self.experiment, facts))
+        self.history = RunHistory(self.folder, self.state, self.plan, self.wandb)
         minutes = self.execution.checkpoint_minutes
         self.checkpoints = CheckpointManager(self.folder, minutes, self.env, self.shutdown)
 
@@ -182,8 +186,7 @@ class Trainer:
                 logger.info(epoch)
                 if epoch.epoch == 1 and (warning := slow_input_warning(epoch, self.loader.num_workers)):
                     logger.warning(warning)
-                self.wandb.log_epoch(epoch)
-                self._write_metrics()
+                self.history.write_epoch(epoch)
         except Interrupted as error:
             if self.env.is_main_process:
                 logger.warning(error)
@@ -201,8 +204,9 @@ class Trainer:
         return None
 
     def epochs(self) -> Iterator[Epoch]:
-        """Train the remaining epochs one by one and yield their metrics; writes nothing but checkpoints."""
-        return fit(self.state, self.loader, self.plan, self.checkpoints)
+        """Train the remaining epochs one by one and yield their metrics; writes checkpoints and steps.jsonl only."""
+        steps = StepMonitor(self.plan, self.execution.log_every_steps, self.history.write_steps)
+        return fit(self.state, self.loader, self.plan, self.checkpoints, steps)
 
     def finalize(self, failure: str | None) -> Record:
         """Write the weights and then the record, which makes the run a finished one; then delete the checkpoints."""
@@ -222,9 +226,3 @@ class Trainer:
     def _saved_config(self) -> dict[str, Any]:
         """The config of the run, with the folder of its data, which does not identify it."""
         return {**self.experiment.config, "data_root": self.experiment.data.root}
-
-    def _write_metrics(self) -> None:
-        """Rewrite all epochs, so that the file of a resumed run is that of an uninterrupted one."""
-        if self.env.is_main_process:
-            lines = (json.dumps(flatten(epoch)) + "\n" for epoch in self.state.epochs)
-            write_text(self.folder / METRICS_FILE, "".join(lines))

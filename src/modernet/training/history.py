@@ -1,0 +1,62 @@
+"""What a run logs while it trains: `steps.jsonl`, `metrics.jsonl`, and wandb's copy of both."""
+
+import json
+from pathlib import Path
+
+from modernet.record import METRICS_FILE, STEPS_FILE, Epoch, Steps, flatten
+from modernet.runtime.io import write_text
+from modernet.tracking.logger import WandbLogger
+from modernet.tracking.replay import log_history
+from modernet.training.state import TrainPlan, TrainState
+
+
+def _read_rows(path: Path) -> list[dict[str, float]]:
+    """The rows of a file; a process that was killed may have left a part of a line at its end."""
+    rows = []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    for line in lines:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+class RunHistory:
+    """The files of a run have every row once, however often it was stopped; wandb gets a row that it has not yet.
+
+    Rows after the checkpoint from which a run resumes are deleted: the same steps are trained again. A wandb run that
+    began later than the training gets everything from its start.
+    """
+
+    def __init__(self, folder: Path, state: TrainState, plan: TrainPlan, wandb: WandbLogger) -> None:
+        self.folder, self.state, self.plan, self.wandb = folder, state, plan, wandb
+        self.enabled = plan.layout.env.is_main_process
+        if not self.enabled:
+            return
+        earlier = _read_rows(folder / STEPS_FILE)
+        rows = [row for row in earlier if row["step"] <= state.step]
+        write_text(folder / STEPS_FILE, "".join(json.dumps(row) + "\n" for row in rows))
+        if wandb.is_new:
+            log_history(wandb, rows, map(flatten, state.epochs), plan.steps_per_epoch)
+            self.logged_steps, self.logged_epochs = state.step, len(state.epochs)
+        else:
+            self.logged_steps = max((int(row["step"]) for row in earlier), default=0)
+            self.logged_epochs = max(len(_read_rows(folder / METRICS_FILE)), len(state.epochs))
+
+    def write_steps(self, steps: Steps) -> None:
+        """Append a row to steps.jsonl. Raises OSError."""
+        row = steps.values()
+        with (self.folder / STEPS_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        if steps.step > self.logged_steps:
+            self.wandb.log_steps(row)
+
+    def write_epoch(self, epoch: Epoch) -> None:
+        """Rewrite metrics.jsonl with all epochs, so that the file of a resumed run is that of an uninterrupted one."""
+        if not self.enabled:
+            return
+        if epoch.epoch > self.logged_epochs:
+            self.wandb.log_epoch(flatten(epoch), epoch.epoch * self.plan.steps_per_epoch)
+        lines = (json.dumps(flatten(epoch)) + "\n" for epoch in self.state.epochs)
+        write_text(self.folder / METRICS_FILE, "".join(lines))
