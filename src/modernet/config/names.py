@@ -24,7 +24,7 @@ def protocol_name(protocol: str) -> str:
 
 
 def change_name(change: str) -> str:
-    """kernel_size=5 -> 5×5 kernel; recipe.min_lr=0.1 -> min lr 0.1."""
+    """act=relu -> ReLU; recipe.min_lr=0.1 -> min lr 0.1."""
     field, _, value = change.partition("=")
     names = _names("change")
     text = names.get(change) or names.get(field)
@@ -34,7 +34,7 @@ def change_name(change: str) -> str:
 
 
 def variant_name(variant: str) -> str:
-    """move_up_depthwise+kernel_size=5 -> Move up depthwise, 5×5 kernel."""
+    """convnext+act=relu -> ConvNeXt, ReLU."""
     step, *changes = variant.split("+")
     return ", ".join([step_name(step), *map(change_name, changes)])
 
@@ -45,9 +45,7 @@ def study_name(protocol: str, size: str, changes: str = "", epochs: Iterable[int
     `changes` are those to recipe and data, as in a group of the results table. `epochs` are those of its runs.
     """
     lengths = sorted(set(epochs))
-    others = [
-        change_name(change) for change in changes.split("+") if change and not (lengths and _is_length(change))
-    ]
+    others = [change_name(change) for change in changes.split("+") if change and not (lengths and _is_length(change))]
     return ", ".join([protocol_name(protocol), *_format_epochs(lengths), f"size {size}", *others])
 
 
