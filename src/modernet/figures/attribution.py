@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from modernet.attribution.measures import COST_TOLERANCE, MEASURES, AttributionRow, Contribution
 from modernet.config.names import variant_name
-from modernet.figures.axes import INTERVAL, NotEnoughRuns, few_ticks, label_rows
+from modernet.figures.axes import INTERVAL, SHORT_INTERVAL, NotEnoughRuns, add_legend_above, few_ticks, label_rows
 from modernet.figures.style import BLACK, BLUE, GREEN, PAGE, VERMILLION, FigureFormat, new_figure, styled
 from modernet.figures.svg import add_tooltips
 from modernet.figures.tooltips import contribution_tooltip
@@ -41,8 +41,8 @@ def plot_attribution(rows: Sequence[AttributionRow], title: str, *, form: Figure
     panels = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1.2))
     gains, costs = panels
     label_rows(panels, [variant_name(row.step) for row in rows])
-    gains.set_xlabel(f"points of top-1,\n{'95 % CI' if form.is_column else INTERVAL}")
-    costs.set_xlabel("MACs,\nafter / before")
+    gains.set_xlabel(f"points of top-1,\n{SHORT_INTERVAL if form.is_column else INTERVAL}")
+    costs.set_xlabel("factor\nof MACs")
     for axes, neutral in ((gains, 0), (costs, 1)):
         axes.axvline(neutral, color="0.4", linewidth=0.8, zorder=1)
     for number, row in enumerate(rows):
@@ -55,8 +55,7 @@ def plot_attribution(rows: Sequence[AttributionRow], title: str, *, form: Figure
     costs.xaxis.set_major_formatter(lambda factor, _: f"{factor:g}")
     costs.xaxis.set_minor_locator(NullLocator())
     handles = [Line2D([], [], label=name, **_look(measure)) for measure, name in MEASURES.items()]
-    columns = 2 if form.is_column else len(handles)
-    figure.legend(handles=handles, loc="outside upper left", ncols=columns)
+    add_legend_above(gains, 2 if form.is_column else len(handles), handles, start=-0.8 if form.is_column else 0)
     return figure
 
 

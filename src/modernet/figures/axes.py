@@ -5,6 +5,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import MaxNLocator
@@ -16,7 +17,7 @@ from modernet.analysis.stats import confidence_interval
 from modernet.config.names import study_name
 from modernet.figures.style import STRIPE, FigureFormat
 
-INTERVAL = "95 % confidence interval"
+INTERVAL, SHORT_INTERVAL = "95 % confidence interval", "95 % CI"
 INTERVALS_NOTE = f"Error bars: {INTERVAL} of the mean (Student's t)."
 MACS_NOTE = "MACs: convolutions and linear layers, one image."
 PAPER_DATA = "ImageNet-1K"
@@ -67,11 +68,16 @@ def plot_means(axes: Axes, x: Any, y: Any, look: dict[str, Any], **bars: Any) ->
     return axes.errorbar(x, y, **{**width, **look, **bars})[0]
 
 
+def mean_label(name: str, has_intervals: bool, form: FigureFormat) -> str:
+    """The label of an axis of means, which names the error bars where there are any."""
+    if not has_intervals:
+        return name
+    return f"{name},\nmean, {SHORT_INTERVAL}" if form.is_column else f"{name},\nmean and {INTERVAL}"
+
+
 def accuracy_label(rows: Sequence[Row], form: FigureFormat) -> str:
-    """The label of an axis of accuracies, which names the error bars where there are any."""
-    if not any(row.top1_low is not None for row in rows):
-        return "top-1 (%)"
-    return "top-1 (%),\nmean, 95 % CI" if form.is_column else f"top-1 (%),\nmean and {INTERVAL}"
+    """The label of an axis of the rows' accuracies."""
+    return mean_label("top-1 (%)", any(row.top1_low is not None for row in rows), form)
 
 
 def paper_label(rows: Sequence[Row], form: FigureFormat) -> str:
@@ -113,3 +119,13 @@ def label_rows(panels: Sequence[Axes], labels: Sequence[str]) -> NDArray[np.int6
     panels[0].set_yticks(range(len(labels)), labels)
     panels[0].set_ylim(len(labels) - 0.5, -0.5)
     return np.arange(len(labels))
+
+
+def add_legend_above(axes: Axes, columns: int, handles: Sequence[Artist] | None = None, start: float = 0) -> None:
+    """A legend above the axes, where it hides no data; by default of the labelled lines.
+
+    `start` is its left edge in widths of the axes.
+    """
+    handles = handles or axes.get_legend_handles_labels()[0]
+    spacing = {"columnspacing": 1.2, "handletextpad": 0.5, "borderaxespad": 0.2}
+    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(start, 1), ncols=columns, **spacing)

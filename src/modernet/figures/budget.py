@@ -13,7 +13,7 @@ from modernet.analysis.budget import Cells, all_epochs
 from modernet.analysis.crossing import Crossing, find_crossing
 from modernet.analysis.stats import confidence_interval, summarize
 from modernet.config.names import variant_name
-from modernet.figures.axes import INTERVAL, NotEnoughRuns
+from modernet.figures.axes import INTERVAL, NotEnoughRuns, add_legend_above, mean_label
 from modernet.figures.style import GREY, PAGE, SERIES, VERMILLION, FigureFormat, new_figure, styled
 from modernet.figures.svg import add_tooltips
 from modernet.figures.tooltips import budget_tooltip, crossing_tooltip
@@ -48,9 +48,9 @@ def plot_budget(cells: Cells, title: str, *, form: FigureFormat = PAGE) -> Figur
     axes.set_xticks(epochs, [str(number) for number in epochs])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("epochs (logarithmic)")
-    axes.set_ylabel(f"top-1 (%),\nmean and {'95 % CI' if form.is_column else INTERVAL}")
+    axes.set_ylabel(mean_label("top-1 (%)", _most_seeds(chosen) > 1, form))
     axes.grid()
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2 if form.is_column else 3)
+    add_legend_above(axes, 2 if form.is_column else 3)
     return figure
 
 
@@ -59,6 +59,10 @@ def _choose_networks(cells: Cells) -> Cells:
     several = {name: of_network for name, of_network in cells.items() if len(of_network) > 1}
     most = sorted(several, key=lambda name: -len(several[name]))[: len(SERIES)]
     return {name: several[name] for name in several if name in most}
+
+
+def _most_seeds(cells: Cells) -> int:
+    return max(len(values) for of_network in cells.values() for values in of_network.values())
 
 
 def _caption(cells: Cells, crossings: Sequence[Crossing]) -> str:

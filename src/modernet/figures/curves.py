@@ -1,7 +1,6 @@
 """Learning curves: the training loss by step and the accuracy after each epoch."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from modernet.analysis.stats import confidence_interval, summarize
 from modernet.config.names import variant_name
-from modernet.figures.axes import INTERVAL, NotEnoughRuns
+from modernet.figures.axes import INTERVAL, NotEnoughRuns, add_legend_above, mean_label
 from modernet.figures.style import PAGE, SERIES, FigureFormat, new_figure, styled
 from modernet.figures.svg import add_tooltips
 from modernet.figures.tooltips import curve_tooltips
@@ -86,7 +85,7 @@ def plot_curves(
     if has_steps:
         _plot_steps(panels[0], by_step, form)
     _plot_epochs(panels[-1], curves, form)
-    figure.legend(*panels[-1].get_legend_handles_labels(), loc="outside upper left", ncols=1 if form.is_column else 3)
+    add_legend_above(panels[0], 1 if form.is_column else 2, panels[-1].get_legend_handles_labels()[0])
     return figure
 
 
@@ -96,13 +95,14 @@ def _plot_epochs(axes: Axes, curves: Mapping[str, Sequence[Sequence[float]]], fo
         epochs = np.arange(1, top1.shape[1] + 1)
         label = f"{variant_name(variant)} ({len(runs)})"
         _plot_band(axes, epochs, top1, look["color"])
-        (line,) = axes.plot(epochs, top1.mean(0), **look, markevery=math.ceil(len(epochs) / 12), label=label)
-        if len(epochs) <= POINTS:
-            line.set_markevery(1)
-        add_tooltips(line, curve_tooltips(variant, runs))
+        (line,) = axes.plot(epochs, top1.mean(0), **look, label=label)
+        if len(epochs) > POINTS:
+            line.set_marker("")  # marks would hide the line
+        else:
+            add_tooltips(line, curve_tooltips(variant, runs))
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(5 if form.is_column else 8, integer=True))
-    axes.set_ylabel("top-1 (%)")
+    axes.set_ylabel(mean_label("top-1 (%)", any(len(runs) > 1 for runs in curves.values()), form))
     axes.grid()
 
 
@@ -114,7 +114,7 @@ def _plot_steps(
         axes.plot(x, losses.mean(0), color=look["color"], linestyle=look["linestyle"])
     axes.set_xlabel("optimizer step")
     axes.xaxis.set_major_locator(MaxNLocator(4 if form.is_column else 6, integer=True))
-    axes.set_ylabel("training loss")
+    axes.set_ylabel(mean_label("training loss", any(len(losses) > 1 for _, losses in curves.values()), form))
     axes.grid()
 
 

@@ -15,6 +15,7 @@ from modernet.config.names import variant_name
 from modernet.figures.axes import (
     INTERVAL,
     PAPER_DATA,
+    SHORT_INTERVAL,
     NotEnoughRuns,
     confidence_bars,
     few_ticks,
@@ -101,7 +102,7 @@ def _plot_ours(axes: Axes, heights: NDArray[np.int64], rows: Sequence[Row], refe
     bars = confidence_bars(rows, "difference")
     dots = plot_means(axes, to_array(rows, "difference"), heights, OURS, xerr=bars, label="ours")
     add_tooltips(dots, [difference_tooltip(row) for row in rows])
-    interval = "" if not bars.any() else f",\n{'95 % CI' if form.is_column else INTERVAL}"
+    interval = "" if not bars.any() else f",\n{SHORT_INTERVAL if form.is_column else INTERVAL}"
     axes.set_xlabel(f"points{interval}" if form.is_column else f"difference to {reference} (points){interval}")
     axes.set_title("ours")
     few_ticks(axes.xaxis, 3 if form.is_column else 6)

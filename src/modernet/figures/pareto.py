@@ -93,7 +93,7 @@ def _plot(variants: Sequence[Row], cost: _Cost, title: str, caption: str, form: 
     if form.is_column:
         axes, legend = figure.subplots(2, 1, height_ratios=[2.2, legend_height])
     else:
-        axes, legend = figure.subplots(1, 2, width_ratios=[2.6, 1.15])
+        axes, legend = figure.subplots(1, 2, width_ratios=[2.5, 1.25])
     starts = (-0.22, 0.36) if form.is_column else (-0.04,)  # in widths of the axes, left of whose edge are their labels
     _write_legend(legend, numbered, lines, starts)
     _plot_dots(axes, variants, front, cost, form)
@@ -126,7 +126,7 @@ def _write_legend(axes: Axes, numbered: Sequence[Row], lines: int, starts: Seque
     """One column of numbers and names at each of `starts`."""
     axes.set_axis_off()
     axes.set_ylim(lines, 0)
-    number_width = 0.07 if len(starts) > 1 else 0.14
+    number_width = 0.07 if len(starts) > 1 else 0.12
     for number, row in enumerate(numbered):
         column, line = divmod(number, lines)
         style = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": "small"}

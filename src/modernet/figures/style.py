@@ -97,9 +97,9 @@ def new_figure(form: FigureFormat, height: float, title: str, caption: str, widt
     """An empty figure, `height` inches and the height of its texts, with its title at the top and its caption below."""
     width = width or form.width
     title_size, caption_size = form.font_size + 1, form.font_size - 1
-    # A letter of DejaVu Sans is 0.53 of its type size wide on average, and 0.6 in bold.
+    # A letter of DejaVu Sans is 0.56 of its type size wide on average, and 0.6 in bold.
     titles = textwrap.wrap(title, int(width * 72 / (0.6 * title_size))) if form.has_titles else []
-    lines = textwrap.wrap(caption, int(width * 72 / (0.53 * caption_size))) if form.has_titles else []
+    lines = textwrap.wrap(caption, int(width * 72 / (0.56 * caption_size))) if form.has_titles else []
     height += (1.3 * title_size * len(titles) + 1.3 * caption_size * len(lines)) / 72
     figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.04, h_pad=0.04))
     if titles:
