@@ -34,7 +34,7 @@ def test_references_of_the_issue_are_those_of_their_sources():
 
 
 def imagenet_rows():
-    return build_rows([make_record(step, 80.0, protocol="imagenet", size="t") for step in ("gelu", "grn")])
+    return build_rows([make_record(step, 80.0, protocol="imagenet", size="t") for step in ("gelu", "grn", "convnext")])
 
 
 def test_tables_have_references_only_with_the_flag():
@@ -45,7 +45,7 @@ def test_tables_have_references_only_with_the_flag():
 
 
 def test_pareto_shows_published_networks_with_known_gmacs():
-    figure = plot_pareto(imagenet_rows(), references("imagenet"))
+    figure = plot_pareto(imagenet_rows(), published=references("imagenet"))
     texts = {text.get_text() for text in figure.axes[0].texts}
     assert {"Swin-T", "ConvNeXt V2-A"} <= texts
 

@@ -16,7 +16,9 @@ from modernet.attribution.design import (
 from modernet.attribution.formatting import load_attribution, to_json, to_markdown
 from modernet.attribution.measures import MEASURES, build_attribution
 from modernet.attribution.shapley import Coalition, prefixes
+from modernet.config.names import step_name
 from modernet.figures.attribution import plot_attribution
+from modernet.figures.axes import NotEnoughRuns
 from modernet.figures.svg import save_figure
 
 
@@ -150,9 +152,10 @@ def test_notes_explain_the_confidence_intervals(end, seeds, pairs, sentence):
 def test_figure_has_every_step_and_is_deterministic(end, tmp_path):
     plan = plan_for(end, (0, 1), 1)
     rows = build_attribution(plan, finished_runs(plan, game)).rows
-    svg, png = save_figure(plot_attribution(rows, "title"), tmp_path / "once")
-    again, _ = save_figure(plot_attribution(rows, "title"), tmp_path / "again")
+    svg, png, _ = save_figure(plot_attribution(rows, "title"), tmp_path / "once")
+    again, *_ = save_figure(plot_attribution(rows, "title"), tmp_path / "again")
     assert svg.read_bytes() == again.read_bytes()
-    assert all(f">{text}<" in svg.read_text() for text in [*STEPS, *MEASURES.values()])
+    assert all(f">{text}<" in svg.read_text() for text in [*map(step_name, STEPS), *MEASURES.values()])
     assert png.read_bytes().startswith(b"\x89PNG")
-    save_figure(plot_attribution(build_attribution(plan_for(end), NO_RUNS).rows, "title"), tmp_path / "empty")
+    with pytest.raises(NotEnoughRuns):
+        plot_attribution(build_attribution(plan_for(end), NO_RUNS).rows, "title")

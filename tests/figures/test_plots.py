@@ -6,24 +6,32 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers import MAIN_PATH
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.container import BarContainer, ErrorbarContainer
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from matplotlib.text import Annotation, Text
 from records import KERNEL_SIZES, make_record, noisy_rows
 
+from modernet.analysis.compare import build_comparison, find_arms
 from modernet.analysis.paper import paper_rows
+from modernet.analysis.stats import confidence_interval, summarize
 from modernet.analysis.table import build_rows
+from modernet.analysis.variant_speeds import Speeds
 from modernet.attribution.measures import AttributionRow, Contribution
+from modernet.config.names import step_name, variant_name
 from modernet.figures.attribution import plot_attribution
 from modernet.figures.axes import NotEnoughRuns
-from modernet.figures.curves import load_curves, plot_curves
-from modernet.figures.differences import plot_differences
+from modernet.figures.curves import load_curves, load_step_curves, plot_curves
+from modernet.figures.differences import plot_comparison, plot_differences
 from modernet.figures.gallery import FIGURES
 from modernet.figures.kernel_size import plot_kernel_size
-from modernet.figures.pareto import pareto_front, plot_pareto
+from modernet.figures.pareto import pareto_front, plot_pareto, plot_pareto_speed
 from modernet.figures.roadmap import plot_roadmap
+from modernet.figures.style import COLUMN, PAGE
+from modernet.figures.svg import to_svg
 
 ALL_VARIANTS = (*MAIN_PATH, *KERNEL_SIZES)
 
@@ -32,9 +40,9 @@ def points(line: Line2D) -> np.ndarray:
     return np.asarray(line.get_xydata())
 
 
-def error_bars(figure: Figure, label: str) -> tuple[np.ndarray, np.ndarray]:
+def error_bars(axes: Axes, label: str) -> tuple[np.ndarray, np.ndarray]:
     """(marks, 2) positions, and (marks, 2, 2) both ends of the error bars; NaN where there is none."""
-    containers = [one for one in figure.axes[0].containers if isinstance(one, ErrorbarContainer)]
+    containers = [one for one in axes.containers if isinstance(one, ErrorbarContainer)]
     line, _, collections = next(one for one in containers if one.get_label() == label).lines
     ends = [segment if len(segment) else np.full((2, 2), np.nan) for segment in collections[0].get_segments()]
     return points(line), np.array(ends)
@@ -46,53 +54,61 @@ def all_text(figure: Figure) -> str:
 
 @pytest.mark.parametrize("steps", [MAIN_PATH, ["modern_recipe", "kernel_size", "convnext"]], ids=["all", "some"])
 @pytest.mark.parametrize("seeds", [1, 3])
-def test_roadmap_shows_accuracy_std_and_cost_of_each_step(steps, seeds):
+def test_roadmap_shows_accuracy_with_its_interval_and_cost_of_each_step(steps, seeds):
     all_rows = noisy_rows((*steps, *KERNEL_SIZES[1:4]), seeds)
     rows = [row for row in all_rows if row.n and row.is_step]
     figure = plot_roadmap(all_rows)
-    left, right = figure.axes
-    assert [label.get_text() for label in left.get_yticklabels()] == list(steps)
-    bars, costs = (next(c for c in axes.containers if isinstance(c, BarContainer)) for axes in (left, right))
-    assert [bar.get_x() + bar.get_width() for bar in bars] == pytest.approx([row.top1 for row in rows])
-    assert {bar.get_x() for bar in bars} == {rows[0].top1}  # lengths are differences to the first step
-    assert [cost.get_width() for cost in costs] == [row.gmacs for row in rows]
-    marks, ends = error_bars(figure, "ours")
+    left, _, right = figure.axes
+    assert [label.get_text() for label in left.get_yticklabels()] == [step_name(step) for step in steps]
+    marks, ends = error_bars(left, "ours")
     assert marks[:, 0].tolist() == [row.top1 for row in rows]
-    assert (np.diff(ends[:, :, 0]).ravel() / 2).tolist() == pytest.approx([row.top1_std or 0 for row in rows])
+    expected = [[row.top1, row.top1] if row.top1_low is None else [row.top1_low, row.top1_high] for row in rows]
+    assert ends[:, :, 0] == pytest.approx(np.array(expected))
+    (costs,) = [line for line in right.lines if line.get_label() == "cost"]
+    assert points(costs)[:, 0] == pytest.approx([1000 * (row.gmacs or 0) for row in rows])
     text = all_text(figure)
-    assert ("error bars: ± 1 std" in text) == (seeds > 1)
-    assert all(f"{row.gmacs:.4f}" in text for row in rows)
+    assert ("95 % confidence interval of the mean" in text) == (seeds > 1)
+    assert all(f"{1000 * (row.gmacs or 0):.1f}" in text for row in rows)
+    assert right.get_xlabel() == "MMACs"
 
 
-def test_roadmap_shows_the_papers_values_shifted_to_ours_at_the_first_step():
+def test_roadmap_shows_the_papers_values_and_intervals_in_a_panel_with_another_axis():
     figure = plot_roadmap(noisy_rows(tuple(MAIN_PATH)))
-    left = figure.axes[0]
-    marks, _ = error_bars(figure, "ours")
-    diamonds = next(line for line in left.lines if line.get_label() == "paper")
-    assert diamonds.get_markerfacecolor() == "white"
+    ours, paper, _ = figure.axes
+    assert not ours.child_axes
+    assert paper.get_xlabel() == "top-1 (%),\nImageNet-1K, size t"
+    marks, ends = error_bars(paper, "paper")
     printed = paper_rows("t")
-    start = printed["resnet50"].top1 or 0
-    gains = [(printed[name].top1 or np.nan) - start for name in MAIN_PATH]
-    assert points(diamonds)[:, 0] - marks[0, 0] == pytest.approx(gains, nan_ok=True)
-    paper_axis = left.child_axes[0]
-    assert "ImageNet-1K top-1 (%), size t" in paper_axis.get_xlabel()
-    figure.draw_without_rendering()
-    assert np.subtract(left.get_xlim(), paper_axis.get_xlim()) == pytest.approx([marks[0, 0] - start] * 2)
+    assert marks[:, 0] == pytest.approx([printed[name].top1 or np.nan for name in MAIN_PATH], nan_ok=True)
+    for name, (low, high) in zip(MAIN_PATH, ends[:, :, 0], strict=True):
+        sample = printed[name].sample
+        if sample is not None:
+            assert (low, high) == pytest.approx(confidence_interval(sample) or (sample.mean, sample.mean))
 
 
 def test_kernel_size_shows_each_seed_and_the_confidence_interval_of_the_mean():
     rows = noisy_rows(tuple(KERNEL_SIZES))
-    figure = plot_kernel_size(rows)
+    ours, paper = plot_kernel_size(rows).axes
     run = {row.name: row for row in rows if row.n}
     sweep = [run[name] for name in (*KERNEL_SIZES[:2], "kernel_size", *KERNEL_SIZES[2:4])]  # 3, 5, 7, 9, 11
-    marks, ends = error_bars(figure, "ours")
+    marks, ends = error_bars(ours, "ours")
     assert [tuple(mark) for mark in marks] == [(k, row.top1) for k, row in zip((3, 5, 7, 9, 11), sweep, strict=True)]
     assert ends[:, :, 1] == pytest.approx(np.array([[row.top1_low, row.top1_high] for row in sweep]))
-    hollow = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "white"]
-    assert [tuple(points(dots)[:, 1]) for dots in hollow if dots.get_marker() == "o"] == [row.top1s for row in sweep]
-    (paper,) = (points(line) for line in hollow if line.get_label() == "paper")
-    assert paper[0, 1] == marks[0, 1]
-    assert np.diff(paper[:, 1]) == pytest.approx(np.diff([79.92, 80.35, 80.57, 80.57, 80.47]))
+    seeds = [line for line in ours.lines if line.get_color() == "white"]
+    assert [tuple(points(dots)[:, 1]) for dots in seeds] == [row.top1s for row in sweep]
+    assert error_bars(paper, "paper")[0][:, 1].tolist() == [79.92, 80.35, 80.57, 80.57, 80.47]
+
+
+def test_two_kernel_sizes_are_no_figure():
+    with pytest.raises(NotEnoughRuns, match="fewer than three kernel sizes"):
+        plot_kernel_size(noisy_rows(("move_up_depthwise", "kernel_size")))
+
+
+@pytest.mark.parametrize("plot", [plot_roadmap, plot_pareto])
+def test_noise_that_hides_all_differences_is_no_figure(plot):
+    records = [make_record(step, 60 + 9 * seed, seed) for step in MAIN_PATH[:4] for seed in (0, 1)]
+    with pytest.raises(NotEnoughRuns, match="wider than the range of the means"):
+        plot(build_rows(records))
 
 
 def test_pareto_front_has_the_variants_that_no_cheaper_or_equal_one_matches():
@@ -102,10 +118,12 @@ def test_pareto_front_has_the_variants_that_no_cheaper_or_equal_one_matches():
     assert [(row.top1, row.gmacs) for row in pareto_front(rows)] == [(50.0, 1.0), (61.0, 2.0), (70.0, 5.0)]
 
 
-@pytest.mark.parametrize("variants", [ALL_VARIANTS, tuple(MAIN_PATH[:2])], ids=["all", "two"])
-def test_pareto_labels_cover_no_mark_and_no_other_label(variants):
+@pytest.mark.parametrize("variants", [ALL_VARIANTS, tuple(MAIN_PATH[:3])], ids=["all", "three"])
+def test_pareto_numbers_cover_no_mark_and_no_other_number(variants):
     rows = [  # most of them in one cluster
-        replace(row, gmacs=0.007 + number % 3 * 1e-5, top1=(row.top1 or 0) / 20) if row.n and number > 3 else row
+        replace(row, gmacs=0.007 + number % 3 * 1e-5, top1=(row.top1 or 0) / 20, top1_low=None, top1_high=None)
+        if row.n and number > 3
+        else row
         for number, row in enumerate(noisy_rows(variants))
     ]
     figure = plot_pareto(rows)
@@ -113,14 +131,34 @@ def test_pareto_labels_cover_no_mark_and_no_other_label(variants):
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw_without_rendering()
     labels = [label for label in axes.texts if isinstance(label, Annotation)]
-    assert {label.get_text() for label in labels} == set(variants)
+    assert sorted(int(label.get_text()) for label in labels) == list(range(1, len(set(variants)) + 1))
+    legend = [text.get_text() for text in figure.axes[1].texts]
+    run = [row for row in rows if row.n]
+    assert dict(zip(legend[::2], legend[1::2], strict=True)) == {
+        str(number): variant_name(row.name) for number, row in enumerate(run, 1)
+    }
     boxes = [Text.get_window_extent(label, renderer) for label in labels]
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
-    marks = axes.transData.transform([(row.gmacs or 0, row.top1 or 0) for row in rows if row.n])
+    marks = axes.transData.transform([(1000 * (row.gmacs or 0), row.top1 or 0) for row in rows if row.n])
     assert not any(box.contains(*mark) for box, mark in itertools.product(boxes, marks))
     filled = [line for line in axes.lines if line.get_marker() == "o" and line.get_markerfacecolor() != "white"]
-    front = [(row.gmacs, row.top1) for row in pareto_front(rows)]
-    assert [tuple(point) for line in filled for point in points(line)] == front
+    front = np.array([(1000 * (row.gmacs or 0), row.top1) for row in pareto_front(rows)])
+    assert np.concatenate([points(line) for line in filled]) == pytest.approx(front)
+
+
+def test_speed_has_the_variants_on_its_front_that_no_faster_one_matches():
+    rows = noisy_rows(tuple(MAIN_PATH[:4]))  # accuracy falls along the path
+    names = [row.name for row in rows if row.n]
+    speeds = Speeds(dict(zip(names, (100.0, 300.0, 200.0, 400.0), strict=True)), "a test")
+    figure = plot_pareto_speed(rows, speeds)
+    axes = figure.axes[0]
+    filled = [line for line in axes.lines if line.get_marker() == "o" and line.get_markerfacecolor() != "white"]
+    top1 = {row.name: row.top1 for row in rows}
+    best = [(speeds.values[name], top1[name]) for name in (names[3], names[1], names[0])]
+    assert [tuple(point) for line in filled for point in points(line)] == best
+    assert axes.get_xlabel() == "trained images/s"
+    with pytest.raises(NotEnoughRuns, match="measured speed"):
+        plot_pareto_speed(rows, Speeds({names[0]: 100.0}, "a test"))
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -128,8 +166,9 @@ def test_differences_show_ours_and_the_papers_with_confidence_intervals(seeds):
     all_rows = noisy_rows(tuple(MAIN_PATH), seeds)
     rows = [row for row in all_rows if row.difference is not None]
     figure = plot_differences(all_rows)
-    for label, field in (("ours", "difference"), ("paper", "paper_difference")):
-        marks, ends = error_bars(figure, label)
+    panels = zip(figure.axes, ("ours", "paper"), ("difference", "paper_difference"), strict=True)
+    for axes, label, field in panels:
+        marks, ends = error_bars(axes, label)
         values = [getattr(row, field) for row in rows]
         assert marks[:, 0] == pytest.approx(np.array(values, dtype=float), nan_ok=True)
         for row, value, (low_end, high_end) in zip(rows, values, ends[:, :, 0], strict=True):
@@ -137,28 +176,110 @@ def test_differences_show_ours_and_the_papers_with_confidence_intervals(seeds):
                 low, high = getattr(row, f"{field}_low"), getattr(row, f"{field}_high")
                 expected = (value, value) if low is None else (low, high)
                 assert (low_end, high_end) == pytest.approx(expected)
-    assert ("Dots: ours, with the std of the runs pooled over the steps." in all_text(figure)) == (seeds > 1)
-    column = [text.get_text() for text in figure.axes[0].texts]
+    assert ("Dots: ours, with the std of the runs pooled over networks." in all_text(figure)) == (seeds > 1)
+    column = [text.get_text() for text in figure.axes[1].texts]
     assert column == ["sign", *(row.sign or "" for row in rows)]
+
+
+def shaded(axes: Axes) -> list[float]:
+    """The rows with a band behind them."""
+    return [round(patch.get_y() + 0.5) for patch in axes.patches if isinstance(patch, Rectangle)]
+
+
+def test_differences_shade_what_is_decided_after_holm():
+    all_rows = noisy_rows(tuple(MAIN_PATH))
+    rows = [row for row in all_rows if row.difference is not None]
+    rows = [replace(row, difference_holm=0.049 if number in (1, 5) else 0.051) for number, row in enumerate(rows)]
+    figure = plot_differences([*all_rows[:1], *rows])
+    assert [shaded(axes) for axes in figure.axes] == [[1, 5], [1, 5]]
+    assert "Shaded: p < 0.05 after Holm's correction." in all_text(figure)
+
+
+def test_comparison_shows_the_differences_to_the_first_variant(tmp_path):
+    levels = {"convnext": 60.0, "gelu": 63.0, "convnext+act=relu": 60.1}
+    records = {
+        tmp_path / f"{variant}-{seed}": make_record(variant.split("+")[0], level + 0.1 * seed, seed, variant)
+        for variant, level in levels.items()
+        for seed in range(3)
+    }
+    arms, _ = find_arms(list(levels), records)
+    comparison = build_comparison(arms, records)
+    figure = plot_comparison(comparison)
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["GELU", "ConvNeXt, ReLU"]
+    marks, ends = error_bars(axes, "ours")
+    assert marks[:, 0] == pytest.approx([row.difference for row in comparison.rows[1:]])
+    assert ends[:, :, 0] == pytest.approx(
+        np.array([(row.difference_low, row.difference_high) for row in comparison.rows[1:]])
+    )
+    assert shaded(axes) == [0]
+    assert axes.get_xlabel() == "difference to ConvNeXt (points),\n95 % confidence interval"
 
 
 def test_caption_of_differences_names_welchs_test_and_counts_the_seeds_of_all_steps():
     noise = {"modern_recipe": 0.1, "stage_ratio": 0.1, "patchify_stem": 9.0}
     records = [make_record(step, 70 + scale * seed, seed) for step, scale in noise.items() for seed in range(3)]
-    assert "Dots: ours, by Welch's test. 3 seeds" in all_text(plot_differences(build_rows(records)))
-    single = make_record("stage_ratio", 71.0)
-    assert "1 to 3 seeds per variant" in all_text(plot_differences(build_rows([*records[:3], single])))
+    caption = plot_differences(build_rows(records)).get_supxlabel().replace("\n", " ")
+    assert "Dots: ours, by Welch's test. " in caption
+    assert " 3 seeds per variant." in caption
+    single = [make_record("stage_ratio", 71.0), make_record("patchify_stem", 71.0)]
+    assert "1 to 3 seeds per variant" in all_text(plot_differences(build_rows([*records[:3], *single])))
 
 
-def test_curves_show_mean_and_range_over_seeds():
-    figure = plot_curves({"gelu": [[10.0, 20.0], [20.0, 40.0], [30.0, 30.0]], "convnext": [[5.0, 6.0]]}, "digits")
-    axes = figure.axes[0]
-    assert [points(line)[:, 1].tolist() for line in axes.lines] == [[20.0, 30.0], [5.0, 6.0]]
-    assert [line.get_label() for line in axes.lines] == ["gelu (3)", "convnext (1)"]
-    band = axes.collections[0].get_paths()[0].vertices
-    assert {tuple(vertex) for vertex in np.asarray(band)} == {(1.0, 10.0), (2.0, 20.0), (1.0, 30.0), (2.0, 40.0)}
+CURVES = {"gelu": [[10.0, 20.0, 30.0], [20.0, 40.0, 31.0], [30.0, 30.0, 32.0]], "convnext": [[5.0, 6.0, 7.0]]}
+
+
+def band_at(axes: Axes, x: float) -> tuple[float, float]:
+    """The ends of the first band at this x."""
+    band = np.asarray(axes.collections[0].get_paths()[0].vertices)
+    ends = band[band[:, 0] == x][:, 1]
+    return ends.min(), ends.max()
+
+
+def test_curves_show_the_mean_and_its_confidence_interval():
+    axes = plot_curves(CURVES, "digits").axes[0]
+    assert [points(line)[:, 1].tolist() for line in axes.lines] == [[20.0, 30.0, 31.0], [5.0, 6.0, 7.0]]
+    assert [line.get_label() for line in axes.lines] == ["GELU (3)", "ConvNeXt (1)"]
+    assert len(axes.collections) == 1  # none for a single seed
+    assert band_at(axes, 2.0) == pytest.approx(confidence_interval(summarize([20.0, 40.0, 30.0])))
+    assert axes.get_ylabel() == "top-1 (%),\nmean and 95 % confidence interval"
     with pytest.raises(NotEnoughRuns, match="at most 6 learning curves, got 7"):
         plot_curves({str(number): [[1.0]] for number in range(7)}, "digits")
+
+
+def test_curves_of_two_epochs_are_no_figure_without_steps():
+    short = {"gelu": [[10.0, 20.0]]}
+    with pytest.raises(NotEnoughRuns, match=r"fewer than 3 epochs and no steps.jsonl"):
+        plot_curves(short, "digits")
+    assert len(plot_curves(short, "digits", {"gelu": [{10: 2.0, 20: 1.5, 30: 1.0}]}).axes) == 2
+
+
+def test_curves_by_step_show_the_training_loss_at_common_steps():
+    steps = {"gelu": [{10: 2.0, 20: 1.0, 30: 0.5}, {10: 4.0, 20: 2.0, 30: 1.5, 40: 1.0}]}
+    by_step, by_epoch = plot_curves({"gelu": CURVES["gelu"]}, "digits", steps).axes
+    assert points(by_step.lines[0]).tolist() == [[10, 3.0], [20, 1.5], [30, 1.0]]
+    assert band_at(by_step, 10) == pytest.approx(confidence_interval(summarize([2.0, 4.0])))
+    assert (by_step.get_xlabel(), by_epoch.get_xlabel()) == ("optimizer step", "epoch")
+    many = {"gelu": [{step: float(step) for step in range(1, 601)}]}
+    (line,) = plot_curves({"gelu": CURVES["gelu"]}, "digits", many).axes[0].lines
+    assert points(line)[:2].tolist() == [[5.5, 5.5], [15.5, 15.5]]  # means of ten steps
+
+
+def test_long_curves_have_no_marks():
+    figure = plot_curves({"gelu": [[float(epoch) for epoch in range(300)]]}, "digits")
+    assert "<title>" not in to_svg(figure)
+
+
+def test_step_curves_are_read_where_every_run_has_them(tmp_path):
+    records = {tmp_path / str(seed) / "record.json": make_record("gelu", 50.0, seed) for seed in (0, 1)}
+    for path in records:
+        path.parent.mkdir()
+        path.with_name("steps.jsonl").write_text(
+            '{"step": 50, "epoch": 1, "train_loss": 2.0}\n{"step": 100, "epoch": 2, "train_loss": 1.0}\n'
+        )
+    assert load_step_curves(records, ["gelu"]) == {"gelu": [{50: 2.0, 100: 1.0}] * 2}
+    next(iter(records)).with_name("steps.jsonl").write_text('{"step": 50, "tr')
+    assert load_step_curves(records, ["gelu"]) == {}
 
 
 def test_load_curves_skips_unreadable_metrics_and_names_their_files(tmp_path):
@@ -191,7 +312,7 @@ def test_attribution_shows_contributions_with_intervals_and_hollow_marks_where_t
         AttributionRow("layer_norm", dict.fromkeys(("path", "leave_one_out", "add_one_in", "shapley"), plain)),
     ]
     gains, costs = plot_attribution(rows, "digits").axes
-    assert [label.get_text() for label in gains.get_yticklabels()] == ["gelu", "layer_norm"]
+    assert [label.get_text() for label in gains.get_yticklabels()] == ["GELU", "LayerNorm"]
     marks = [line for line in gains.lines if str(line.get_marker()) in "o^vD"]
     assert [points(mark)[0, 0] for mark in marks] == [1.5, -0.5, 1.5, 1.5, 1.5, 1.5, 1.5]  # what was not run has none
     assert [mark.get_markerfacecolor() == "white" for mark in marks] == [False, True, *[False] * 5]
@@ -201,6 +322,47 @@ def test_attribution_shows_contributions_with_intervals_and_hollow_marks_where_t
     assert factors == [1.0, 2.0, *[1.0] * 5]
 
 
+@pytest.mark.parametrize(
+    ("contribution", "reason"),
+    [
+        (Contribution(1.5, gmacs=1.0, params=1.0), "no contribution has a confidence interval"),
+        (Contribution(0.0, 0.0, 0.0, gmacs=1.0, params=1.0), "no contribution has a confidence interval"),
+        (Contribution(1.5, -150.0, 150.0, gmacs=1.0, params=1.0), "of every contribution includes zero"),
+    ],
+)
+def test_attribution_without_a_result_is_no_figure(contribution, reason):
+    rows = [AttributionRow("gelu", dict.fromkeys(("path", "leave_one_out", "add_one_in", "shapley"), contribution))]
+    with pytest.raises(NotEnoughRuns, match=reason):
+        plot_attribution(rows, "digits")
+
+
 def test_unrun_steps_are_not_drawn():
-    figure = plot_roadmap(noisy_rows(("gelu", "fewer_activations")))
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["gelu", "fewer_activations"]
+    figure = plot_roadmap(noisy_rows(("gelu", "fewer_activations", "fewer_norms")))
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["GELU", "Fewer activations", "Fewer norms"]
+
+
+@pytest.mark.parametrize("plot", FIGURES.values(), ids=FIGURES.keys())
+def test_formats_have_their_widths_and_only_with_titles_a_title_and_a_caption(plot):
+    rows = noisy_rows(ALL_VARIANTS)
+    page, column = (plot(rows, "CIFAR-10", form=form) for form in (PAGE, COLUMN))
+    assert page.get_size_inches()[0] == pytest.approx(180 / 25.4, rel=0.01)
+    assert column.get_size_inches()[0] == pytest.approx(85 / 25.4)
+    bare = plot(rows, "CIFAR-10", form=replace(COLUMN, has_titles=False))
+    assert page.get_suptitle().startswith("CIFAR-10: ")
+    assert "95 % confidence interval" in page.get_supxlabel().replace("\n", " ")
+    assert (bare.get_suptitle(), bare.get_supxlabel()) == ("", "")
+    assert bare.get_size_inches()[1] < column.get_size_inches()[1]
+    assert any("95 % CI" in axes.get_xlabel() + axes.get_ylabel() for axes in bare.axes)
+
+
+@pytest.mark.parametrize("plot", FIGURES.values(), ids=FIGURES.keys())
+def test_no_text_leaves_a_column(plot):
+    figure = plot(noisy_rows(ALL_VARIANTS), "CIFAR-10, 16 epochs, size micro", form=COLUMN)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw_without_rendering()
+    texts = [text for axes in figure.axes for text in (*axes.texts, axes.xaxis.label, axes.yaxis.label)]
+    for text in filter(Text.get_text, (*texts, *figure.texts)):
+        box = Text.get_window_extent(text, renderer)
+        assert box.x0 > -1, text
+        assert box.x1 < figure.bbox.width + 1, text

@@ -31,13 +31,13 @@ def test_series_are_distinguishable_in_greyscale():
 
 def test_saved_figures_are_byte_identical_and_contain_text_as_text(tmp_path):
     for name in ("one", "two"):
-        figure = plot_curves({"gelu+act=$x$ & <b>": [[1.0, 2.0], [2.0, 4.0]]}, title="digits")
+        figure = plot_curves({"gelu+act=$x$ & <b>": [[1.0, 2.0, 3.0], [2.0, 4.0, 5.0]]}, title="digits")
         save_figure(figure, tmp_path / name / "figure.v1")
-    for suffix in ("svg", "png"):
+    for suffix in ("svg", "png", "pdf"):
         one, two = ((tmp_path / name / f"figure.v1.{suffix}").read_bytes() for name in ("one", "two"))
         assert one == two
     svg = (tmp_path / "one/figure.v1.svg").read_text()
-    assert "gelu+act=$x$ &amp; &lt;b&gt; (2)</text>" in svg
+    assert "GELU, act $x$ &amp; &lt;b&gt; (2)</text>" in svg
 
 
 def test_every_mark_has_a_tooltip_at_its_position():
@@ -46,7 +46,7 @@ def test_every_mark_has_a_tooltip_at_its_position():
     in_paper = [row for row in steps if row.paper_top1 is not None]
     compared_in_paper = [row for row in steps if row.paper_difference is not None]
     counts = {
-        "roadmap": 3 * len(steps) + len(in_paper),  # bar, dot and cost; diamond
+        "roadmap": 2 * len(steps) + len(in_paper),  # dot and cost; diamond
         "kernel_size": 2 * len(KERNEL_SIZES),
         "pareto": len(rows),
         "differences": len(steps) - 1 + len(compared_in_paper),
@@ -65,6 +65,6 @@ def test_every_mark_has_a_tooltip_at_its_position():
 
 
 def test_curve_tooltips_give_mean_and_range_of_an_epoch():
-    root = ElementTree.fromstring(to_svg(plot_curves({"gelu": [[50.0, 60.0], [52.0, 61.0]]}, "digits")))
+    root = ElementTree.fromstring(to_svg(plot_curves({"gelu": [[50.0, 60.0, 61.0], [52.0, 61.0, 62.0]]}, "digits")))
     titles = [title.text for title in root.findall(".//{*}title")]
     assert titles[1] == "gelu, epoch 2\ntop-1 60.50 %\nlowest 60.00, highest 61.00\n2 seeds"

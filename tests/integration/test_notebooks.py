@@ -10,7 +10,7 @@ from helpers import ROOT
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-FIGURES = {"kernel_size": 1, "roadmap": 4}  # notebook -> number of its figures
+FIGURES = {"kernel_size": 1, "own_comparison": 2, "roadmap": 3}  # notebook -> number of its figures
 
 
 def read_notebook(path: Path) -> Any:
@@ -40,7 +40,9 @@ def own_kernel(tmp_path, monkeypatch) -> None:
 
 
 @pytest.mark.usefixtures("own_kernel")
-@pytest.mark.parametrize(("name", "start"), [("kernel_size", "notebooks"), ("roadmap", ".")])
+@pytest.mark.parametrize(
+    ("name", "start"), [("kernel_size", "notebooks"), ("roadmap", "."), ("own_comparison", "notebooks")]
+)
 def test_every_cell_runs(name, start, checkout):
     """In the folder of the notebook, as Jupyter starts it, and in the root of the checkout, as editors do."""
     notebook = read_notebook(checkout / "notebooks" / f"{name}.ipynb")

@@ -21,6 +21,7 @@ from modernet.attribution.measures import (
     Contribution,
     top1s,
 )
+from modernet.config.names import study_name
 from modernet.errors import describe
 
 FEW_PAIRS = 10  # of orders; with fewer, a note warns
@@ -48,7 +49,8 @@ def format_cost_factors(contribution: Contribution) -> str:
 
 def attribution_title(protocol: str, size: str, seeds: Sequence[int], orders: int) -> str:
     """A title for figures and pages."""
-    return f"What each step adds: {protocol}, size {size}, {len(seeds)} seed{'s' * (len(seeds) > 1)}, {orders} orders"
+    study = study_name(protocol, size)
+    return f"{study}: what each step adds; {len(seeds)} seed{'s' * (len(seeds) > 1)}, {orders} orders"
 
 
 def notes(attribution: Attribution) -> list[str]:

@@ -165,8 +165,9 @@ def _train(plan: AttributionPlan, runs: LoadedRuns, arguments: argparse.Namespac
 
 
 def _write_report(plan: AttributionPlan, runs: LoadedRuns, folder: Path) -> None:
-    """Write attribution.md, .json, .svg and .png, and print their paths."""
+    """Write attribution.md, .json, .svg, .png and .pdf, and print their paths."""
     from modernet.figures.attribution import plot_attribution  # imports matplotlib, which takes a second
+    from modernet.figures.axes import NotEnoughRuns
     from modernet.figures.svg import save_figure
 
     attribution = build_attribution(plan, runs)
@@ -182,7 +183,11 @@ def _write_report(plan: AttributionPlan, runs: LoadedRuns, folder: Path) -> None
         write_text(path, text + "\n")
     end, orders = plan.design.end, 2 * len(attribution.pairs)
     title = formatting.attribution_title(end.protocol, end.size, plan.design.seeds, orders)
-    figures = save_figure(plot_attribution(attribution.rows, title), folder / "attribution")
+    figures: list[Path] = []
+    try:
+        figures = save_figure(plot_attribution(attribution.rows, title), folder / "attribution")
+    except NotEnoughRuns as error:
+        print(f"skipped: no figure: {error}", file=sys.stderr)
     print(*texts, *figures, sep="\n")
 
 

@@ -121,7 +121,7 @@ def _save_figures(study: Study, names: Container[str], folder: Path) -> dict[str
         except NotEnoughRuns as error:
             print(f"skipped: {name}: {error}", file=sys.stderr)
             continue
-        svg, _ = save_figure(figure, folder / name)
+        svg, *_ = save_figure(figure, folder / name)
         links[name] = f"![{name}: {text}]({folder.name}/{svg.name})"
     return links
 

@@ -6,10 +6,12 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
 from modernet.attribution.measures import COST_TOLERANCE, MEASURES, AttributionRow, Contribution
-from modernet.figures.style import BLACK, BLUE, GREEN, VERMILLION, new_figure, styled
+from modernet.config.names import variant_name
+from modernet.figures.axes import INTERVAL, SHORT_INTERVAL, NotEnoughRuns, add_legend_above, few_ticks, label_rows
+from modernet.figures.style import BLACK, BLUE, GREEN, PAGE, VERMILLION, FigureFormat, new_figure, styled
 from modernet.figures.svg import add_tooltips
 from modernet.figures.tooltips import contribution_tooltip
 
@@ -21,45 +23,55 @@ LOOKS = {
 }
 OFFSETS = dict(zip(LOOKS, (-0.27, -0.09, 0.09, 0.27), strict=True))  # from the middle of a step's row, in rows
 CAPTION = (
-    "Lines: 95 % confidence intervals. Hollow: GMACs or parameters change by more than "
+    "Lines: 95 % confidence intervals. Hollow: MACs or parameters change by more than "
     f"{COST_TOLERANCE:.0%}, so size explains part of the gain."
 )
 
 
 @styled
-def plot_attribution(rows: Sequence[AttributionRow], title: str) -> Figure:
-    """Contributions to top-1 in points, and factors of GMACs, one step per row."""
-    figure = new_figure(10, 1.8 + 0.42 * len(rows), title, CAPTION)
-    gains, costs = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
-    _add_background(gains, len(rows), neutral=0, label="top-1 (points)")
-    _add_background(costs, len(rows), neutral=1, label="GMACs, after / before")
+def plot_attribution(rows: Sequence[AttributionRow], title: str, *, form: FigureFormat = PAGE) -> Figure:
+    """Contributions to top-1 in points, and factors of MACs, one step per row.
+
+    Raises NotEnoughRuns where no contribution can be told from zero: without intervals, as after a single seed, or with
+    intervals that all include it.
+    """
+    _check_contributions(rows)
+    height = 1.0 + (0.36 if form.is_column else 0.4) * len(rows)
+    figure = new_figure(form, height, title, CAPTION)
+    panels = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1.2))
+    gains, costs = panels
+    label_rows(panels, [variant_name(row.step) for row in rows])
+    gains.set_xlabel(f"points of top-1,\n{SHORT_INTERVAL if form.is_column else INTERVAL}")
+    costs.set_xlabel("factor\nof MACs")
+    for axes, neutral in ((gains, 0), (costs, 1)):
+        axes.axvline(neutral, color="0.4", linewidth=0.8, zorder=1)
     for number, row in enumerate(rows):
         for measure, contribution in row.contributions.items():
             tooltip = contribution_tooltip(row.step, MEASURES[measure], contribution)
             _plot_contribution(gains, costs, number + OFFSETS[measure], measure, contribution, tooltip)
-    gains.set_yticks(range(len(rows)), [row.step for row in rows])
-    gains.set_ylim(len(rows) - 0.5, -0.5)  # the first step at the top
+    few_ticks(gains.xaxis, 4 if form.is_column else 6)
     costs.set_xscale("log", base=2)
+    costs.xaxis.set_major_locator(LogLocator(base=4 if form.is_column else 2, numticks=6))
     costs.xaxis.set_major_formatter(lambda factor, _: f"{factor:g}")
     costs.xaxis.set_minor_locator(NullLocator())
-    costs.tick_params(left=False)
     handles = [Line2D([], [], label=name, **_look(measure)) for measure, name in MEASURES.items()]
-    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
+    add_legend_above(gains, 2 if form.is_column else len(handles), handles, start=-0.8 if form.is_column else 0)
     return figure
+
+
+def _check_contributions(rows: Sequence[AttributionRow]) -> None:
+    contributions = [contribution for row in rows for contribution in row.contributions.values()]
+    known = [one for one in contributions if one.low is not None and one.high is not None]
+    if not [one for one in known if one.low != one.high]:
+        raise NotEnoughRuns("no contribution has a confidence interval; two seeds or more give one")
+    if not [one for one in known if (one.low or 0) > 0 or (one.high or 0) < 0]:
+        raise NotEnoughRuns(f"the {INTERVAL} of every contribution includes zero")
 
 
 def _look(measure: str, hollow: bool = False) -> dict[str, Any]:
     color, marker = LOOKS[measure]
     face = "white" if hollow else color
-    return {"color": color, "marker": marker, "markersize": 5.5, "markerfacecolor": face, "linestyle": ""}
-
-
-def _add_background(axes: Axes, rows: int, neutral: float, label: str) -> None:
-    """Shade every second row and draw a line at the value of no change."""
-    for number in range(1, rows, 2):
-        axes.axhspan(number - 0.5, number + 0.5, color="0.95", linewidth=0, zorder=0)
-    axes.axvline(neutral, color="0.4", linewidth=0.8, zorder=1)
-    axes.set_xlabel(label)
+    return {"color": color, "marker": marker, "markersize": 4, "markerfacecolor": face, "linestyle": ""}
 
 
 def _plot_contribution(

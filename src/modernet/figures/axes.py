@@ -1,32 +1,40 @@
-"""Parts that several figures have in common: rows as arrays, error bars, captions, and the paper's axis."""
+"""Parts that several figures have in common: rows as arrays, intervals, costs, captions."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from statistics import median
+from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from modernet.analysis.table import Row
-from modernet.figures.style import PAPER
+from modernet.analysis.paper import reference_rows
+from modernet.analysis.row import Row
+from modernet.analysis.stats import confidence_interval
+from modernet.config.names import study_name
+from modernet.figures.style import STRIPE, FigureFormat
 
-TOP1_LABEL = "top-1 (%)"
-GMACS_NOTE = "GMACs: convolutions and linear layers, one image."
+INTERVAL, SHORT_INTERVAL = "95 % confidence interval", "95 % CI"
+INTERVALS_NOTE = f"Error bars: {INTERVAL} of the mean (Student's t)."
+MACS_NOTE = "MACs: convolutions and linear layers, one image."
+PAPER_DATA = "ImageNet-1K"
 
 
 class NotEnoughRuns(ValueError):
     """The records do not contain what the figure shows."""
 
 
+def group_title(rows: Sequence[Row], title: str) -> str:
+    """`title`, by default the name of the rows' group."""
+    return title or study_name(*rows[0].group)
+
+
 def to_array(rows: Sequence[Row], field: str) -> NDArray[np.float64]:
     """(rows,) with NaN for unknown values, which matplotlib does not draw."""
     return np.array([getattr(row, field) for row in rows], dtype=float)
-
-
-def std_bars(rows: Sequence[Row]) -> NDArray[np.float64]:
-    """(rows,): one standard deviation of top-1; 0 where there is a single seed."""
-    return np.nan_to_num(to_array(rows, "top1_std"))
 
 
 def confidence_bars(rows: Sequence[Row], field: str) -> NDArray[np.float64]:
@@ -35,54 +43,89 @@ def confidence_bars(rows: Sequence[Row], field: str) -> NDArray[np.float64]:
     return np.nan_to_num(np.stack([mean - low, high - mean]))
 
 
-def seeds_note(rows: Sequence[Row], error_bars: str = "") -> str:
-    """A sentence for the caption: the number of seeds and, with several seeds, the meaning of the error bars."""
+def paper_bars(rows: Sequence[Row]) -> NDArray[np.float64]:
+    """(2, rows): the same for the paper's accuracies, from the std and the number of seeds that it prints."""
+    bars = np.zeros((2, len(rows)))
+    for number, row in enumerate(rows):
+        printed = reference_rows(row.size).get(row.name)
+        sample = printed.sample if printed else None
+        if sample and (interval := confidence_interval(sample)):
+            bars[:, number] = sample.mean - interval[0], interval[1] - sample.mean
+    return bars
+
+
+def check_visible(rows: Sequence[Row]) -> None:
+    """Raises NotEnoughRuns where noise hides the differences: half of the intervals are wider than all means."""
+    widths = [row.top1_high - row.top1_low for row in rows if row.top1_low is not None and row.top1_high is not None]
+    means = [row.top1 for row in rows if row.top1 is not None]
+    if len(widths) > len(means) / 2 and median(widths) > max(means) - min(means):
+        raise NotEnoughRuns(f"most {INTERVAL}s are wider than the range of the means; more seeds narrow them")
+
+
+def plot_means(axes: Axes, x: Any, y: Any, look: dict[str, Any], **bars: Any) -> Any:
+    """Dots with intervals (`xerr` or `yerr`); returns the dots."""
+    width = {"elinewidth": 1.1, "capsize": 0, "linestyle": "none"}
+    return axes.errorbar(x, y, **{**width, **look, **bars})[0]
+
+
+def mean_label(name: str, has_intervals: bool, form: FigureFormat) -> str:
+    """The label of an axis of means, which names the error bars where there are any."""
+    if not has_intervals:
+        return name
+    return f"{name},\nmean, {SHORT_INTERVAL}" if form.is_column else f"{name},\nmean and {INTERVAL}"
+
+
+def accuracy_label(rows: Sequence[Row], form: FigureFormat) -> str:
+    """The label of an axis of the rows' accuracies."""
+    return mean_label("top-1 (%)", any(row.top1_low is not None for row in rows), form)
+
+
+def paper_label(rows: Sequence[Row], form: FigureFormat) -> str:
+    """The label of an axis of the paper's accuracies."""
+    size = next(row.paper_size for row in rows if row.paper_size)
+    return f"top-1 (%),\n{PAPER_DATA}{'' if form.is_column else f', size {size}'}"
+
+
+def few_ticks(axis: Axis, most: int) -> None:
+    """At most this many intervals between round numbers."""
+    axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
+
+
+def seeds_note(rows: Sequence[Row], intervals: str = INTERVALS_NOTE) -> str:
+    """Sentences for the caption: the number of seeds and, with several seeds, the meaning of the error bars."""
     fewest, most = min(row.n for row in rows), max(row.n for row in rows)
     if most == 1:
         return "One seed per variant, so no error bars."
     seeds = str(fewest) if fewest == most else f"{fewest} to {most}"
-    return f"{seeds} seeds per variant{f'; error bars: {error_bars}' if error_bars else ''}."
+    return f"{seeds} seeds per variant. {intervals}"
 
 
-def paper_offset(rows: Sequence[Row]) -> tuple[Row, float]:
-    """The row at which the paper's accuracies are aligned with ours, and ours minus the paper's there, in points.
+def macs_unit(rows: Iterable[Row]) -> tuple[float, str]:
+    """The unit in which the MACs of these rows have few digits: GMACs per unit, and its name."""
+    largest = max(row.gmacs for row in rows if row.gmacs is not None)
+    return (1, "GMACs") if largest >= 0.5 else (1000, "MMACs")
 
-    That row is the first one that the paper has too; the offset is NaN where there is none.
+
+def label_rows(panels: Sequence[Axes], labels: Sequence[str]) -> NDArray[np.int64]:
+    """Set up one horizontal line per label in panels that share their y axis, the first label at the top.
+
+    Returns their y coordinates, (labels,).
     """
-    anchor = next((row for row in rows if row.paper_top1 is not None), rows[0])
-    return anchor, float(np.subtract(*to_array([anchor], "top1"), *to_array([anchor], "paper_top1")))
+    for axes in panels:
+        for number in range(1, len(labels), 2):
+            axes.axhspan(number - 0.5, number + 0.5, color=STRIPE, linewidth=0, zorder=0)
+        axes.grid(axis="x")
+        axes.tick_params(axis="y", length=0)
+    panels[0].set_yticks(range(len(labels)), labels)
+    panels[0].set_ylim(len(labels) - 0.5, -0.5)
+    return np.arange(len(labels))
 
 
-def add_paper_axis(axes: Axes, side: Literal["top", "right"], offset: float, size: str | None) -> None:
-    """A second axis in the paper's accuracies, shifted by `offset` points; nothing where the offset is NaN."""
-    if not np.isfinite(offset):
-        return
-    functions = (lambda ours: np.subtract(ours, offset)), (lambda paper: np.add(paper, offset))
-    axis: Axis
-    if side == "top":
-        axis = axes.secondary_xaxis("top", functions=functions).xaxis
-    else:
-        axis = axes.secondary_yaxis("right", functions=functions).yaxis
-    axis.set_label_text(f"paper: ImageNet-1K top-1 (%), size {size}", color=PAPER["color"])
-    axis.set_tick_params(colors=PAPER["color"])
+def add_legend_above(axes: Axes, columns: int, handles: Sequence[Artist] | None = None, start: float = 0) -> None:
+    """A legend above the axes, where it hides no data; by default of the labelled lines.
 
-
-def label_top1_axis(axis: Axis) -> None:
-    """Label an axis of our accuracies. The paper's aligned marks may lie above 100 %, where the axis has no ticks."""
-    axis.set_label_text(TOP1_LABEL)
-    axis.set_major_formatter(lambda value, _: f"{value:g}" if value <= 100 else "")
-
-
-def label_rows(axes: Axes, rows: Sequence[Row]) -> NDArray[np.int64]:
-    """Set up one horizontal line per row, the first at the top; returns their y coordinates, (rows,)."""
-    axes.set_yticks(range(len(rows)), [row.name for row in rows])
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x")
-    return np.arange(len(rows))
-
-
-def add_text_column(axes: Axes, title: str, texts: Iterable[str]) -> None:
-    """A column of text to the right of the axes, one line per row."""
-    for y, text in enumerate([title, *texts], -1):
-        axes.text(1.02, max(y, -0.8), text, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+    `start` is its left edge in widths of the axes.
+    """
+    handles = handles or axes.get_legend_handles_labels()[0]
+    spacing = {"columnspacing": 1.2, "handletextpad": 0.5, "borderaxespad": 0.2}
+    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(start, 1), ncols=columns, **spacing)

@@ -12,8 +12,9 @@ from matplotlib.ticker import NullLocator
 from modernet.analysis.budget import Cells, all_epochs
 from modernet.analysis.crossing import Crossing, find_crossing
 from modernet.analysis.stats import confidence_interval, summarize
-from modernet.figures.axes import NotEnoughRuns
-from modernet.figures.style import GREY, SERIES, VERMILLION, new_figure, styled
+from modernet.config.names import variant_name
+from modernet.figures.axes import INTERVAL, NotEnoughRuns, add_legend_above, mean_label
+from modernet.figures.style import GREY, PAGE, SERIES, VERMILLION, FigureFormat, new_figure, styled
 from modernet.figures.svg import add_tooltips
 from modernet.figures.tooltips import budget_tooltip, crossing_tooltip
 
@@ -22,7 +23,7 @@ MARGIN = 0.3  # doublings beside the first and the last number of epochs
 
 
 @styled
-def plot_budget(cells: Cells, title: str) -> Figure:
+def plot_budget(cells: Cells, title: str, *, form: FigureFormat = PAGE) -> Figure:
     """Top-1 against epochs of up to six networks. Raises NotEnoughRuns without two numbers of epochs."""
     chosen = _choose_networks(cells)
     if not chosen:
@@ -30,7 +31,12 @@ def plot_budget(cells: Cells, title: str) -> Figure:
     names, epochs = list(chosen), all_epochs(chosen)
     found = [find_crossing(chosen, first, second) for first, second in combinations(names, 2)]
     crossings = [crossing for crossing in found if crossing is not None and crossing.epochs is not None]
-    figure = new_figure(7.2, 4.8, f"{title}: accuracy against the length of training", _caption(chosen, crossings))
+    figure = new_figure(
+        form,
+        2.9 if form.is_column else 3.6,
+        f"{title}: accuracy against the length of training",
+        _caption(chosen, crossings),
+    )
     axes = figure.subplots()
     for number, (look, name) in enumerate(zip(SERIES, names, strict=False)):
         _plot_network(axes, name, chosen, look, DODGE * (number - (len(names) - 1) / 2))
@@ -42,9 +48,9 @@ def plot_budget(cells: Cells, title: str) -> Figure:
     axes.set_xticks(epochs, [str(number) for number in epochs])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("epochs (logarithmic)")
-    axes.set_ylabel("top-1 on the evaluation split (%)")
+    axes.set_ylabel(mean_label("top-1 (%)", _most_seeds(chosen) > 1, form))
     axes.grid()
-    axes.legend()
+    add_legend_above(axes, 2 if form.is_column else 3)
     return figure
 
 
@@ -55,18 +61,22 @@ def _choose_networks(cells: Cells) -> Cells:
     return {name: several[name] for name in several if name in most}
 
 
+def _most_seeds(cells: Cells) -> int:
+    return max(len(values) for of_network in cells.values() for values in of_network.values())
+
+
 def _caption(cells: Cells, crossings: Sequence[Crossing]) -> str:
     runs = [len(values) for of_network in cells.values() for values in of_network.values()]
     seeds = str(min(runs)) if min(runs) == max(runs) else f"{min(runs)} to {max(runs)}"
-    intervals = "; error bars: 95 % confidence interval of the mean (Student's t)" if max(runs) > 1 else ""
+    intervals = f". Error bars: {INTERVAL} of the mean (Student's t)" if max(runs) > 1 else ""
     crossed = (
         "Crosses: where the lines of two networks cross, linear in the logarithm of the epochs, with the 95 % interval "
         "of a bootstrap over seeds."
         if crossings
         else "No two lines cross."
     )
-    text = f"Dots: mean top-1 after the last epoch; each dot is a training of this length. Seeds: {seeds}{intervals}."
-    return f"{text} {crossed}"
+    text = "Dots: mean top-1 on the evaluation split after the last epoch; each dot is a training of this length."
+    return f"{text} Seeds: {seeds}{intervals}. {crossed}"
 
 
 def _plot_network(axes: Axes, name: str, cells: Cells, look: dict, shift: float) -> None:
@@ -75,7 +85,7 @@ def _plot_network(axes: Axes, name: str, cells: Cells, look: dict, shift: float)
     top1 = np.array([sample.mean for sample in samples.values()])
     low, high = np.array(intervals).T
     x = np.array(list(samples)) * 2**shift
-    bars = axes.errorbar(x, top1, yerr=[top1 - low, high - top1], **look, markersize=4.5, capsize=2.5, label=name)
+    bars = axes.errorbar(x, top1, yerr=[top1 - low, high - top1], **look, label=variant_name(name))
     texts = [budget_tooltip(name, epochs, sample) for epochs, sample in samples.items()]
     add_tooltips(bars[0], texts)
 
@@ -89,6 +99,6 @@ def _plot_crossing(axes: Axes, cells: Cells, crossing: Crossing, limits: tuple[f
         ends = max(crossing.low, limits[0]), min(crossing.high, limits[1])
         axes.plot(ends, [height, height], color=VERMILLION, linewidth=1.2, zorder=4)
     (mark,) = axes.plot(
-        [crossing.epochs], [height], "X", color=VERMILLION, markersize=8, markeredgecolor=GREY, linestyle="", zorder=5
+        [crossing.epochs], [height], "X", color=VERMILLION, markersize=6, markeredgecolor=GREY, linestyle="", zorder=5
     )
     add_tooltips(mark, [crossing_tooltip(crossing)])

@@ -1,26 +1,27 @@
 """The confusion matrix of a trained network."""
 
-import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from modernet.figures.style import new_figure, styled
+from modernet.figures.style import PAGE, FigureFormat, new_figure, styled
 
 MAX_NUMBERS = 20  # classes up to which each cell has its number, and each row its name
 
 
 @styled
-def plot_confusion(confusion: NDArray[np.int64], names: Sequence[str], title: str) -> Figure:
+def plot_confusion(
+    confusion: NDArray[np.int64], names: Sequence[str], title: str, *, form: FigureFormat = PAGE
+) -> Figure:
     """Percent of the images of each class (rows) that are predicted as each class (columns)."""
     classes = len(confusion)
     images = confusion.sum(1, keepdims=True)
     percent = 100 * confusion / np.maximum(images, 1)
     caption = "Rows: true classes. Columns: predicted classes. Numbers and shades: percent of the images of the row."
-    side = 4.2 if classes <= 10 else 6.4
-    figure = new_figure(side + 1, side + 1, textwrap.fill(title, int(11 * side)), caption)
+    width = min(form.width, 5.2 if classes <= 10 else 7.1)
+    figure = new_figure(form, width - 0.5, title, caption, width=width)
     axes = figure.subplots()
     image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
     axes.set_xlabel("predicted class")

@@ -1,19 +1,29 @@
-"""Learning curves: accuracy after each epoch."""
+"""Learning curves: the training loss by step and the accuracy after each epoch."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
-from modernet.figures.axes import NotEnoughRuns
-from modernet.figures.style import SERIES, new_figure, styled
+from modernet.analysis.stats import confidence_interval, summarize
+from modernet.config.names import variant_name
+from modernet.figures.axes import INTERVAL, NotEnoughRuns, add_legend_above, mean_label
+from modernet.figures.style import PAGE, SERIES, FigureFormat, new_figure, styled
 from modernet.figures.svg import add_tooltips
 from modernet.figures.tooltips import curve_tooltips
 from modernet.record import METRICS_FILE, Record, load_epochs
 
 Curves = dict[str, list[list[float]]]  # variant -> top-1 in percent, [run][epoch]
+StepCurves = dict[str, list[dict[int, float]]]  # variant -> of each run: optimizer step -> training loss
+
+STEPS_FILE = "steps.jsonl"  # in the folder of a run: a line of values every few optimizer steps
+FEWEST = 3  # epochs, or points by step
+POINTS = 60  # of a curve by step, each the mean of neighbouring lines
 
 
 def load_curves(records: Mapping[Path, Record], variants: Sequence[str]) -> tuple[Curves, list[str]]:
@@ -29,28 +39,100 @@ def load_curves(records: Mapping[Path, Record], variants: Sequence[str]) -> tupl
     return {variant: runs for variant, runs in curves.items() if runs}, skipped
 
 
-@styled
-def plot_curves(curves: Mapping[str, Sequence[Sequence[float]]], title: str) -> Figure:
-    """The mean over seeds and the range per variant. Raises NotEnoughRuns without curves, or with too many.
+def load_step_curves(records: Mapping[Path, Record], variants: Sequence[str]) -> StepCurves:
+    """The training loss by step; empty where a run of these variants has no readable file of steps."""
+    curves: StepCurves = {variant: [] for variant in variants}
+    for path, record in records.items():
+        if record.variant in curves:
+            try:
+                lines = path.with_name(STEPS_FILE).read_text(encoding="utf-8").splitlines()
+                rows = [json.loads(line) for line in lines]
+                curves[record.variant].append({int(row["step"]): float(row["train_loss"]) for row in rows})
+            except (OSError, ValueError, KeyError, TypeError):
+                return {}
+    return {variant: runs for variant, runs in curves.items() if runs}
 
-    Runs of one variant are compared up to the last epoch that all of them have.
+
+@styled
+def plot_curves(
+    curves: Mapping[str, Sequence[Sequence[float]]],
+    title: str,
+    steps: Mapping[str, Sequence[Mapping[int, float]]] | None = None,
+    *,
+    form: FigureFormat = PAGE,
+) -> Figure:
+    """Top-1 by epoch and, with `steps`, the training loss by step: the mean over seeds and its confidence interval.
+
+    Raises NotEnoughRuns without curves, with too many, and for curves that are points. Runs of one variant are compared
+    up to the last epoch, and at the steps, that all of them have.
     """
     if not curves:
         raise NotEnoughRuns("no run has metrics beside its record")
     if len(curves) > len(SERIES):
         raise NotEnoughRuns(f"one plot shows at most {len(SERIES)} learning curves, got {len(curves)}")
-    caption = "Line: mean over seeds; band: lowest to highest seed. In brackets: number of seeds."
-    figure = new_figure(6.4, 4.2, f"{title}: learning curves", caption)
-    axes = figure.subplots()
+    by_step = {variant: _thin(runs) for variant, runs in (steps or {}).items()}
+    has_steps = bool(by_step) and all(len(x) >= FEWEST for x, _ in by_step.values())
+    longest = max(min(map(len, runs)) for runs in curves.values())
+    if longest < FEWEST and not has_steps:
+        raise NotEnoughRuns(f"the runs have fewer than {FEWEST} epochs and no {STEPS_FILE}")
+    several = any(len(runs) > 1 for runs in curves.values())
+    band = f" over seeds; band: {INTERVAL} (Student's t)" if several else ""
+    caption = f"Line: mean{band}. In brackets: number of seeds. Top-1 on the evaluation split."
+    height = 2.4 if form.is_column else 3.0
+    figure = new_figure(form, height * (1 + (form.is_column and has_steps)), f"{title}: learning curves", caption)
+    count = 1 + has_steps
+    panels = np.ravel(figure.subplots(count, 1) if form.is_column else figure.subplots(1, count))
+    if has_steps:
+        _plot_steps(panels[0], by_step, form)
+    _plot_epochs(panels[-1], curves, form)
+    add_legend_above(panels[0], 1 if form.is_column else 2, panels[-1].get_legend_handles_labels()[0])
+    return figure
+
+
+def _plot_epochs(axes: Axes, curves: Mapping[str, Sequence[Sequence[float]]], form: FigureFormat) -> None:
     for look, (variant, runs) in zip(SERIES, curves.items(), strict=False):
         top1 = np.array(list(zip(*runs, strict=False))).T  # (runs, epochs)
         epochs = np.arange(1, top1.shape[1] + 1)
-        axes.fill_between(epochs, top1.min(0), top1.max(0), color=look["color"], alpha=0.2, linewidth=0)
-        (line,) = axes.plot(epochs, top1.mean(0), **look, markersize=4, label=f"{variant} ({len(runs)})")
-        add_tooltips(line, curve_tooltips(variant, runs))
+        label = f"{variant_name(variant)} ({len(runs)})"
+        _plot_band(axes, epochs, top1, look["color"])
+        (line,) = axes.plot(epochs, top1.mean(0), **look, label=label)
+        if len(epochs) > POINTS:
+            line.set_marker("")  # marks would hide the line
+        else:
+            add_tooltips(line, curve_tooltips(variant, runs))
     axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_ylabel("top-1 on the evaluation split (%)")
+    axes.xaxis.set_major_locator(MaxNLocator(5 if form.is_column else 8, integer=True))
+    axes.set_ylabel(mean_label("top-1 (%)", any(len(runs) > 1 for runs in curves.values()), form))
     axes.grid()
-    axes.legend()
-    return figure
+
+
+def _plot_steps(
+    axes: Axes, curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]], form: FigureFormat
+) -> None:
+    for look, (x, losses) in zip(SERIES, curves.values(), strict=False):
+        _plot_band(axes, x, losses, look["color"])
+        axes.plot(x, losses.mean(0), color=look["color"], linestyle=look["linestyle"])
+    axes.set_xlabel("optimizer step")
+    axes.xaxis.set_major_locator(MaxNLocator(4 if form.is_column else 6, integer=True))
+    axes.set_ylabel(mean_label("training loss", any(len(losses) > 1 for _, losses in curves.values()), form))
+    axes.grid()
+
+
+def _plot_band(axes: Axes, x: NDArray, values: NDArray[np.float64], color: str) -> None:
+    """The confidence interval of the mean of `values` (runs, points)."""
+    if len(values) < 2:
+        return
+    samples = [summarize(column.tolist()) for column in values.T]
+    ends = np.array([confidence_interval(sample) or (sample.mean, sample.mean) for sample in samples])
+    axes.fill_between(x, ends[:, 0], ends[:, 1], color=color, alpha=0.18, linewidth=0)
+
+
+def _thin(runs: Sequence[Mapping[int, float]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Steps that all runs have, (points,), and their losses, (runs, points); neighbours are averaged to few points."""
+    common = sorted(set.intersection(*map(set, runs)))
+    if not common:
+        return np.empty(0), np.empty((len(runs), 0))
+    parts = np.array_split(np.arange(len(common)), min(len(common), POINTS))
+    losses = np.array([[run[step] for step in common] for run in runs])
+    x = np.array([np.mean([common[index] for index in part]) for part in parts])
+    return x, np.stack([losses[:, part].mean(1) for part in parts], axis=1)

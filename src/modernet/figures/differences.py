@@ -1,60 +1,135 @@
-"""What each step changes: the difference to the previous step, ours and the paper's."""
+"""What each step changes: its difference to the previous step, ours and the paper's; and comparisons."""
 
 from collections.abc import Sequence
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
+from modernet.analysis.compare import Comparison
 from modernet.analysis.layout import POOLED, WELCH
-from modernet.analysis.table import Row
+from modernet.analysis.row import Row
+from modernet.analysis.stats import ALPHA
+from modernet.config.names import variant_name
 from modernet.figures.axes import (
+    INTERVAL,
+    PAPER_DATA,
+    SHORT_INTERVAL,
     NotEnoughRuns,
-    add_text_column,
     confidence_bars,
+    few_ticks,
+    group_title,
     label_rows,
+    plot_means,
     seeds_note,
     to_array,
 )
-from modernet.figures.style import OURS, PAPER, add_legend, new_figure, styled
+from modernet.figures.style import OURS, PAGE, PAPER, SHADE, FigureFormat, new_figure, styled
 from modernet.figures.svg import add_tooltips
 from modernet.figures.tooltips import difference_tooltip, paper_difference_tooltip
 
+FEWEST = 2  # differences of a group; a single one is better said in a sentence
+
 
 @styled
-def plot_differences(rows: Sequence[Row]) -> Figure:
-    """Differences with confidence intervals, one step per line. Raises NotEnoughRuns where no step has one."""
+def plot_differences(rows: Sequence[Row], title: str = "", *, form: FigureFormat = PAGE) -> Figure:
+    """Differences to the previous step with confidence intervals, one step per line, beside the paper's.
+
+    A band is behind the steps whose difference is decided after Holm's correction. Raises NotEnoughRuns where fewer
+    than two steps have a difference.
+    """
     steps = [row for row in rows if row.is_step and row.difference is not None]
-    if not steps:
-        raise NotEnoughRuns("no two neighbouring steps were run")
-    caption = (
-        "Difference to the previous step in percentage points of top-1, with 95 % confidence intervals. Dots: ours"
-        f"{_describe_intervals(steps)}. {seeds_note([row for row in rows if row.is_step and row.n])} Diamonds: the "
-        f"paper's, size {steps[0].paper_size} on ImageNet-1K; its intervals follow from the std and n that it reports "
-        "(Welch's test). Right: whether our sign agrees with the paper's; unclear "
-        "where either interval includes zero, or ours is missing."
+    if len(steps) < FEWEST:
+        raise NotEnoughRuns("fewer than two pairs of neighbouring steps were run")
+    has_paper = any(row.paper_difference is not None for row in steps)
+    about_paper = (
+        f" Diamonds: the paper's, size {steps[0].paper_size} on {PAPER_DATA}, on another scale; its intervals follow "
+        "from the std and n that it prints (Welch's test). Right: whether our sign agrees with the paper's; unclear "
+        "where an interval includes zero or ours is missing."
     )
-    figure = new_figure(7.2, 1.8 + 0.3 * len(steps), f"{steps[0].group}: difference per step", caption)
-    axes = figure.subplots()
-    heights = label_rows(axes, steps)
-    axes.axvline(0, color="black", linewidth=0.8)
-    for field, shift, look, label, tooltip in (
-        ("difference", -0.16, OURS, "ours", difference_tooltip),
-        ("paper_difference", 0.16, PAPER, "paper", paper_difference_tooltip),
-    ):
-        mean, error_bars = to_array(steps, field), confidence_bars(steps, field)
-        style = {**look, "linestyle": "none", "capsize": 2.5}
-        marks = axes.errorbar(mean, heights + shift, xerr=error_bars, label=label, **style)
-        add_tooltips(marks[0], [tooltip(row) for row in steps])
-    axes.set_xlabel("difference to the previous step (points)")
-    add_text_column(axes, "sign", [row.sign or "" for row in steps])
-    add_legend(figure, axes)
+    caption = (
+        f"Difference to the previous step in points of top-1. {_describe_intervals(steps)} "
+        f"{seeds_note([row for row in rows if row.is_step and row.n], f'Error bars: {INTERVAL}.')}"
+        f"{about_paper * has_paper}"
+    )
+    height = 0.75 + (0.165 if form.is_column else 0.2) * len(steps)
+    figure = new_figure(form, height, f"{group_title(rows, title)}: difference per step", caption)
+    panels = np.ravel(figure.subplots(1, 1 + has_paper, sharey=True, width_ratios=[3, 2][: 1 + has_paper]))
+    heights = label_rows(panels, [variant_name(row.name) for row in steps])
+    _shade_decided(panels, steps)
+    _plot_ours(panels[0], heights, steps, "previous step", form)
+    if has_paper:
+        _plot_paper(panels[1], heights, steps, form)
     return figure
 
 
-def _describe_intervals(steps: Sequence[Row]) -> str:
-    """The origin of our intervals, for the caption."""
-    tests = {row.difference_test for row in steps}
+@styled
+def plot_comparison(comparison: Comparison, title: str = "", *, form: FigureFormat = PAGE) -> Figure:
+    """The differences of the compared variants to the first one, with confidence intervals."""
+    rows, reference = comparison.rows[1:], variant_name(comparison.reference.variant)
+    caption = (
+        f"Difference to {reference} in points of top-1. {_describe_intervals(rows)} "
+        f"{seeds_note(comparison.rows, f'Error bars: {INTERVAL}.')}"
+    )
+    height = 0.75 + (0.165 if form.is_column else 0.2) * len(rows)
+    title = group_title(comparison.rows, title)
+    figure = new_figure(form, height, f"{title}: compared with {reference}", caption)
+    axes = figure.subplots()
+    heights = label_rows([axes], [variant_name(row.variant) for row in rows])
+    _shade_decided([axes], rows)
+    _plot_ours(axes, heights, rows, reference, form)
+    axes.set_title("")
+    return figure
+
+
+def _is_decided(row: Row) -> bool:
+    return row.difference_holm is not None and row.difference_holm < ALPHA
+
+
+def _shade_decided(panels: Sequence[Axes], rows: Sequence[Row]) -> None:
+    """Bands instead of stripes behind the rows that are decided."""
+    for axes in panels:
+        for stripe in list(axes.patches):
+            stripe.remove()
+        for number, row in enumerate(rows):
+            if _is_decided(row):
+                axes.axhspan(number - 0.5, number + 0.5, color=SHADE, linewidth=0, zorder=0)
+        axes.axvline(0, color="black", linewidth=0.8)
+
+
+def _plot_ours(axes: Axes, heights: NDArray[np.int64], rows: Sequence[Row], reference: str, form: FigureFormat) -> None:
+    bars = confidence_bars(rows, "difference")
+    dots = plot_means(axes, to_array(rows, "difference"), heights, OURS, xerr=bars, label="ours")
+    add_tooltips(dots, [difference_tooltip(row) for row in rows])
+    interval = "" if not bars.any() else f",\n{SHORT_INTERVAL if form.is_column else INTERVAL}"
+    axes.set_xlabel(f"points{interval}" if form.is_column else f"difference to {reference} (points){interval}")
+    axes.set_title("ours")
+    few_ticks(axes.xaxis, 3 if form.is_column else 6)
+
+
+def _plot_paper(axes: Axes, heights: NDArray[np.int64], steps: Sequence[Row], form: FigureFormat) -> None:
+    bars = confidence_bars(steps, "paper_difference")
+    dots = plot_means(axes, to_array(steps, "paper_difference"), heights, PAPER, xerr=bars, label="paper")
+    add_tooltips(dots, [paper_difference_tooltip(row) for row in steps])
+    axes.set_xlabel(f"points,\n{PAPER_DATA}" if form.is_column else f"difference (points),\n{PAPER_DATA}")
+    axes.set_title("paper")
+    few_ticks(axes.xaxis, 3 if form.is_column else 6)
+    for height, text in ((-1, "sign"), *zip(heights, [row.sign or "" for row in steps], strict=True)):
+        axes.text(1.03, height, text, transform=axes.get_yaxis_transform(), va="center", fontsize="small")
+
+
+def _describe_intervals(rows: Sequence[Row]) -> str:
+    """What the dots and bands are, and the origin of our intervals, for the caption."""
+    tests = {row.difference_test for row in rows}
+    if not tests & {WELCH, POOLED}:
+        return "Dots: ours."
+    band = (
+        f"Shaded: p < {ALPHA} after Holm's correction."
+        if any(map(_is_decided, rows))
+        else (f"No row is shaded: no difference has p < {ALPHA} after Holm's correction.")
+    )
     if WELCH in tests and POOLED in tests:
-        return ", with the pooled std, or by Welch's test where the std is unequal"
-    if WELCH in tests:
-        return ", by Welch's test"
-    return ", with the std of the runs pooled over the steps" if POOLED in tests else ""
+        return f"Dots: ours, with the pooled std, or by Welch's test where the std is unequal. {band}"
+    source = "by Welch's test" if WELCH in tests else "with the std of the runs pooled over networks"
+    return f"Dots: ours, {source}. {band}"

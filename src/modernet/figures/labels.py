@@ -14,9 +14,9 @@ from matplotlib.transforms import Bbox
 from modernet.figures.style import GREY
 
 DIRECTIONS = [number * pi / 8 for number in (0, 1, 15, 2, 14, 8, 7, 9, 3, 13, 6, 10, 5, 11, 4, 12)]  # right before left
-DISTANCES = (8, 14, 20, 27, 34, 46, 60, 76, 94, 120)  # points
-LEADER = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3}
-MARK_RADIUS = 3  # points
+DISTANCES = (5, 8, 12, 16, 22, 30, 40, 55, 75, 100)  # points
+LEADER = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2}
+MARK_RADIUS = 2.5  # points
 
 
 def add_labels(axes: Axes, points: Iterable[tuple[float, float, str]]) -> None:
@@ -28,7 +28,7 @@ def add_labels(axes: Axes, points: Iterable[tuple[float, float, str]]) -> None:
     inside = axes.get_window_extent(renderer)
     occupied = _boxes_of_marks(axes, MARK_RADIUS * figure.dpi / 72)
     for x, y, text in sorted(points, key=lambda point: -point[1]):
-        label = axes.annotate(text, (x, y), (0, 0), textcoords="offset points", fontsize=7.5, arrowprops=LEADER)
+        label = axes.annotate(text, (x, y), (0, 0), textcoords="offset points", fontsize="small", arrowprops=LEADER)
         label.set_in_layout(False)
         occupied.append(_move_to_free_space(label, inside, occupied, renderer))
 

@@ -2,71 +2,91 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from modernet.analysis.formatting import format_accuracy
-from modernet.analysis.table import Row
+from modernet.analysis.row import Row
+from modernet.config.names import variant_name
 from modernet.figures.axes import (
-    GMACS_NOTE,
+    MACS_NOTE,
+    PAPER_DATA,
     NotEnoughRuns,
-    add_paper_axis,
-    add_text_column,
+    accuracy_label,
+    check_visible,
+    confidence_bars,
+    few_ticks,
+    group_title,
     label_rows,
-    label_top1_axis,
-    paper_offset,
+    macs_unit,
+    paper_bars,
+    paper_label,
+    plot_means,
     seeds_note,
-    std_bars,
     to_array,
 )
-from modernet.figures.style import GREY, OURS, PAPER, SKY, add_legend, new_figure, styled
+from modernet.figures.style import GREY, GUIDE, OURS, PAGE, PAPER, FigureFormat, new_figure, styled
 from modernet.figures.svg import add_tooltips
 from modernet.figures.tooltips import paper_tooltip, row_tooltip
 
-BAR_HEIGHT = 0.62
+FEWEST = 3  # steps; two dots are better said in a sentence
 
 
 @styled
-def plot_roadmap(rows: Sequence[Row]) -> Figure:
-    """Top-1 and GMACs of each step of a group, ours and the paper's. Raises NotEnoughRuns below two steps."""
+def plot_roadmap(rows: Sequence[Row], title: str = "", *, form: FigureFormat = PAGE) -> Figure:
+    """Top-1 and MACs of each step of a group, and the paper's top-1. Raises NotEnoughRuns below three steps."""
     steps = [row for row in rows if row.is_step and row.n]
-    if len(steps) < 2:
-        raise NotEnoughRuns("fewer than two steps of the roadmap were run")
-    anchor, offset = paper_offset(steps)
-    caption = (
-        f"Bars and dots: mean top-1 on the evaluation split; bars start at {anchor.name}, so their length is the "
-        f"difference to it. {seeds_note(steps, '± 1 std')} Diamonds: the paper's results on the upper axis, which has "
-        f"the same scale and is shifted to match ours at {anchor.name}. {GMACS_NOTE}"
+    if len(steps) < FEWEST:
+        raise NotEnoughRuns("fewer than three steps of the roadmap were run")
+    check_visible(steps)
+    has_paper = any(row.paper_top1 is not None for row in steps)
+    about_paper = (
+        f" Diamonds: the paper's results for size {steps[0].paper_size} on {PAPER_DATA}, on another scale; their error "
+        "bars follow from the std that it prints."
     )
-    figure = new_figure(8.4, 2.0 + 0.27 * len(steps), f"{anchor.group}: the roadmap", caption)
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[3, 1])
-    _plot_accuracy(left, steps, anchor, offset)
-    _plot_cost(right, steps)
-    add_legend(figure, left)
+    caption = f"Top-1 on the evaluation split. {seeds_note(steps)}{about_paper * has_paper} {MACS_NOTE}"
+    height = 0.75 + (0.165 if form.is_column else 0.2) * len(steps)
+    figure = new_figure(form, height, f"{group_title(rows, title)}: the roadmap", caption)
+    ratios = [3, 1.8, 1.3] if has_paper else [3, 1.3]
+    panels = figure.subplots(1, len(ratios), sharey=True, width_ratios=ratios)
+    heights = label_rows(panels, [variant_name(row.name) for row in steps])
+    _plot_accuracy(panels[0], heights, steps, form)
+    if has_paper:
+        _plot_paper(panels[1], heights, steps, form)
+    _plot_cost(panels[-1], heights, steps)
+    for axes in panels:
+        few_ticks(axes.xaxis, 3 if form.is_column else 5)
     return figure
 
 
-def _plot_accuracy(axes: Axes, steps: Sequence[Row], anchor: Row, offset: float) -> None:
-    heights, top1 = label_rows(axes, steps), to_array(steps, "top1")
-    tooltips = [row_tooltip(row) for row in steps]
-    (start,) = to_array([anchor], "top1")
-    axes.use_sticky_edges = False  # keeps a margin beside the start of the bars
-    add_tooltips(axes.barh(heights, top1 - start, left=start, height=BAR_HEIGHT, color=SKY), tooltips)
-    axes.axvline(start, color="black", linewidth=0.8)
-    dots = axes.errorbar(top1, heights, xerr=std_bars(steps), **OURS, linestyle="none", capsize=2.5, label="ours")
-    add_tooltips(dots[0], tooltips)
-    (diamonds,) = axes.plot(to_array(steps, "paper_top1") + offset, heights, **PAPER, linestyle="none", label="paper")
-    add_tooltips(diamonds, [paper_tooltip(row) for row in steps])
-    label_top1_axis(axes.xaxis)
-    add_paper_axis(axes, "top", offset, anchor.paper_size)
-    add_text_column(axes, "mean ± std", [format_accuracy(row) for row in steps])
+def _plot_accuracy(axes: Axes, heights: NDArray[np.int64], steps: Sequence[Row], form: FigureFormat) -> None:
+    top1 = to_array(steps, "top1")
+    axes.plot(top1, heights, color=GUIDE, linewidth=0.8)
+    dots = plot_means(axes, top1, heights, OURS, xerr=confidence_bars(steps, "top1"), label="ours")
+    add_tooltips(dots, [row_tooltip(row) for row in steps])
+    axes.set_xlabel(accuracy_label(steps, form))
+    axes.set_title("ours")
 
 
-def _plot_cost(axes: Axes, steps: Sequence[Row]) -> None:
-    heights, gmacs = range(len(steps)), to_array(steps, "gmacs")
-    bars = axes.barh(heights, gmacs, height=BAR_HEIGHT, facecolor="white", edgecolor=GREY, hatch="///")
-    add_tooltips(bars, [row_tooltip(row) for row in steps])
-    axes.bar_label(bars, fmt="%.4f", padding=2, fontsize=8)
-    axes.set_xlim(0, 1.5 * gmacs.max())
-    axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("GMACs")
+def _plot_paper(axes: Axes, heights: NDArray[np.int64], steps: Sequence[Row], form: FigureFormat) -> None:
+    top1 = to_array(steps, "paper_top1")
+    axes.plot(top1, heights, color=GUIDE, linewidth=0.8)
+    dots = plot_means(axes, top1, heights, PAPER, xerr=paper_bars(steps), label="paper")
+    add_tooltips(dots, [paper_tooltip(row) for row in steps])
+    axes.set_xlabel(paper_label(steps, form))
+    axes.set_title("paper")
+
+
+def _plot_cost(axes: Axes, heights: NDArray[np.int64], steps: Sequence[Row]) -> None:
+    factor, unit = macs_unit(steps)
+    costs = factor * to_array(steps, "gmacs")
+    axes.grid(visible=False)
+    axes.hlines(heights, 0, costs, color=GUIDE, linewidth=0.8)
+    (dots,) = axes.plot(costs, heights, "o", color=GREY, label="cost")
+    add_tooltips(dots, [row_tooltip(row) for row in steps])
+    for height, cost in zip(heights, costs, strict=True):
+        axes.annotate(f"{cost:.1f}", (cost, height), (4, 0), textcoords="offset points", va="center", fontsize="small")
+    axes.set_xlim(0, 2.1 * costs.max())
+    axes.set_xlabel(unit)
+    axes.set_title("cost")

@@ -1,10 +1,12 @@
 """The look that all figures have in common: legible without colours, identical bytes for identical data."""
 
 import textwrap
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, ParamSpec
 
 from matplotlib import rc_context
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -12,10 +14,11 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 GREY = "#595959"
+SHADE, STRIPE, GUIDE = "#DCE9F3", "#F4F4F4", "#C4C4C4"  # behind a decided row, behind every second row, thin lines
 
-# Our marks are filled and the paper's are hollow, so a black-and-white print distinguishes them.
-OURS = {"color": BLUE, "marker": "o", "markersize": 5}
-PAPER = {"color": VERMILLION, "marker": "D", "markersize": 5, "markerfacecolor": "white", "markeredgewidth": 1.2}
+# Our marks are dots and the paper's are hollow diamonds, so a black-and-white print distinguishes them.
+OURS = {"color": BLUE, "marker": "o"}
+PAPER = {"color": VERMILLION, "marker": "D", "markerfacecolor": "white", "markeredgewidth": 1.1}
 # Lines of one plot: neighbours differ in lightness, dashes and marker.
 SERIES = [
     {"color": color, "linestyle": dashes, "marker": marker}
@@ -30,32 +33,76 @@ SERIES = [
 ]
 
 STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.labelsize": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
+    "axes.linewidth": 0.7,
+    "axes.titlelocation": "left",
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
     "grid.color": "#d9d9d9",
     "grid.linewidth": 0.6,
-    "hatch.linewidth": 0.5,
+    "lines.linewidth": 1.3,
     "legend.frameon": False,
     "figure.dpi": 100,
-    "savefig.dpi": 150,
+    "savefig.dpi": 200,
     "svg.fonttype": "none",  # text stays text instead of outlines
     "svg.hashsalt": "modernet",  # deterministic ids; matplotlib draws them at random otherwise
+    "pdf.fonttype": 42,  # fonts as TrueType, which journals ask for
     "text.parse_math": False,  # a $ in a record is no formula
 }
-styled = rc_context(STYLE)  # a decorator for functions that plot
 
 
-def new_figure(width: float, height: float, title: str, caption: str) -> Figure:
-    """An empty figure, `width` by `height` inches, with its title at the top and its caption at the bottom."""
-    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06))
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")
-    figure.supxlabel(textwrap.fill(caption, int(width * 17)), x=0.01, ha="left", fontsize=7.5, color=GREY)
+@dataclass(frozen=True)
+class FigureFormat:
+    """Width and type size of a figure, and whether it has a title and a caption."""
+
+    width: float  # inches
+    font_size: float  # points, of labels; ticks and captions are smaller
+    is_column: bool  # one column of a paper instead of a page
+    has_titles: bool = True
+
+    @property
+    def style(self) -> dict[Any, Any]:
+        """matplotlib's settings."""
+        size, small = self.font_size, self.font_size - 0.5
+        texts = {"font.size": size, "axes.labelsize": size, "axes.titlesize": size}
+        marks = {"lines.markersize": 0.48 * size, "axes.xmargin": 0.07}
+        return STYLE | texts | marks | dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), small)
+
+
+PAGE = FigureFormat(7.1, 8.5, is_column=False)
+COLUMN = FigureFormat(85 / 25.4, 7, is_column=True)
+
+Arguments = ParamSpec("Arguments")
+
+
+def styled(plot: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
+    """A decorator for functions that plot: the style of their keyword argument `form`."""
+
+    @wraps(plot)
+    def plot_with_style(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
+        form = kwargs.get("form", PAGE)
+        assert isinstance(form, FigureFormat)
+        with rc_context(form.style):
+            figure = plot(*args, **kwargs)
+        for axes in figure.axes:  # ticks that appear later have the same size
+            axes.tick_params(labelsize=form.font_size - 0.5)
+        return figure
+
+    return plot_with_style
+
+
+def new_figure(form: FigureFormat, height: float, title: str, caption: str, width: float | None = None) -> Figure:
+    """An empty figure, `height` inches and the height of its texts, with its title at the top and its caption below."""
+    width = width or form.width
+    title_size, caption_size = form.font_size + 1, form.font_size - 1
+    # A letter of DejaVu Sans is 0.56 of its type size wide on average, and 0.6 in bold.
+    titles = textwrap.wrap(title, int(width * 72 / (0.6 * title_size))) if form.has_titles else []
+    lines = textwrap.wrap(caption, int(width * 72 / (0.56 * caption_size))) if form.has_titles else []
+    height += (1.3 * title_size * len(titles) + 1.3 * caption_size * len(lines)) / 72
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.04, h_pad=0.04))
+    if titles:
+        figure.suptitle("\n".join(titles), x=0.01, ha="left", fontsize=title_size, fontweight="bold")
+        figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=caption_size, color=GREY)
     return figure
-
-
-def add_legend(figure: Figure, axes: Axes) -> None:
-    """A legend outside the axes, at the upper right, where it hides no data."""
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=6)

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -77,12 +78,17 @@ def _wrap_with_tooltip(shape: ElementTree.Element, text: str) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> list[Path]:
-    """Write `path`.svg and `path`.png, and return both paths. Raises OSError."""
+    """Write `path`.svg, `path`.png and `path`.pdf, and return the three paths. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    svg, png = (path.with_name(f"{path.name}.{suffix}") for suffix in ("svg", "png"))
+    svg, png, pdf = (path.with_name(f"{path.name}.{suffix}") for suffix in ("svg", "png", "pdf"))
     write_text(svg, to_svg(figure) + "\n")
-    pixels = io.BytesIO()
+    write_bytes(png, _render(figure, "png"))
+    write_bytes(pdf, _render(figure, "pdf", metadata=dict.fromkeys(("Creator", "Producer", "CreationDate"))))
+    return [svg, png, pdf]
+
+
+def _render(figure: Figure, file_format: str, **options: Any) -> bytes:
+    file = io.BytesIO()
     with rc_context(STYLE):
-        figure.savefig(pixels, format="png")
-    write_bytes(png, pixels.getvalue())
-    return [svg, png]
+        figure.savefig(file, format=file_format, **options)
+    return file.getvalue()

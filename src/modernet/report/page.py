@@ -13,6 +13,7 @@ from modernet.analysis import layout, notes, stats
 from modernet.attribution.formatting import LoadedAttribution, attribution_title, format_contribution, format_total
 from modernet.attribution.measures import MEASURES
 from modernet.figures.attribution import plot_attribution
+from modernet.figures.axes import NotEnoughRuns
 from modernet.figures.svg import to_svg
 from modernet.report import columns, summary
 from modernet.report.run_data import RunData
@@ -97,6 +98,9 @@ def _build_attributions(studies: Sequence[Study]) -> list[tuple[str, LoadedAttri
         for path, attribution in study.attributions.items():
             name = f"{study.name}/{path}"
             title = attribution_title(attribution.protocol, attribution.size, attribution.seeds, attribution.orders)
-            svg = to_svg(plot_attribution(attribution.rows, title), name)
+            try:
+                svg = to_svg(plot_attribution(attribution.rows, title), name)
+            except NotEnoughRuns:  # the table says the rest
+                svg = ""
             result.append((name, attribution, Markup(svg)))
     return result
