@@ -54,7 +54,7 @@ def _describe_total(steps: Sequence[Row]) -> str:
     gap = format_difference(last.start_difference, last.start_difference_low, last.start_difference_high)
     p = "" if last.start_difference_holm is None else f", {format_p_equation(last.start_difference_holm)}"
     start = last.start.removesuffix(f"+{last.changes}")
-    return f"; from {start} to {last.name} it changes by {gap} points{p}"
+    return f"; from {start} to {last.name} top-1 changes by {gap} points{p}"
 
 
 def _join(names: Sequence[str]) -> str:

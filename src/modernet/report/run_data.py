@@ -42,7 +42,9 @@ class RunData:
         config = {name: self._section_index(section) for name, section in record.config.items()}
         folder = to_printable(path.parent.relative_to(study.folder))
         self._records.append(record)
-        self._runs.append({"path": folder, "facts": facts, "config": config, "curves": curves, "steps": steps})
+        self._runs.append(
+            {"path": folder, "facts": _without_nan(facts), "config": config, "curves": curves, "steps": steps}
+        )
         return len(self._runs) - 1
 
     def _section_index(self, section: Any) -> int:
@@ -52,7 +54,7 @@ class RunData:
         """`runs`, whose `config` holds indices into `sections`, and the `headings` of metrics. Valid JSON."""
         headings = {metric.name: metric.heading for metric in declared_metrics(self._records)}
         sections = [json.loads(section) for section in self._sections]
-        return _without_nan({"headings": headings, "sections": sections, "runs": self._runs})
+        return {"headings": headings, "sections": _without_nan(sections), "runs": self._runs}
 
 
 def _load_curves(path: Path) -> Curves:
