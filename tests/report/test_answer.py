@@ -27,8 +27,8 @@ def levels(*top1s: float, seeds: int = 3) -> list[Record]:
 def test_answer_names_the_steps_that_change_top1_and_the_total_difference():
     text = answer_of(large_study())
     assert text.startswith(
-        "On digits (size micro, 3 seeds), 2 of 14 steps change top-1: modern_recipe raises it, convnext lowers it; from "
-        "resnet50 to convnext top-1 changes by +0.42 ["
+        "On digits (size micro, 3 seeds), 2 of 14 steps change top-1: modern_recipe raises it, convnext lowers it; "
+        "from resnet50 to convnext top-1 changes by +0.42 ["
     )
     assert text.endswith("] points, p < 0.001.")
     assert "1 of 1 step changes top-1: modern_recipe raises it" in answer_of(levels(70, 75))

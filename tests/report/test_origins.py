@@ -6,10 +6,8 @@ from modernet.report.origins import UNKNOWN, describe_origin, merge_commands, to
 
 
 def test_origin_has_dates_hosts_and_hardware():
-    gpus = make_record(
-        "gelu", 70.0, train_seconds=3600.0, host="b", gpus=("H100", "H100"), cpu="EPYC", started="2026-03-02T10:00:30+00:00",
-        ended="2026-03-02T11:00:30+00:00",
-    )  # fmt: skip
+    dates: dict = {"started": "2026-03-02T10:00:30+00:00", "ended": "2026-03-02T11:00:30+00:00"}
+    gpus = make_record("gelu", 70.0, train_seconds=3600.0, host="b", gpus=("H100", "H100"), cpu="EPYC", **dates)
     cpu = make_record("gelu", 70.0, 1, train_seconds=1800.0, host="a", cpu="EPYC", started="2026-03-01T10:00:30+00:00")
     earlier = make_record("gelu", 70.0, 2, train_seconds=0.0)
     origin = describe_origin([gpus, cpu, earlier])
