@@ -18,7 +18,7 @@ def width_of(svg: str) -> float:
 
 def test_title_and_caption_are_text_outside_the_drawing():
     rows = noisy_rows(tuple(MAIN_PATH))
-    figure = to_page_figure("differences", plot_differences(rows), "salt", str(rows[0].group))
+    figure = to_page_figure("differences", plot_differences(rows), "salt")
     assert figure.title == "Difference per step"
     assert "95 % confidence intervals" in figure.caption
     assert "\n" not in figure.caption

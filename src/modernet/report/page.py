@@ -12,6 +12,7 @@ from modernet.analysis import layout, notes, stats
 from modernet.attribution.formatting import LoadedAttribution, attribution_title, format_contribution, format_total
 from modernet.attribution.measures import MEASURES
 from modernet.figures.attribution import plot_attribution
+from modernet.figures.axes import NotEnoughRuns
 from modernet.report import columns, step_pages, summary
 from modernet.report.answer import answer
 from modernet.report.folded import fold_sections
@@ -85,14 +86,16 @@ def _join_templates(names: Sequence[str]) -> str:
     return "\n".join((TEMPLATES / name).read_text(encoding="utf-8").strip() for name in names)
 
 
-def _build_attributions(studies: Sequence[Study]) -> list[tuple[str, LoadedAttribution, PageFigure]]:
-    """Path, content and figure of each attribution."""
+def _build_attributions(studies: Sequence[Study]) -> list[tuple[str, LoadedAttribution, PageFigure | None]]:
+    """Path, content and figure of each attribution; None where a figure shows nothing."""
     result = []
     for study in studies:
         for path, attribution in study.attributions.items():
             name = f"{study.name}/{path}"
             title = attribution_title(attribution.protocol, attribution.size, attribution.seeds, attribution.orders)
-            result.append(
-                (name, attribution, to_page_figure("attribution", plot_attribution(attribution.rows, title), name))
-            )
+            try:
+                figure = to_page_figure("attribution", plot_attribution(attribution.rows, title), name)
+            except NotEnoughRuns:  # the table says the rest
+                figure = None
+            result.append((name, attribution, figure))
     return result

@@ -23,10 +23,10 @@ class PageFigure:
     caption: str
 
 
-def to_page_figure(name: str, figure: Figure, salt: str, prefix: str = "") -> PageFigure:
+def to_page_figure(name: str, figure: Figure, salt: str) -> PageFigure:
     """The figure, laid out again for a column of the page; changes `figure`.
 
-    `salt` is unique in the page; `prefix` is the start of the title that the page says elsewhere.
+    `salt` is unique in the page. The part of the title before a colon is left out, because the section names the group.
     """
     title, caption = figure.get_suptitle(), figure.get_supxlabel()
     figure.suptitle("")
@@ -36,7 +36,7 @@ def to_page_figure(name: str, figure: Figure, salt: str, prefix: str = "") -> Pa
     if not _has_arranged_labels(figure):
         width = min(width, WIDTH + EXTRA_PANEL * (len(figure.axes) - 1))
     figure.set_size_inches(width, height)
-    title = title.removeprefix(prefix).lstrip(": ") or name
+    title = " ".join(title.split()).partition(": ")[2] or title or name
     svg = Markup(to_svg(figure, salt))
     return PageFigure(name, title[:1].upper() + title[1:], svg, " ".join(caption.split()))
 

@@ -101,9 +101,7 @@ def _build_section(draft: _Draft, kind: str, run_data: RunData) -> Section:
         kind=kind,
         group=group,
         rows=rows,
-        figures={
-            name: to_page_figure(name, figure, f"{draft.id}-{name}", str(group)) for name, figure in plotted.items()
-        },
+        figures={name: to_page_figure(name, figure, f"{draft.id}-{name}") for name, figure in plotted.items()},
         skipped=[study.make_relative(line).removeprefix(f"{group}: ") for line in skipped],
         runs=runs,
         run_indices=[run_data.add(study, path, record) for path, record in ordered],
