@@ -30,7 +30,7 @@ def test_figures_command_writes_figures_and_reports_skipped_ones(tmp_path):
     assert all(path.stat().st_size for path in expected)
     assert result.stderr.splitlines() == [
         "skipped: digits, size micro: no kernel_size: fewer than three kernel sizes of move_up_depthwise were run",
-        f"skipped: digits, size micro: no pareto_speed: {tmp_path} has no part 'steps' with these networks, and the "
+        f"skipped: digits, size micro: no pareto_speed: {tmp_path} has no speeds of these networks, and the "
         "records do not name their machine",
         "skipped: digits, size micro: no curves: the runs have fewer than 3 epochs and no steps.jsonl",
         "skipped: digits, size micro, recipe.epochs=3: no figures: gelu is its only variant",

@@ -1,5 +1,6 @@
 """The report in a real browser: Debian's chromium, headless, driven by playwright."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +24,11 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def report(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("browser")
-    result = run_command("report", write_study(folder / "runs", large_study()), "--out", folder / "report.html")
+    runs = write_study(folder / "runs", large_study())
+    for run in runs.glob("gelu-*"):
+        steps = [{"step": step, "train_loss": 3 - step / 100, "lr": 0.1, "grad_norm": 1.0} for step in range(1, 200)]
+        (run / "steps.jsonl").write_text("".join(f"{json.dumps(step)}\n" for step in steps))
+    result = run_command("report", runs, "--out", folder / "report.html")
     assert result.returncode == 0, result.stderr
     return folder / "report.html"
 
@@ -67,17 +72,35 @@ def column_texts(table: Locator, header: str) -> list[str]:
 
 
 def test_page_fits_the_window_and_wide_tables_scroll_inside_it(page):
+    assert page.locator("h1").bounding_box()["y"] < 100
     page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.locator("figure svg").count() == 5
-    for box in [element.bounding_box() for element in page.locator(".scroll").all()]:
+    for box in [element.bounding_box() for element in page.locator(".scroll, figure svg, .curves svg").all()]:
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= page.viewport_size["width"]
-    assert page.locator("h1").bounding_box()["y"] < 100
+
+
+def test_figures_are_two_abreast_beside_the_contents_on_a_wide_screen(page):
+    boxes = [figure.bounding_box() for figure in page.locator(".figures figure").all()]
+    contents, links = page.locator("nav").bounding_box(), page.locator("nav li a")
+    if page.viewport_size["width"] > 1000:
+        assert boxes[0]["y"] == boxes[1]["y"]
+        assert contents["x"] + contents["width"] <= boxes[0]["x"]
+        links.get_by_text("Methods").click()
+        assert page.locator("nav").bounding_box()["y"] == 0  # it stays in view
+    else:
+        assert boxes[0]["y"] + boxes[0]["height"] <= boxes[1]["y"]
+        assert links.first.is_hidden()
+        page.locator("nav summary").click()
+        assert links.first.is_visible()
 
 
 def test_headers_sort_by_number_with_mouse_and_keyboard_and_empty_cells_last(page):
     table = page.locator("table.sortable").first
+    page.locator(".tools summary").first.click()
+    for header in ("vs start", "parameters"):
+        page.get_by_label(header, exact=True).first.check()
     roadmap_order = column_texts(table, "variant")
     assert [name for name in roadmap_order if "+" not in name] == MAIN_PATH
     to_number: dict[str, Callable[[str], float]] = {
@@ -112,14 +135,98 @@ def test_tooltips_open_by_mouse_and_by_arrow_keys(page):
     assert tooltip.is_hidden()
     assert page.locator("figure").first.locator(".mark[tabindex='0']").count() == 1  # one tab stop per figure
     marks.first.focus()
-    assert tooltip.inner_text().startswith("resnet50\n")
-    page.keyboard.press("ArrowDown")
     assert tooltip.inner_text().startswith("modern_recipe\n")
+    page.keyboard.press("ArrowDown")
+    assert tooltip.inner_text().startswith("stage_ratio\n")
     box = tooltip.bounding_box()
     assert 0 <= box["x"] <= page.viewport_size["width"] - box["width"]
     page.keyboard.press("Escape")
     assert tooltip.is_hidden()
     assert page.locator("svg title").count() == 0  # the browser would show a second tooltip
+
+
+def visible_rows(table: Locator) -> list[str]:
+    return [text.strip() for text in table.locator("tbody tr:visible > :first-child").all_inner_texts()]
+
+
+def test_rows_are_filtered_by_keyboard_and_mouse(page):
+    table, tools = page.locator("table.sortable").first, page.locator(".tools").first
+    everything = visible_rows(table)
+    tools.get_by_role("searchbox").focus()
+    page.keyboard.type("KERNEL lowered")
+    assert visible_rows(table) == []
+    assert tools.locator("output").inner_text() == "0 of 18 rows"
+    page.keyboard.press("Control+A")
+    page.keyboard.type("kernel_size")
+    assert visible_rows(table) == [name for name in everything if "kernel_size" in name]
+    table.locator("thead button").first.click()  # a sorted table stays filtered
+    assert len(visible_rows(table)) == 3
+    page.keyboard.press("Control+A")
+    tools.get_by_role("searchbox").fill("")
+    assert sorted(visible_rows(table)) == sorted(everything)
+    tools.get_by_role("combobox").select_option("lowered")
+    assert visible_rows(table) == ["convnext"]
+    assert tools.locator("output").inner_text() == "1 of 18 rows"
+
+
+def test_columns_are_shown_and_hidden_by_keyboard_and_mouse(page):
+    table = page.locator("table.sortable").first
+    headers = table.locator("thead th:visible")
+    assert "seeds needed" in " ".join(headers.all_inner_texts())
+    shown = headers.count()
+    summary = page.locator(".tools summary").first
+    summary.focus()
+    page.keyboard.press("Enter")
+    page.get_by_label("images/s", exact=True).first.click()
+    assert headers.count() == shown + 1
+    assert table.locator("tbody tr").first.locator(":scope > :visible").count() == shown + 1
+    page.get_by_label("seeds needed", exact=True).first.focus()
+    page.keyboard.press("Space")
+    assert headers.count() == shown
+    assert "seeds needed" not in " ".join(headers.all_inner_texts())
+
+
+def test_a_variant_of_the_table_leads_to_its_page_and_to_its_runs_by_step(page):
+    step = page.locator("details.step").nth(MAIN_PATH.index("gelu") + 2)  # two kernel sizes stand before it
+    assert step.locator("dl").is_hidden()
+    page.locator("table.sortable").first.get_by_role("link", name="gelu", exact=True).click()
+    step.locator("dl").wait_for(state="visible")
+    step.locator("polyline").nth(5).wait_for(state="attached")  # three seeds in two charts
+    assert "training loss of each seed" in step.locator(".curves").inner_text()
+    assert "step" in step.locator(".curves").inner_text()
+    step.get_by_role("button", name="seed 1").press("Enter")
+    panel = page.locator("dialog#run")
+    assert panel.locator("h2").inner_text() == "gelu, seed 1"
+    for title in ("training loss", "learning rate", "norm of the gradient"):
+        assert panel.locator(f"svg[aria-label='{title}'] polyline").count() == 1
+    assert panel.locator("svg[aria-label='images per second']").count() == 0
+
+
+def test_figures_open_in_a_larger_window_and_return(page):
+    plot, window = page.locator(".figures .plot").first, page.locator("dialog#enlarged")
+    plot.locator(".enlarge").press("Enter")
+    assert window.locator("svg").is_visible()
+    assert plot.locator("svg").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.keyboard.press("Escape")
+    plot.locator("svg").wait_for(state="visible")
+
+
+def test_print_fits_a4_in_light_colours(report, browser):
+    with browser.new_context(color_scheme="dark", viewport={"width": 695, "height": 1000}) as context:  # 210 - 26 mm
+        page = context.new_page()
+        page.goto(report.as_uri())
+        page.emulate_media(media="print")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        for box in [element.bounding_box() for element in page.locator("table:visible, figure:visible").all()]:
+            assert box["x"] + box["width"] <= 695
+        assert page.locator("nav").is_hidden()
+        assert page.locator(".tools").first.is_hidden()
+        assert (
+            page.locator("body").evaluate("(element) => getComputedStyle(element).backgroundColor")
+            == "rgb(255, 255, 255)"
+        )
+        assert page.locator("figure svg").first.evaluate("(element) => getComputedStyle(element).filter") == "none"
 
 
 def test_panel_of_a_run_shows_settings_curves_and_environment(page):
@@ -154,13 +261,14 @@ def test_page_without_scripts_has_tables_figures_and_tooltips(report, browser):
         assert table.locator("tbody tr").count() == len(MAIN_PATH) + 3
         assert page.locator("figure svg").count() == 5
         assert page.locator("figure title").count() > 100
-        assert page.get_by_text("Click a variant").is_hidden()
+        assert page.get_by_text("A click on a variant").is_hidden()
 
 
-def test_figures_have_a_white_background_in_dark_mode(report, browser):
-    with browser.new_context(color_scheme="dark") as context:
-        page = context.new_page()
-        page.goto(report.as_uri())
-        background = "(element) => getComputedStyle(element).backgroundColor"
-        assert page.locator("figure").first.evaluate(background) == "rgb(255, 255, 255)"
-        assert page.locator("body").evaluate(background) == "rgb(21, 24, 28)"
+def test_figures_are_inverted_in_dark_mode_alone(report, browser):
+    for scheme, filtered, background in (("light", False, "rgb(255, 255, 255)"), ("dark", True, "rgb(21, 24, 28)")):
+        with browser.new_context(color_scheme=scheme) as context:
+            page = context.new_page()
+            page.goto(report.as_uri())
+            filters = page.locator("figure svg").first.evaluate("(element) => getComputedStyle(element).filter")
+            assert ("invert" in filters) is filtered
+            assert page.locator("body").evaluate("(element) => getComputedStyle(element).backgroundColor") == background

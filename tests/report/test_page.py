@@ -66,10 +66,11 @@ def page(folder) -> str:
 def test_page_has_all_sections_and_all_runs(page, folder):
     text = ParsedPage(page).words
     headings = re.findall(r"<h2>([\w ]+)", page)
-    assert headings == ["Summary", "Results", "Attribution", "Methods", "Provenance"]
+    assert headings == ["digits", "Attribution", "Methods", "Provenance"]
+    assert page.index('id="answer"') < page.index("<h2>")  # the first thing that one reads
     for row in build_rows(select(folder).records.values()):
         assert f"{row.top1:.2f} ± {row.top1_std:.2f} [{row.top1_low:.2f}, {row.top1_high:.2f}]" in text
-    for part in ("abc123def456 (54 runs)", "recipe.lr", "Holm (1979)", "Not run.", "attribution.py plan"):
+    for part in ("commits abc123def456 ", "recipe.lr", "Holm (1979)", "Not run.", "attribution.py plan"):
         assert part in text
     for part in (
         "Steps: pooled std 0.10 with 30 degrees of freedom, from 15 rows",
@@ -142,7 +143,9 @@ def test_a_declared_metric_is_a_column_of_rows_and_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(record, "METRICS", (*record.METRICS, metric))
     records = [make_record("gelu", 70.0, seed, metrics={"watts": 1234.0 + seed}) for seed in (0, 1)]
     page = page_of(write_study(tmp_path / "runs", [*records, make_record("layer_norm", 71.0)]))
-    header = '<th scope="col"><button type="button" title="mean power of the device">power (W)</button></th>'
+    header = (
+        '<th scope="col" data-optional><button type="button" title="mean power of the device">power (W)</button></th>'
+    )
     assert page.count(header) == 2  # the results, and all runs
     cells = re.findall(r'<td data-value="(12[\d.]+)">([\d,.]+)</td>', page)
     assert cells == [("1234.5", "1,234.5"), ("1234.0", "1,234.0"), ("1235.0", "1,235.0")]
@@ -151,17 +154,39 @@ def test_a_declared_metric_is_a_column_of_rows_and_runs(tmp_path, monkeypatch):
     assert [run["facts"]["metrics"] for run in data["runs"]] == [{"watts": 1234.0}, {"watts": 1235.0}, {}]
 
 
-def test_studies_are_separate_and_side_studies_are_compared_in_an_overview(tmp_path):
+def test_one_study_is_the_headline_and_the_others_are_a_line_each(tmp_path):
     changes = [f"gelu+recipe.lr={rate}" for rate in (1, 2)]
     side_studies = [make_record("gelu", 60.5, variant=variant) for variant in changes]
     one = write_study(tmp_path / "one", [make_record("gelu", 71.5), *side_studies])
     other = write_study(tmp_path / "other", [make_record("gelu", 81.5)])
     page = page_of(one, other, one)
-    assert re.findall(r'<section id="(study-[\d-]+)">', page) == ["study-0", "study-0-0", "study-1", "study-1-0"]
+    assert re.findall(r'<section id="(study-[\d-]+)">', page) == ["study-0-0"]
+    assert re.findall(r'<details class="study" id="([\w-]+)">', page) == ["folded-study-0-1", "folded-study-1-0"]
     text = ParsedPage(page).words
-    assert "one has 2 side studies" in text
+    assert "Single seed: one (digits, size micro) 2 settings, 1 network, 1 seed, 2 runs" in text
     assert re.search(r"changes gelu recipe\.lr=1 60\.50 recipe\.lr=2 60\.50", text)
     assert "71.50 ±" not in text
+
+
+def test_curves_by_step_are_data_of_their_run(tmp_path):
+    runs = write_study(tmp_path / "runs", [make_record("gelu", 70.0), make_record("gelu", 71.0, 1)])
+    (runs / "gelu-0/steps.jsonl").write_text('{"step": 10, "lr": 0.5}\n{"step": 20, "lr": 0.25, "train_loss": 2.0}\n')
+    (runs / "gelu-1/steps.jsonl").write_text("{<b>")
+    first, second = run_data(page_of(runs))["runs"]
+    assert first["steps"] == {"step": [10, 20], "train_loss": [None, 2.0], "lr": [0.5, 0.25]}
+    assert "Expecting" in second["steps"]
+    assert second["curves"]["top1"] == [70.0, 71.0]
+
+
+def test_every_row_with_runs_has_a_folded_page_that_the_table_links_to(page):
+    names = [row.name for row in build_rows(large_study())]
+    links = re.findall(r'<th scope="row" data-value="\d+"><a href="#([\w-]+)">', page)
+    pages = re.findall(r'<details class="step" id="([\w-]+)">', page)
+    assert links == pages
+    assert len(pages) == len(names)
+    text = ParsedPage(page).words
+    assert "Sec. 2.6: ReLU -> GELU. top-1 70.3" in text
+    assert "seeds needed to tell it from resnet50 2" in text
 
 
 def test_attributions_are_a_section_of_the_page(tmp_path):

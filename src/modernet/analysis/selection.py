@@ -78,14 +78,14 @@ def load_finished(folders: Path | Sequence[Path], protocol: str | None = None, w
     return Selection(finished, excluded)
 
 
-def _newest(runs: Mapping[Path, Record]) -> Path:
+def _newest(runs: Mapping[Path, Record], configurations: Mapping[Path, str]) -> Path:
     """A path of the configuration that bears the name: that of the run that ended last.
 
     A record without a date is older than all others. Among records without dates the configuration of most runs counts,
     and of equally many the first path.
     """
-    counts = Counter(map(configuration, runs.values()))
-    return max(runs, key=lambda path: (runs[path].ended or "", counts[configuration(runs[path])]))
+    counts = Counter(configurations[path] for path in runs)
+    return max(runs, key=lambda path: (runs[path].ended or "", counts[configurations[path]]))
 
 
 def _describe_end(record: Record) -> str:
@@ -98,16 +98,17 @@ def choose(finished: Mapping[Path, Record]) -> Selection:
     Where several configurations have one name, as after a change of a default, the one that ended last counts.
     Copies of a run count once. Raises UserError for two records of one run with different results.
     """
+    configurations = {path: configuration(record) for path, record in finished.items()}
     rows: dict[RowKey, dict[Path, Record]] = defaultdict(dict)
     for path, record in finished.items():
         rows[row_key(record)][path] = record
     chosen: dict[Path, Record] = {}
     excluded: list[str] = []
     for runs in rows.values():
-        newest = _newest(runs)
+        newest = _newest(runs, configurations)
         first_paths: dict[int, Path] = {}
         for path, record in runs.items():
-            if configuration(record) != configuration(runs[newest]):
+            if configurations[path] != configurations[newest]:
                 excluded.append(
                     f"{path}: another configuration with the name {record.variant}, {_describe_end(record)}; the "
                     f"newest counts: {newest}, {_describe_end(runs[newest])}"

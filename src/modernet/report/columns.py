@@ -4,9 +4,26 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from modernet.analysis.formatting import format_accuracy, format_difference, format_interval, format_p_value
+from modernet.analysis.formatting import (
+    SHOWN_SEEDS,
+    format_accuracy,
+    format_difference,
+    format_interval,
+    format_p_value,
+)
 from modernet.analysis.table import Row
 from modernet.record import Metric, Record, declared_metrics
+from modernet.report.summary import classify
+
+# classify(row) -> one word of the column `verdict`.
+VERDICT_WORDS = {
+    "raised": "raised",
+    "lowered": "lowered",
+    "not significant": "undecided",
+    "undecided": "undecided",
+    "not tested": "not tested",
+    "not compared": "",
+}
 
 
 class Cell(NamedTuple):
@@ -18,11 +35,15 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """One column of a table; `cell` makes a cell of the object that a line of the table shows, a Row or a Record."""
+    """One column of a table; `cell` makes a cell of the object that a line of the table shows, a Row or a Record.
+
+    A column that is not `shown` appears once the reader chooses it, and without scripts.
+    """
 
     name: str
     description: str
     cell: Callable[[Any], Cell]
+    shown: bool = True
 
 
 def row_columns(rows: Iterable[Row]) -> list[Column]:
@@ -33,6 +54,18 @@ def row_columns(rows: Iterable[Row]) -> list[Column]:
 def run_columns(runs: Iterable[Record]) -> list[Column]:
     """Columns of the list of these runs, behind the variant's name."""
     return [*RUN_COLUMNS, *map(_metric_column, declared_metrics(runs))]
+
+
+def verdict(row: Row) -> str:
+    """One word: whether the row raised or lowered top-1 after Holm's correction; empty where nothing is compared."""
+    return VERDICT_WORDS[classify(row)] if row.n else "not run"
+
+
+def format_seeds_needed(row: Row) -> str:
+    """Seeds per network; empty where the noise is unknown."""
+    if row.seeds_needed is None:
+        return ""
+    return f"{row.seeds_needed:,}" if row.seeds_needed <= SHOWN_SEEDS else f"> {SHOWN_SEEDS:,}"
 
 
 def accuracy_cell(row: Row) -> Cell:
@@ -64,7 +97,7 @@ def _metric_column(metric: Metric) -> Column:
         value = measured.metrics.get(metric.name)
         return Cell(metric.format_value(value), value=value if value is not None and math.isfinite(value) else None)
 
-    return Column(metric.heading, metric.description, cell)
+    return Column(metric.heading, metric.description, cell, shown=False)
 
 
 ROW_COLUMNS = [
@@ -81,25 +114,44 @@ ROW_COLUMNS = [
         lambda row: _p_value_cell(row.difference_holm),
     ),
     Column(
+        "verdict",
+        "raised or lowered: the corrected p-value is below 0.05",
+        lambda row: _text_cell(verdict(row)),
+    ),
+    Column(
+        "seeds needed",
+        "per network, to detect the difference to the previous step with power 0.8, if it and the std are as observed",
+        lambda row: Cell(format_seeds_needed(row), value=row.seeds_needed),
+    ),
+    Column(
         "vs start",
         "difference to the first step in points, with its 95 % confidence interval",
         lambda row: _difference_cell(row, "start_difference"),
+        shown=False,
     ),
     Column(
-        "p (Holm)",
+        "p to start (Holm)",
         "corrected p-value of the difference to the start",
         lambda row: _p_value_cell(row.start_difference_holm),
+        shown=False,
     ),
-    Column("paper (%)", "the paper's top-1 on ImageNet-1K", lambda row: _number_cell(row.paper_top1, ".2f")),
+    Column(
+        "paper (%)", "the paper's top-1 on ImageNet-1K", lambda row: _number_cell(row.paper_top1, ".2f"), shown=False
+    ),
     Column(
         "paper vs previous step",
         "the paper's difference in points, with its 95 % confidence interval",
         lambda row: _difference_cell(row, "paper_difference"),
     ),
-    Column("sign", "whether our difference has the sign of the paper's", lambda row: _text_cell(row.sign)),
+    Column("sign", "whether our difference has the sign of the paper's", lambda row: _text_cell(row.sign), shown=False),
     Column("GMACs", "convolutions and linear layers, one image", lambda row: _number_cell(row.gmacs, ".4f")),
-    Column("parameters", "of the network", lambda row: _number_cell(row.params, ",")),
-    Column("images/s", "in training, median over runs", lambda row: _number_cell(row.images_per_second, ",.0f")),
+    Column("parameters", "of the network", lambda row: _number_cell(row.params, ","), shown=False),
+    Column(
+        "images/s",
+        "in training, median over runs",
+        lambda row: _number_cell(row.images_per_second, ",.0f"),
+        shown=False,
+    ),
 ]
 RUN_COLUMNS = [
     Column("seed", "of all random numbers", lambda run: _number_cell(run.seed, "d")),
@@ -109,6 +161,10 @@ RUN_COLUMNS = [
     Column("epochs", "of training", lambda run: _number_cell(run.epochs, "d")),
     Column("seconds", "of training", lambda run: _number_cell(run.train_seconds, ",.0f")),
     Column("images/s", "in training", lambda run: _number_cell(run.images_per_second, ",.0f")),
-    Column("device", "that trained the run", lambda run: _text_cell(run.device)),
-    Column("commit", "of the code", lambda run: _text_cell(run.commit)),
+    Column(
+        "ended", "the end of training, UTC", lambda run: _text_cell((run.ended or "")[:16].replace("T", " ") or None)
+    ),
+    Column("host", "name of the machine", lambda run: _text_cell(run.host), shown=False),
+    Column("device", "that trained the run", lambda run: _text_cell(run.device), shown=False),
+    Column("commit", "of the code", lambda run: _text_cell(run.commit), shown=False),
 ]

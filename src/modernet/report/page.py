@@ -1,8 +1,7 @@
-"""From studies to one HTML file without external resources: conclusions, tables, figures, runs and methods."""
+"""From studies to one HTML file without external resources: the answer, tables, figures, runs, methods, provenance."""
 
 import hashlib
 from base64 import b64encode
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,16 +13,19 @@ from modernet.attribution.formatting import LoadedAttribution, attribution_title
 from modernet.attribution.measures import MEASURES
 from modernet.figures.attribution import plot_attribution
 from modernet.figures.axes import NotEnoughRuns
-from modernet.figures.svg import to_svg
-from modernet.report import columns, summary
+from modernet.report import columns, step_pages, summary
+from modernet.report.answer import answer
+from modernet.report.folded import fold_sections
+from modernet.report.origins import describe_origin
+from modernet.report.page_figures import PageFigure, to_page_figure
 from modernet.report.run_data import RunData
-from modernet.report.sections import Section, build_overviews, build_sections
+from modernet.report.sections import MAIN, build_sections
 from modernet.report.studies import Study
 from modernet.runtime.provenance import current_commit
 
 TEMPLATES = Path(__file__).parent / "templates"
-# Heading in the section on provenance -> field of a record, whose values are counted.
-PROVENANCE = {"Commits of the runs": "commit", "torch": "torch", "Devices": "device"}
+STYLES = ("page.css", "tables.css", "figures.css", "print.css")
+SCRIPTS = ("tables.js", "tooltips.js", "charts.js", "runs.js", "page.js")
 
 
 def build_page(studies: Sequence[Study], created: str, command: str) -> str:
@@ -31,14 +33,9 @@ def build_page(studies: Sequence[Study], created: str, command: str) -> str:
 
     All text from records is escaped; only the page's own script may run (Content-Security-Policy).
     """
-    run_data = RunData()
-    content = [
-        (study, f"study-{number}", build_sections(study, f"study-{number}", run_data))
-        for number, study in enumerate(studies)
-    ]
-    sections = [section for *_, members in content for section in members]
-    runs = [run for section in sections for run in section.runs]
-    script = _read_template("report.js")
+    run_data = RunData(expected_runs=sum(len(study.records) for study in studies))
+    sections = build_sections(studies, run_data)
+    script = _join_templates(SCRIPTS)
     html = (
         _environment()
         .get_template("report.html.jinja")
@@ -46,15 +43,17 @@ def build_page(studies: Sequence[Study], created: str, command: str) -> str:
             created=created,
             command=command,
             commit=current_commit(),
-            studies=[(study, study_id, members) for study, study_id, members in content if members],
+            answer=answer,
+            sections=sections,
+            main=[section for section in sections if section.kind == MAIN],
+            folded=fold_sections(sections),
             excluded=[(study.name, study.excluded) for study in studies if study.excluded],
-            provenance=_count_provenance(sections),
-            train_hours=sum(run.train_seconds for run in runs) / 3600,
+            origins=[(study, describe_origin(list(study.records.values()))) for study in studies if study.records],
             attributions=_build_attributions(studies),
             notes=notes.notes([row for section in sections for row in section.rows]),
             run_data=run_data.to_plain(),
-            build_overviews=build_overviews,
             columns=columns,
+            step_pages=step_pages,
             table_notes=notes,
             layout=layout,
             measures=MEASURES,
@@ -62,7 +61,7 @@ def build_page(studies: Sequence[Study], created: str, command: str) -> str:
             format_total=format_total,
             stats=stats,
             summary=summary,
-            style=Markup(_read_template("report.css")),
+            style=Markup(_join_templates(STYLES)),
             script=Markup(script),
             script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
@@ -82,25 +81,21 @@ def _environment() -> Environment:
     return environment
 
 
-def _read_template(name: str) -> str:
-    return (TEMPLATES / name).read_text(encoding="utf-8")
+def _join_templates(names: Sequence[str]) -> str:
+    """The content of these files; of CSS and scripts, which have no placeholders."""
+    return "\n".join((TEMPLATES / name).read_text(encoding="utf-8").strip() for name in names)
 
 
-def _count_provenance(sections: Sequence[Section]) -> dict[str, Counter[str]]:
-    runs = [run for section in sections for run in section.runs]
-    return {heading: Counter(getattr(run, field) or "unknown" for run in runs) for heading, field in PROVENANCE.items()}
-
-
-def _build_attributions(studies: Sequence[Study]) -> list[tuple[str, LoadedAttribution, Markup]]:
-    """Path, content and figure of each attribution."""
+def _build_attributions(studies: Sequence[Study]) -> list[tuple[str, LoadedAttribution, PageFigure | None]]:
+    """Path, content and figure of each attribution; None where a figure shows nothing."""
     result = []
     for study in studies:
         for path, attribution in study.attributions.items():
             name = f"{study.name}/{path}"
             title = attribution_title(attribution.protocol, attribution.size, attribution.seeds, attribution.orders)
             try:
-                svg = to_svg(plot_attribution(attribution.rows, title), name)
+                figure = to_page_figure("attribution", plot_attribution(attribution.rows, title), name)
             except NotEnoughRuns:  # the table says the rest
-                svg = ""
-            result.append((name, attribution, Markup(svg)))
+                figure = None
+            result.append((name, attribution, figure))
     return result

@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from modernet.record import Record, declared_metrics, load_epochs
+from modernet.report.origins import to_publishable
+from modernet.report.step_curves import StepCurves, load_step_curves
 from modernet.report.studies import Study, to_printable
 
 CURVES = ("epoch", "top1", "train_loss", "val_loss")
 Curves = dict[str, list[float | None]]  # one of CURVES -> its value after each epoch
+STEP_POINTS, MOST_POINTS, FEWEST_POINTS = 60_000, 240, 40  # in the page; in a curve of a run by step
 
 
 class RunData:
     """Collects runs. Identical config sections of several runs (network, recipe, data) are stored once."""
 
-    def __init__(self) -> None:
+    def __init__(self, expected_runs: int) -> None:
+        """With more runs, each has fewer points in its curves by step, so that the page stays small."""
+        self._points = min(MOST_POINTS, max(FEWEST_POINTS, STEP_POINTS // max(1, expected_runs)))
         self._sections: dict[str, int] = {}  # JSON of a section -> its index
         self._records: list[Record] = []
         self._runs: list[dict[str, Any]] = []
@@ -28,11 +33,18 @@ class RunData:
             curves: Curves | str = _load_curves(path)
         except (OSError, ValueError) as error:
             curves = study.make_relative(str(error))
+        try:
+            steps: StepCurves | str = load_step_curves(path, self._points)
+        except (OSError, ValueError) as error:
+            steps = study.make_relative(str(error))
         facts = {field.name: getattr(record, field.name) for field in fields(Record) if field.name != "config"}
+        facts["overrides"] = [to_publishable(word) for word in record.overrides]
         config = {name: self._section_index(section) for name, section in record.config.items()}
         folder = to_printable(path.parent.relative_to(study.folder))
         self._records.append(record)
-        self._runs.append({"path": folder, "facts": facts, "config": config, "curves": curves})
+        self._runs.append(
+            {"path": folder, "facts": _without_nan(facts), "config": config, "curves": curves, "steps": steps}
+        )
         return len(self._runs) - 1
 
     def _section_index(self, section: Any) -> int:
@@ -42,7 +54,7 @@ class RunData:
         """`runs`, whose `config` holds indices into `sections`, and the `headings` of metrics. Valid JSON."""
         headings = {metric.name: metric.heading for metric in declared_metrics(self._records)}
         sections = [json.loads(section) for section in self._sections]
-        return _without_nan({"headings": headings, "sections": sections, "runs": self._runs})
+        return {"headings": headings, "sections": _without_nan(sections), "runs": self._runs}
 
 
 def _load_curves(path: Path) -> Curves:

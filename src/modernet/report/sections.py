@@ -1,20 +1,21 @@
-"""A study's groups as sections of the report: rows, figures, runs and settings."""
+"""The groups of all studies as sections of the report: rows, figures, runs and settings."""
 
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from markupsafe import Markup
-
-from modernet.analysis.formatting import format_accuracy
 from modernet.analysis.table import Group, Row, build_rows, group_of, group_rows
 from modernet.figures.gallery import build_group_figures
-from modernet.figures.svg import to_svg
 from modernet.record import Record
-from modernet.report.columns import Cell, Column
+from modernet.report.page_figures import PageFigure, to_page_figure
 from modernet.report.run_data import RunData
 from modernet.report.studies import Study
+from modernet.report.summary import TESTED, classify
+
+# What a group of runs is, by which the page orders and folds it.
+MAIN, SIDE, SINGLE_SEED, TUNING = "main", "side study", "single seed", "tuning"
+SPLIT = "data.split="  # a change to it trains for tuning, on images held out of train
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,11 @@ class Section:
     """One group of a study."""
 
     id: str  # unique in the page
+    study: Study
+    kind: str
     group: Group
     rows: list[Row]
-    figures: dict[str, Markup]  # name -> SVG
+    figures: dict[str, PageFigure]  # by name
     skipped: list[str]  # figures that the records do not allow, with the reason
     runs: list[Record]
     run_indices: list[int]  # of the runs in RunData
@@ -40,40 +43,65 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Overview:
-    """Side studies of one protocol and size in one table: a line per study, a column per variant."""
+class _Draft:
+    id: str
+    study: Study
+    group: Group
+    rows: list[Row]
+    records: dict[Path, Record]
 
-    title: str
-    sections: list[Section]  # one per line
-    changes: list[str]  # name of each line
-    columns: list[Column]
+    @property
+    def kind(self) -> str:
+        if any(change.startswith(SPLIT) for change in self.group.changes.split("+")):
+            return TUNING
+        if all(row.n <= 1 for row in self.rows):
+            return SINGLE_SEED
+        return SIDE if self.group.changes else MAIN
+
+    @property
+    def rank(self) -> tuple[bool, int, int]:
+        """The group of highest rank is the headline of the report."""
+        tested = sum(row.is_published and classify(row) in TESTED for row in self.rows if row.n)
+        return self.kind == MAIN, tested, sum(row.n for row in self.rows)
 
 
-def build_sections(study: Study, study_id: str, run_data: RunData) -> list[Section]:
-    """The groups of a study, unchanged protocols first. Adds their runs to `run_data`."""
+def build_sections(studies: Sequence[Study], run_data: RunData) -> list[Section]:
+    """All groups, the headline first, then by kind in the order of the studies. Adds their runs to `run_data`.
+
+    The headline is of kind MAIN, also where all runs are of a single seed.
+    """
+    drafts = [draft for number, study in enumerate(studies) for draft in _draft_sections(study, f"study-{number}")]
+    headline = max(drafts, key=lambda draft: draft.rank)
+    kinds = {draft.id: MAIN if draft is headline else draft.kind for draft in drafts}
+    order = (MAIN, SIDE, SINGLE_SEED, TUNING)
+    drafts.sort(key=lambda draft: (draft is not headline, order.index(kinds[draft.id])))
+    return [_build_section(draft, kinds[draft.id], run_data) for draft in drafts]
+
+
+def _draft_sections(study: Study, study_id: str) -> list[_Draft]:
     members: dict[Group, dict[Path, Record]] = {}
     for path, record in study.records.items():
         members.setdefault(group_of(record), {})[path] = record
     groups = group_rows(build_rows(study.records.values()))
-    ordered = sorted(groups.items(), key=lambda item: bool(item[0].changes))
     return [
-        _build_section(study, f"{study_id}-{number}", group, rows, members[group], run_data)
-        for number, (group, rows) in enumerate(ordered)
+        _Draft(f"{study_id}-{number}", study, group, rows, members[group])
+        for number, (group, rows) in enumerate(groups.items())
     ]
 
 
-def _build_section(
-    study: Study, section_id: str, group: Group, rows: list[Row], records: dict[Path, Record], run_data: RunData
-) -> Section:
-    figures, skipped = build_group_figures(rows, records)
+def _build_section(draft: _Draft, kind: str, run_data: RunData) -> Section:
+    study, group, rows = draft.study, draft.group, draft.rows
+    plotted, skipped = build_group_figures(rows, draft.records) if kind in (MAIN, SIDE) else ({}, [])
     order = {row.variant: number for number, row in enumerate(rows)}
-    ordered = sorted(records.items(), key=lambda item: (order[item[1].variant], item[1].seed))
+    ordered = sorted(draft.records.items(), key=lambda item: (order[item[1].variant], item[1].seed))
     runs = [record for _, record in ordered]
     return Section(
-        id=section_id,
+        id=draft.id,
+        study=study,
+        kind=kind,
         group=group,
         rows=rows,
-        figures={name: Markup(to_svg(figure, f"{section_id}-{name}")) for name, figure in figures.items()},
+        figures={name: to_page_figure(name, figure, f"{draft.id}-{name}") for name, figure in plotted.items()},
         skipped=[study.make_relative(line).removeprefix(f"{group}: ") for line in skipped],
         runs=runs,
         run_indices=[run_data.add(study, path, record) for path, record in ordered],
@@ -97,26 +125,3 @@ def _build_settings(runs: Iterable[Record]) -> Settings:
         [recipe for recipe, _ in distinct.values()],
         [(field, [values.get(field, "") for values in configurations]) for field in fields],
     )
-
-
-def build_overviews(sections: Sequence[Section]) -> list[Overview]:
-    """One table per protocol and size that has side studies."""
-    side_studies: dict[Group, list[Section]] = {}
-    for section in sections:
-        if section.group.changes:
-            side_studies.setdefault(section.group._replace(changes=""), []).append(section)
-    overviews = []
-    for group, members in side_studies.items():
-        names = dict.fromkeys(row.name for section in members for row in section.rows)
-        changes = [section.group.changes for section in members]
-        title = f"{group}: top-1 (%) of its side studies"
-        overviews.append(Overview(title, members, changes, [_variant_column(name) for name in names]))
-    return overviews
-
-
-def _variant_column(name: str) -> Column:
-    def cell(section: Section) -> Cell:
-        row = next((row for row in section.rows if row.name == name), None)
-        return Cell("") if row is None else Cell(format_accuracy(row), value=row.top1)
-
-    return Column(name, "mean ± std over seeds", cell)

@@ -66,11 +66,7 @@ def _conclude(rows_of: dict[str, list[Row]]) -> str:
             "No conclusion: no two neighbours were run, or the size of the noise is unknown, because it takes two or "
             "more seeds with different results."
         )
-    raised, lowered = (", ".join(row.name for row in rows_of[verdict]) or "none" for verdict in ("raised", "lowered"))
-    conclusion = (
-        f"{_count(tests, 'test')}, Holm-corrected (at most {100 * ALPHA:.0f} % chance of any false positive). "
-        f"Raised top-1: {raised}. Lowered top-1: {lowered}."
-    )
+    conclusion = f"{_count(tests, 'test')}, Holm-corrected (at most {100 * ALPHA:.0f} % chance of any false positive)."
     if undecided := len(rows_of["not significant"]) + len(rows_of["undecided"]):
         verb = "is" if undecided == 1 else "are"
         conclusion += f" {_count(undecided, 'test')} {verb} undecided; this does not show that there is no difference."

@@ -1,0 +1,62 @@
+"""The answer of a group of runs in one sentence: which steps change accuracy, and by how much in total."""
+
+from collections.abc import Sequence
+
+from modernet.analysis.formatting import count_noun, format_difference, format_p_equation
+from modernet.analysis.row import Row
+from modernet.report.summary import TESTED, classify
+
+
+def answer(rows: Sequence[Row]) -> str:
+    """One sentence about the published steps of a group, or about its variants where it has no two steps."""
+    run = [row for row in rows if row.n]
+    steps = [row for row in run if row.is_published]
+    group, seeds = run[0].group, _describe_seeds(run)
+    where = f"On {group.protocol} ({', '.join([*str(group).split(', ')[1:], seeds])})"
+    members = [row for row in (steps if len(steps) > 1 else run) if row.before]
+    tested = [row for row in members if classify(row) in TESTED]
+    if tested:
+        return f"{where}, {_describe_tests(tested)}{_describe_total(steps)}."
+    if len(steps) > 1:
+        first, last = steps[0], steps[-1]
+        return (
+            f"{where}, top-1 goes from {first.top1:.2f} % ({first.name}) to {last.top1:.2f} % ({last.name}); the noise "
+            "between seeds is unknown, so the steps cannot be told apart yet."
+        )
+    best = max(run, key=lambda row: row.top1 or 0)
+    return f"{where}, {best.name} has a top-1 of {best.top1:.2f} %; no two neighbouring steps were run."
+
+
+def _describe_seeds(run: Sequence[Row]) -> str:
+    fewest, most = min(row.n for row in run), max(row.n for row in run)
+    return count_noun(most, "seed") if fewest == most else f"{fewest} to {most} seeds"
+
+
+def _describe_tests(tested: Sequence[Row]) -> str:
+    noun = "step" if all(row.is_published for row in tested) else "variant"
+    raised, lowered = ([row.name for row in tested if classify(row) == verdict] for verdict in ("raised", "lowered"))
+    if not raised + lowered:
+        return f"none of {count_noun(len(tested), noun)} changes top-1 significantly"
+    lists = [
+        f"{_join(names)} {verb if len(names) > 1 else f'{verb}s'} it"
+        for names, verb in ((raised, "raise"), (lowered, "lower"))
+        if names
+    ]
+    verb = "change" if len(raised + lowered) > 1 else "changes"
+    return f"{len(raised + lowered)} of {count_noun(len(tested), noun)} {verb} top-1: {', '.join(lists)}"
+
+
+def _describe_total(steps: Sequence[Row]) -> str:
+    """The difference of the last step to the start; empty where one of them was not run."""
+    last = steps[-1] if steps else None
+    if last is None or last.start is None or last.start_difference is None:
+        return ""
+    gap = format_difference(last.start_difference, last.start_difference_low, last.start_difference_high)
+    p = "" if last.start_difference_holm is None else f", {format_p_equation(last.start_difference_holm)}"
+    start = last.start.removesuffix(f"+{last.changes}")
+    return f"; from {start} to {last.name} top-1 changes by {gap} points{p}"
+
+
+def _join(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

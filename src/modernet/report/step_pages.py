@@ -1,0 +1,75 @@
+"""The page of one step or variant: what it changes, its result and cost, and its runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modernet.analysis.formatting import format_accuracy, format_difference, format_interval, format_p_value
+from modernet.analysis.row import Row, split_variant
+from modernet.config.roadmap import all_steps
+from modernet.record import Record
+from modernet.report.columns import format_seeds_needed, verdict
+from modernet.report.sections import Section
+
+
+@dataclass(frozen=True)
+class StepPage:
+    """One row of a section with its runs."""
+
+    id: str
+    row: Row
+    change: str  # what it changes, in a sentence
+    verdict: str
+    facts: list[tuple[str, str]]  # name, value
+    runs: list[Record]
+    run_indices: list[int]
+
+
+def build_step_pages(section: Section) -> list[StepPage]:
+    """A page per row with runs."""
+    titles = {step.change.get("step", step.name): step.title for step in all_steps()}
+    pages = []
+    for number, row in enumerate(section.rows):
+        if not row.n:
+            continue
+        members = [
+            (run, index)
+            for run, index in zip(section.runs, section.run_indices, strict=True)
+            if run.variant == row.variant
+        ]
+        step, changes, _ = split_variant(row.variant)
+        change = f"{step} with {', '.join(changes)}" if changes else titles.get(step, "")
+        runs, indices = [run for run, _ in members], [index for _, index in members]
+        pages.append(StepPage(page_id(section, number), row, change, verdict(row), _facts(row), runs, indices))
+    return pages
+
+
+def page_id(section: Section, number: int) -> str:
+    """The anchor of the page of row `number`."""
+    return f"{section.id}-step-{number}"
+
+
+def _facts(row: Row) -> list[tuple[str, str]]:
+    """The values of a row that are known."""
+    interval = format_interval(row.top1_low, row.top1_high)
+    gap = format_difference(row.difference, row.difference_low, row.difference_high)
+    total = format_difference(row.start_difference, row.start_difference_low, row.start_difference_high)
+    papers = format_difference(row.paper_difference, row.paper_difference_low, row.paper_difference_high)
+    before, start = (_name(variant, row) for variant in (row.before, row.start))
+    facts: Sequence[tuple[str, str]] = (
+        ("top-1", f"{format_accuracy(row)} % {interval}".strip()),
+        (f"difference to {before}", gap),
+        ("p, and p after Holm", ", ".join(map(format_p_value, (row.difference_p, row.difference_holm))).strip(", ")),
+        (f"seeds needed to tell it from {before}", format_seeds_needed(row)),
+        (f"difference to {start}", total if start != before else ""),
+        ("paper, top-1 on ImageNet-1K", "" if row.paper_top1 is None else f"{row.paper_top1:.2f} %"),
+        (f"paper, difference to {before}", papers),
+        ("sign, beside the paper's", row.sign or ""),
+        ("GMACs", "" if row.gmacs is None else f"{row.gmacs:.4f}"),
+        ("parameters", "" if row.params is None else f"{row.params:,}"),
+        ("images/s in training", "" if row.images_per_second is None else f"{row.images_per_second:,.0f}"),
+    )
+    return [(name, value) for name, value in facts if value]
+
+
+def _name(variant: str | None, row: Row) -> str:
+    return (variant or "").removesuffix(f"+{row.changes}")
