@@ -113,7 +113,8 @@ def close(ours: Tensor, theirs: Tensor) -> None:
 def test_inception_mixer_equals_timm_in_a_block():
     """InceptionNeXt has another norm, stem and head; timm's block takes ours, so the mixer alone is compared."""
     config = replace(roadmap("t")["inception_mixer"], layer_scale=0.0)
-    theirs = MetaNeXtBlock(96, norm_layer=lambda channels, **_: LayerNorm2d(channels), ls_init_value=None).eval()
+    theirs = MetaNeXtBlock(96, ls_init_value=0.0).eval()
+    theirs.norm = LayerNorm2d(96)
     ours = Block(config, 96, 96, stride=1, drop_path_rate=0.0).eval()
     randomize(theirs)
     copy_in_order(theirs, ours)

@@ -95,8 +95,11 @@ def test_combinations_cover_every_field_except_stem_stride():
     ("values", "message"),
     [
         ({"groups": 32, "depthwise": True}, "must be 1 where depthwise=true, which has one group per channel, got 32"),
-        ({"groups": 32, "width": 84}, "model.groups=32 must divide the 84 channels of the kxk convolution"),
-        ({"groups": 32, "width": 24, "spatial_first": True}, "groups=32 must divide the 24 channels"),
+        ({"groups": 32, "width": 84}, "must divide the 84 channels of the first kxk convolution, got 32"),
+        (
+            {"groups": 32, "width": 24, "spatial_first": True},
+            "must divide the 24 channels of the first kxk convolution, got 32",
+        ),
         ({"mixer": "inception"}, "mixer=inception needs depthwise=true, whose convolution it replaces"),
         ({"mixer": "inception", "depthwise": True, "width": 7}, "mixer=inception needs width >= 8, got 7"),
         ({"small_kernel": 4, "kernel_size": 13}, "must be odd, or 0 for none, got 4"),

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from timm.loss import BinaryCrossEntropy, SoftTargetCrossEntropy
+from timm.loss.binary_cross_entropy import BinaryCrossEntropy
+from timm.loss.cross_entropy import SoftTargetCrossEntropy
 from torch.nn.functional import one_hot
 
 from modernet.config.schema import RecipeConfig

@@ -69,8 +69,8 @@ class ModelConfig:
     norm: Literal["batch", "layer"] = "batch"  # BatchNorm, or LayerNorm over the channels
     downsample: Literal["strided", "separate"] = "strided"  # in the first block of a stage, or in a layer before it
     layer_scale: NonNegativeFloat = 0.0  # initial value; 0 builds the network without Layer Scale
-    groups: PositiveInt = 1  # groups of the kxk convolution where it is not depthwise; 32 in ResNeXt-50
     hidden_factor: PositiveInt = 1  # multiplies the channels of a block's hidden layer; 2 in ResNeXt-50
+    groups: PositiveInt = 1  # groups of the kxk convolution where it is not depthwise; 32 in ResNeXt-50
     grn: bool = False  # Global Response Normalization of the hidden layer, before the last convolution
     mixer: Literal["conv", "inception"] = "conv"  # kxk, or 3x3, 1xk, kx1 and identity on four parts of the channels
     small_kernel: NonNegativeInt = 0  # side of a second kernel parallel to the kxk one, folded for inference; 0 is off
@@ -78,22 +78,15 @@ class ModelConfig:
     @field_validator("groups")
     @classmethod
     def _check_groups(cls, value: int, info: ValidationInfo) -> int:
-        if value > 1 and info.data.get("depthwise"):
-            raise ValueError(f"must be 1 where depthwise=true, which has one group per channel, got {value}")
-        return value
-
-    @field_validator("hidden_factor")
-    @classmethod
-    def _check_hidden_factor(cls, value: int, info: ValidationInfo) -> int:
         data = info.data
-        if not {"groups", "width", "spatial_first", "inverted"} <= set(data):
+        if value > 1 and data.get("depthwise"):
+            raise ValueError(f"must be 1 where depthwise=true, which has one group per channel, got {value}")
+        if not {"width", "inverted", "spatial_first", "hidden_factor"} <= set(data):
             return value  # one of them is invalid itself
-        expansion = 4 if data["inverted"] else 1
-        channels = data["width"] * (1 if data["spatial_first"] else expansion * value)  # of the first kxk convolution
-        if channels % data["groups"]:
-            raise ValueError(
-                f"model.groups={data['groups']} must divide the {channels} channels of the kxk convolution"
-            )
+        hidden = data["width"] * (4 if data["inverted"] else 1) * data["hidden_factor"]
+        channels = data["width"] if data["spatial_first"] else hidden  # the fewest of any kxk convolution
+        if channels % value:
+            raise ValueError(f"must divide the {channels} channels of the first kxk convolution, got {value}")
         return value
 
     @field_validator("mixer")

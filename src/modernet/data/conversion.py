@@ -26,8 +26,8 @@ def write_npz(path: Path, train: Any, test: Any) -> None:
 def _write_arrays(path: Path, train: Any, test: Any, classes: Sequence[str] | None) -> None:
     """Write (images, labels) of both splits as one .npz file, atomically."""
     part = path.with_suffix(".part.npz")
-    names = {} if classes is None else {"classes": np.array(classes)}
-    np.savez(part, x_train=train[0], y_train=train[1], x_test=test[0], y_test=test[1], **names)
+    arrays: dict[str, Any] = {"x_train": train[0], "y_train": train[1], "x_test": test[0], "y_test": test[1]}
+    np.savez(part, **(arrays if classes is None else arrays | {"classes": np.array(classes)}))
     part.replace(path)
 
 

@@ -82,4 +82,7 @@ def build_model(config: ModelConfig, num_classes: int = 1000, drop_path_rate: fl
 
 def min_image_size(config: ModelConfig) -> int:
     """Smallest side in pixels that survives all downsampling. Strided convolutions pad, 2x2 convolutions do not."""
-    return config.stem_stride * (8 if config.downsample == "separate" else 1)
+    behind_stem = 8 if config.downsample == "separate" else 1
+    if config.stem == "overlap":  # pads, so it rounds up
+        return config.stem_stride * (behind_stem - 1) + 1
+    return config.stem_stride * behind_stem
