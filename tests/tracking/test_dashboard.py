@@ -85,7 +85,7 @@ def test_dry_run_shows_workspace_and_report_without_a_login():
         kinds = [panel["viewType"] for panel in panels(spec)]
         assert kinds == ["Markdown Panel", "Bar Chart", "Scatter Plot", "Scatter Plot", *["Run History Line Plot"] * 3]
         _, bars, kernels, costs, *curves = (panel["config"] for panel in panels(spec))
-        assert bars["metrics"] == ["top1"]
+        assert bars["metrics"] == ["val/top1"]
         assert (kernels["xAxis"], kernels["yAxis"]) == ("config:model.value.kernel_size", "summary:top1")
         assert (costs["xAxis"], costs["yAxis"]) == ("summary:gmacs", "summary:top1")
         assert [(curve["xAxis"], *curve["metrics"]) for curve in curves] == [
