@@ -4,11 +4,13 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 import wandb
 from helpers import run_command, run_script
+from records import make_record, write_study
 from wandb_server import Server
 
 from modernet import roadmap
@@ -83,7 +85,7 @@ def test_dry_run_shows_workspace_and_report_without_a_login():
         kinds = [panel["viewType"] for panel in panels(spec)]
         assert kinds == ["Markdown Panel", "Bar Chart", "Scatter Plot", "Scatter Plot", *["Run History Line Plot"] * 3]
         _, bars, kernels, costs, *curves = (panel["config"] for panel in panels(spec))
-        assert bars["metrics"] == ["top1"]
+        assert bars["metrics"] == ["val/top1"]
         assert (kernels["xAxis"], kernels["yAxis"]) == ("config:model.value.kernel_size", "summary:top1")
         assert (costs["xAxis"], costs["yAxis"]) == ("summary:gmacs", "summary:top1")
         assert [(curve["xAxis"], *curve["metrics"]) for curve in curves] == [
@@ -210,3 +212,36 @@ def test_missing_library_is_one_line_that_says_what_to_install(tmp_path):
     assert result.returncode == 2
     message = "dashboard.py: error: the dashboard needs wandb-workspaces: pip install 'modernet[dashboard]'\n"
     assert result.stderr == message
+
+
+def write_runs(folder: Path, *projects: str) -> Path:
+    """Records of two seeds, logged in these projects."""
+    write_study(folder, [make_record("gelu", 60.0 + seed, seed) for seed, _ in enumerate(projects)])
+    for run, project in zip(sorted(folder.iterdir()), projects, strict=True):
+        (run / "wandb").mkdir()
+        (run / logger.RUN_FILE).write_text(json.dumps({"id": run.name, "entity": "me", "project": project}))
+    return folder
+
+
+def test_results_are_a_panel_and_a_run_in_the_project_of_the_runs(server, tmp_path):
+    server.projects.add("mine")
+    runs = write_runs(tmp_path / "runs", "mine", "mine")
+    links = publish(server, "--protocol", "digits", "--runs", str(runs))
+    assert [link.partition(":")[0] for link in links] == ["workspace", "report", "results"]
+    for view in server.views.values():
+        assert view["projectName"] == "mine"
+        markdown = [panel for panel in panels(json.loads(view["spec"])) if "Markdown" in panel["viewType"]]
+        text = markdown[0]["config"]["value"]
+        assert "60.50 ± 0.71" in text
+        assert "95 % confidence interval" in text
+    (run,) = server.runs.values()
+    assert (run.settings["jobType"], run.project) == ("report", "mine")
+    assert run.history[0]["results"]["nrows"] == 1
+
+
+def test_runs_of_several_projects_need_an_argument(tmp_path):
+    runs = write_runs(tmp_path / "runs", "mine", "yours")
+    result = run_command("dashboard", "--dry-run", "--runs", str(runs))
+    assert result.returncode == 2
+    assert "the runs were logged in several projects (me/mine, me/yours)" in result.stderr
+    assert run_command("dashboard", "--dry-run", "--runs", str(runs), "--project", "mine").returncode == 0

@@ -120,7 +120,7 @@ class Server:
     def on_ProjectViews(self, viewType: str = "runs", viewName: str | None = None, **_: Any) -> Answer:
         return self.find_views(viewType, viewName)
 
-    # Sweeps and their agents. Every agent gets the next of `agent_runs`.
+    # Sweeps and their agents. An agent that runs nothing gets the next of `agent_runs`, or the command to end.
 
     def on_UpsertSweep(self, config: str, projectName: str, **_: Any) -> Answer:
         name = f"sweep{len(self.sweeps)}"
@@ -135,9 +135,11 @@ class Server:
     def on_CreateAgent(self, **_: Any) -> Answer:
         return {"createAgent": {"agent": {"id": "QWdlbnQ6MQ=="}}}
 
-    def on_Heartbeat(self, id: str, **_: Any) -> Answer:
-        commands = [{"type": "run", "program": "train.py", **run} for run in self.agent_runs[:1]]
-        self.agent_runs = self.agent_runs[1:]
+    def on_Heartbeat(self, id: str, runState: str, **_: Any) -> Answer:
+        commands: list[Answer] = []
+        if not json.loads(runState):
+            run = self.agent_runs.pop(0) if self.agent_runs else None
+            commands = [{"type": "run", "program": "train.py", **run} if run else {"type": "exit"}]
         return {"agentHeartbeat": {"agent": {"id": id}, "commands": json.dumps(commands)}}
 
     # Tables: files of a run, and artifacts that have nothing to upload.

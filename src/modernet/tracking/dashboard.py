@@ -46,7 +46,7 @@ def _kernel_variants() -> list[str]:
 def _step_bars() -> wr.BarPlot:
     return wr.BarPlot(
         title="Top-1 per step (%), with the range over seeds",
-        metrics=["top1"],
+        metrics=["val/top1"],
         groupby_aggfunc="mean",
         groupby_rangefunc="minmax",
         max_runs_to_show=MAX_GROUPS,

@@ -4,6 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from modernet.analysis.row import Row
 from modernet.analysis.selection import select
@@ -39,7 +40,7 @@ def log_results(rows: Sequence[Row], entity: str, project: str, title: str) -> s
     """Log the table as a run of job type `report`, over the earlier one of this title; returns the run's link."""
     import wandb
 
-    data = [[getattr(row, name) for name in COLUMNS] for row in rows if row.n]
+    data: list[Any] = [[getattr(row, name) for name in COLUMNS] for row in rows if row.n]
     with tempfile.TemporaryDirectory(prefix="wandb-", ignore_cleanup_errors=True) as folder:
         run = wandb.init(
             entity=entity,

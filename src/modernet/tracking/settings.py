@@ -52,7 +52,7 @@ def select_mode(config: WandbConfig) -> WandbMode:
 
 def _with_variables(**arguments: Any) -> dict[str, Any]:
     """Arguments of wandb.init; an environment variable wins, also one that was set after wandb was imported."""
-    given = {name: value for name in arguments if (value := os.environ.get(VARIABLES[name]))}
+    given: dict[str, Any] = {name: value for name in arguments if (value := os.environ.get(VARIABLES[name]))}
     if "tags" in given:
         given["tags"] = [tag.strip() for tag in given["tags"].split(",")]
     if "dir" in given:  # wandb would write into a temporary folder where it is missing
