@@ -40,7 +40,9 @@ def own_kernel(tmp_path, monkeypatch) -> None:
 
 
 @pytest.mark.usefixtures("own_kernel")
-@pytest.mark.parametrize(("name", "start"), [("kernel_size", "notebooks"), ("roadmap", "."), ("own_comparison", "notebooks")])
+@pytest.mark.parametrize(
+    ("name", "start"), [("kernel_size", "notebooks"), ("roadmap", "."), ("own_comparison", "notebooks")]
+)
 def test_every_cell_runs(name, start, checkout):
     """In the folder of the notebook, as Jupyter starts it, and in the root of the checkout, as editors do."""
     notebook = read_notebook(checkout / "notebooks" / f"{name}.ipynb")
