@@ -58,8 +58,8 @@ def test_evaluate_prints_the_result_of_the_record_and_writes_its_files(run, tmp_
     assert result.returncode == 0, result.stderr
     record = load_record(run / "record.json")
     assert f"top-1 {record.top1:.2f} %, top-5 {record.top5:.2f} %, loss {record.val_loss:.4f}" in result.stdout
-    names = ["per_class.csv", "confusion.csv", "confusion.svg", "confusion.png", "logits.npz"]
-    assert result.stdout.splitlines()[-5:] == [str(tmp_path / name) for name in names]
+    names = ["per_class.csv", "confusion.csv", "confusion.svg", "confusion.png", "confusion.pdf", "logits.npz"]
+    assert result.stdout.splitlines()[-6:] == [str(tmp_path / name) for name in names]
     assert all((tmp_path / name).stat().st_size for name in names)
 
     with np.load(tmp_path / "logits.npz") as arrays:

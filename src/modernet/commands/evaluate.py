@@ -3,8 +3,8 @@
 modernet evaluate RUN [--data NAME] [--ema] [--out DIR] [--logits FILE.npz] [data.FIELD=VALUE ...] [device=D]
 
 RUN is the folder of a finished run, or the path of its record. The data are those of the run by default; NAME is a
-config of the group data. DIR gets per_class.csv, confusion.csv (rows: true classes) and the matrix as confusion.svg and
-.png; it is RUN/evaluation by default. FILE.npz gets the arrays logits (N, classes), labels (N,) and classes.
+config of the group data. DIR gets per_class.csv, confusion.csv (rows: true classes) and the matrix as confusion.svg,
+.png and .pdf; it is RUN/evaluation by default. FILE.npz gets the arrays logits (N, classes), labels (N,) and classes.
 """
 
 import argparse

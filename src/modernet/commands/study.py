@@ -25,6 +25,7 @@ from modernet.analysis.study_parts import Study
 from modernet.attribution.formatting import load_attribution
 from modernet.cli import exit_on_error
 from modernet.config.experiment import Experiment, build_experiment
+from modernet.config.names import study_name
 from modernet.config.roadmap import END
 from modernet.config.search_path import CONFIGS, add_config_dir, config_files
 from modernet.errors import UserError
@@ -107,11 +108,14 @@ def _save_figures(study: Study, names: Container[str], folder: Path) -> dict[str
     from modernet.figures.svg import save_figure
 
     title = f"{study.usual.protocol}, size {study.size}"
-    plots = {"budget": (title, lambda: plot_budget(study.cells(), title))}
+    short_name = study_name(study.usual.protocol, study.size)
+    plots = {"budget": (title, lambda: plot_budget(study.cells(), short_name))}
     if lengths := study.roadmap_epochs():
         rows = study.rows(lengths[-1])
         text = f"{title}, {format_epochs(lengths[-1])}"
-        plots |= {"signs": (text, lambda: plot_differences(rows)), "kernels": (text, lambda: plot_kernel_size(rows))}
+        long_name = study_name(study.usual.protocol, study.size, epochs=[lengths[-1]])
+        plots["signs"] = text, lambda: plot_differences(rows, long_name)
+        plots["kernels"] = text, lambda: plot_kernel_size(rows, long_name)
     links = {}
     for name, (text, plot) in plots.items():
         if name not in names:

@@ -106,10 +106,15 @@ def macs_unit(rows: Iterable[Row]) -> tuple[float, str]:
     return (1, "GMACs") if largest >= 0.5 else (1000, "MMACs")
 
 
-def label_rows(panels: Sequence[Axes], labels: Sequence[str]) -> NDArray[np.int64]:
+def rows_height(count: int, form: FigureFormat) -> float:
+    """Inches of a figure with this number of lines, its axes and their labels."""
+    return 0.95 + (0.165 if form.is_column else 0.2) * max(count, 3)
+
+
+def label_rows(panels: Sequence[Axes], labels: Sequence[str]) -> Sequence[int]:
     """Set up one horizontal line per label in panels that share their y axis, the first label at the top.
 
-    Returns their y coordinates, (labels,).
+    Returns their y coordinates.
     """
     for axes in panels:
         for number in range(1, len(labels), 2):
@@ -118,7 +123,7 @@ def label_rows(panels: Sequence[Axes], labels: Sequence[str]) -> NDArray[np.int6
         axes.tick_params(axis="y", length=0)
     panels[0].set_yticks(range(len(labels)), labels)
     panels[0].set_ylim(len(labels) - 0.5, -0.5)
-    return np.arange(len(labels))
+    return range(len(labels))
 
 
 def add_legend_above(axes: Axes, columns: int, handles: Sequence[Artist] | None = None, start: float = 0) -> None:

@@ -134,5 +134,5 @@ def _thin(runs: Sequence[Mapping[int, float]]) -> tuple[NDArray[np.float64], NDA
         return np.empty(0), np.empty((len(runs), 0))
     parts = np.array_split(np.arange(len(common)), min(len(common), POINTS))
     losses = np.array([[run[step] for step in common] for run in runs])
-    x = np.array([np.mean([common[index] for index in part]) for part in parts])
-    return x, np.stack([losses[:, part].mean(1) for part in parts], axis=1)
+    x = np.array([np.mean([common[index] for index in part]) for part in parts], dtype=np.float64)
+    return x, np.stack([losses[:, part].mean(1) for part in parts], axis=1).astype(np.float64)

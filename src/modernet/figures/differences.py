@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from modernet.analysis.compare import Comparison
 from modernet.analysis.layout import POOLED, WELCH
@@ -22,6 +20,7 @@ from modernet.figures.axes import (
     group_title,
     label_rows,
     plot_means,
+    rows_height,
     seeds_note,
     to_array,
 )
@@ -53,9 +52,11 @@ def plot_differences(rows: Sequence[Row], title: str = "", *, form: FigureFormat
         f"{seeds_note([row for row in rows if row.is_step and row.n], f'Error bars: {INTERVAL}.')}"
         f"{about_paper * has_paper}"
     )
-    height = 0.75 + (0.165 if form.is_column else 0.2) * len(steps)
+    height = rows_height(len(steps), form)
     figure = new_figure(form, height, f"{group_title(rows, title)}: difference per step", caption)
-    panels = np.ravel(figure.subplots(1, 1 + has_paper, sharey=True, width_ratios=[3, 2][: 1 + has_paper]))
+    panels = list(
+        figure.subplots(1, 1 + has_paper, sharey=True, squeeze=False, width_ratios=[3, 2][: 1 + has_paper])[0]
+    )
     heights = label_rows(panels, [variant_name(row.name) for row in steps])
     _shade_decided(panels, steps)
     _plot_ours(panels[0], heights, steps, "previous step", form)
@@ -72,7 +73,7 @@ def plot_comparison(comparison: Comparison, title: str = "", *, form: FigureForm
         f"Difference to {reference} in points of top-1. {_describe_intervals(rows)} "
         f"{seeds_note(comparison.rows, f'Error bars: {INTERVAL}.')}"
     )
-    height = 0.75 + (0.165 if form.is_column else 0.2) * len(rows)
+    height = rows_height(len(rows), form)
     title = group_title(comparison.rows, title)
     figure = new_figure(form, height, f"{title}: compared with {reference}", caption)
     axes = figure.subplots()
@@ -98,7 +99,7 @@ def _shade_decided(panels: Sequence[Axes], rows: Sequence[Row]) -> None:
         axes.axvline(0, color="black", linewidth=0.8)
 
 
-def _plot_ours(axes: Axes, heights: NDArray[np.int64], rows: Sequence[Row], reference: str, form: FigureFormat) -> None:
+def _plot_ours(axes: Axes, heights: Sequence[int], rows: Sequence[Row], reference: str, form: FigureFormat) -> None:
     bars = confidence_bars(rows, "difference")
     dots = plot_means(axes, to_array(rows, "difference"), heights, OURS, xerr=bars, label="ours")
     add_tooltips(dots, [difference_tooltip(row) for row in rows])
@@ -108,7 +109,7 @@ def _plot_ours(axes: Axes, heights: NDArray[np.int64], rows: Sequence[Row], refe
     few_ticks(axes.xaxis, 3 if form.is_column else 6)
 
 
-def _plot_paper(axes: Axes, heights: NDArray[np.int64], steps: Sequence[Row], form: FigureFormat) -> None:
+def _plot_paper(axes: Axes, heights: Sequence[int], steps: Sequence[Row], form: FigureFormat) -> None:
     bars = confidence_bars(steps, "paper_difference")
     dots = plot_means(axes, to_array(steps, "paper_difference"), heights, PAPER, xerr=bars, label="paper")
     add_tooltips(dots, [paper_difference_tooltip(row) for row in steps])

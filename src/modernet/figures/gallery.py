@@ -60,7 +60,9 @@ def build_group_figures(
         return {}, [f"{group}: no figures: {run[0].name} is its only variant"]
     title = study_name(*group, epochs=[record.epochs for record in members.values()])
     curves, skipped = load_curves(members, chosen)
-    plots = {name: partial(plot, rows, title, form=form) for name, plot in FIGURES.items()}
+    plots: dict[str, Callable[[], Figure]] = {
+        name: partial(plot, rows, title, form=form) for name, plot in FIGURES.items()
+    }
     if with_references:
         plots["pareto"] = partial(plot_pareto, rows, title, form=form, published=references(group.protocol))
     plots["pareto_speed"] = lambda: plot_pareto_speed(

@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from modernet.analysis.row import Row
 from modernet.config.names import variant_name
@@ -23,6 +21,7 @@ from modernet.figures.axes import (
     paper_bars,
     paper_label,
     plot_means,
+    rows_height,
     seeds_note,
     to_array,
 )
@@ -46,10 +45,10 @@ def plot_roadmap(rows: Sequence[Row], title: str = "", *, form: FigureFormat = P
         "bars follow from the std that it prints."
     )
     caption = f"Top-1 on the evaluation split. {seeds_note(steps)}{about_paper * has_paper} {MACS_NOTE}"
-    height = 0.75 + (0.165 if form.is_column else 0.2) * len(steps)
+    height = rows_height(len(steps), form)
     figure = new_figure(form, height, f"{group_title(rows, title)}: the roadmap", caption)
     ratios = [3, 1.8, 1.3] if has_paper else [3, 1.3]
-    panels = figure.subplots(1, len(ratios), sharey=True, width_ratios=ratios)
+    panels = list(figure.subplots(1, len(ratios), sharey=True, width_ratios=ratios))
     heights = label_rows(panels, [variant_name(row.name) for row in steps])
     _plot_accuracy(panels[0], heights, steps, form)
     if has_paper:
@@ -60,7 +59,7 @@ def plot_roadmap(rows: Sequence[Row], title: str = "", *, form: FigureFormat = P
     return figure
 
 
-def _plot_accuracy(axes: Axes, heights: NDArray[np.int64], steps: Sequence[Row], form: FigureFormat) -> None:
+def _plot_accuracy(axes: Axes, heights: Sequence[int], steps: Sequence[Row], form: FigureFormat) -> None:
     top1 = to_array(steps, "top1")
     axes.plot(top1, heights, color=GUIDE, linewidth=0.8)
     dots = plot_means(axes, top1, heights, OURS, xerr=confidence_bars(steps, "top1"), label="ours")
@@ -69,7 +68,7 @@ def _plot_accuracy(axes: Axes, heights: NDArray[np.int64], steps: Sequence[Row],
     axes.set_title("ours")
 
 
-def _plot_paper(axes: Axes, heights: NDArray[np.int64], steps: Sequence[Row], form: FigureFormat) -> None:
+def _plot_paper(axes: Axes, heights: Sequence[int], steps: Sequence[Row], form: FigureFormat) -> None:
     top1 = to_array(steps, "paper_top1")
     axes.plot(top1, heights, color=GUIDE, linewidth=0.8)
     dots = plot_means(axes, top1, heights, PAPER, xerr=paper_bars(steps), label="paper")
@@ -78,7 +77,7 @@ def _plot_paper(axes: Axes, heights: NDArray[np.int64], steps: Sequence[Row], fo
     axes.set_title("paper")
 
 
-def _plot_cost(axes: Axes, heights: NDArray[np.int64], steps: Sequence[Row]) -> None:
+def _plot_cost(axes: Axes, heights: Sequence[int], steps: Sequence[Row]) -> None:
     factor, unit = macs_unit(steps)
     costs = factor * to_array(steps, "gmacs")
     axes.grid(visible=False)
