@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from matplotlib.figure import Figure
 from torch import optim
 
 from benchmarks.measuring import (
@@ -18,7 +19,7 @@ from benchmarks.measuring import (
     train_contestant,
 )
 from modernet import build_model, roadmap
-from modernet.figures.style import OURS, new_figure, styled
+from modernet.figures.style import OURS, PAGE, new_figure, styled
 from modernet.figures.svg import save_figure
 
 KERNEL_SIZES = (3, 5, 7, 11, 15, 21, 31)
@@ -51,20 +52,21 @@ def _measure_setting(setting: dict[str, int], device: torch.device, rounds: int)
     return {**setting, "ms_per_image": 1000 / median(rates), "memory_mib_per_image": memory}
 
 
-@styled
 def plot_growth(rows: list[dict[str, Any]], device: str, stem: Path) -> None:
     """One figure for each axis: STEM-batch, STEM-pixels, STEM-kernel_size."""
-    for axis, label in LABELS.items():
+    for axis in LABELS:
         points = [row for row in rows if row["axis"] == axis]
-        fixed = ", ".join(f"{LABELS[name]} {points[0][name]}" for name in LABELS if name != axis)
-        caption = f"ConvNeXt-T, forward, backward and step, on {device}. {fixed}."
-        figure = new_figure(6, 2.8, f"Cost of training against {label}", caption)
-        for axes, (field, unit) in zip(
-            figure.subplots(1, 2),
-            {"ms_per_image": "ms per image", "memory_mib_per_image": "peak memory, MiB per image"}.items(),
-            strict=True,
-        ):
-            axes.plot([row[axis] for row in points], [row[field] for row in points], **OURS)
-            axes.set(xlabel=label, ylabel=unit, xticks=[row[axis] for row in points], ylim=(0, None))
-            axes.grid(axis="y")
-        save_figure(figure, stem.with_name(f"{stem.name}-{axis}"))
+        save_figure(_plot_axis(points, axis, device), stem.with_name(f"{stem.name}-{axis}"))
+
+
+@styled
+def _plot_axis(points: list[dict[str, Any]], axis: str, device: str) -> Figure:
+    fixed = ", ".join(f"{label} {points[0][name]}" for name, label in LABELS.items() if name != axis)
+    caption = f"ConvNeXt-T; forward, backward and step on {device}; {fixed}."
+    figure = new_figure(PAGE, 2.6, f"Cost of training against {LABELS[axis]}", caption)
+    units = {"ms_per_image": "ms per image", "memory_mib_per_image": "peak memory, MiB per image"}
+    for axes, (field, unit) in zip(figure.subplots(1, 2), units.items(), strict=True):
+        axes.plot([row[axis] for row in points], [row[field] for row in points], **OURS)
+        axes.set(xlabel=LABELS[axis], ylabel=unit, xticks=[row[axis] for row in points], ylim=(0, None))
+        axes.grid(axis="y")
+    return figure

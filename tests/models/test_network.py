@@ -43,7 +43,8 @@ EXTENSIONS: dict[str, Any] = {"groups": 4, "hidden_factor": 2, "grn": True, "mix
 def assert_forward_and_backward_run(combinations: Iterable[tuple[Any, ...]], **fixed: Any) -> None:
     images = torch.randn(2, 3, 8, 8)
     for values in combinations:
-        config = ModelConfig(**(dict(zip(SWITCHES, values, strict=True)) | {"stem_stride": 1} | fixed))
+        fields: dict[str, Any] = dict(zip(SWITCHES, values, strict=True)) | {"stem_stride": 1} | fixed
+        config = ModelConfig(**fields)
         model = build_model(config, num_classes=3)
         logits = model(images)
         assert logits.shape == (2, 3), config

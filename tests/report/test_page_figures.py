@@ -6,7 +6,7 @@ from helpers import MAIN_PATH
 from records import noisy_rows
 
 from modernet.figures.differences import plot_differences
-from modernet.figures.style import new_figure
+from modernet.figures.style import PAGE, new_figure
 from modernet.report.page_figures import WIDTH, to_page_figure
 
 
@@ -28,7 +28,7 @@ def test_title_and_caption_are_text_outside_the_drawing():
 
 
 def test_narrow_figures_keep_their_width_and_untitled_ones_have_their_name():
-    figure = new_figure(3.0, 2.0, "", "")
+    figure = new_figure(PAGE, 2.0, "", "", width=3.0)
     figure.subplots()
     result = to_page_figure("curves", figure, "salt")
     assert width_of(result.svg) == 3.0
@@ -36,6 +36,6 @@ def test_narrow_figures_keep_their_width_and_untitled_ones_have_their_name():
 
 
 def test_labels_that_were_moved_apart_keep_their_room():
-    figure = new_figure(7.0, 2.0, "", "")
+    figure = new_figure(PAGE, 2.0, "", "", width=7.0)
     figure.subplots().annotate("label", (0, 0), (0.5, 0.5), arrowprops={"arrowstyle": "-"})
     assert width_of(to_page_figure("pareto", figure, "salt").svg) == 7.0

@@ -62,7 +62,7 @@ def test_grad_norm_is_that_of_the_last_steps_gradient(trained, tmp_path):
     hook = register_optimizer_step_pre_hook(remember)
     train(tmp_path)
     hook.remove()
-    expected = [norms[row["step"] - 1] for row in rows(trained)]
+    expected = [norms[int(row["step"]) - 1] for row in rows(trained)]
     assert [row["grad_norm"] for row in rows(tmp_path)] == pytest.approx(expected, rel=1e-4)
 
 

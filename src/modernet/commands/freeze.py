@@ -17,7 +17,7 @@ from modernet.analysis.table_text import to_csv, to_markdown
 from modernet.cli import exit_on_error
 from modernet.config.search_path import add_config_dir
 from modernet.errors import UserError
-from modernet.record import METRICS_FILE, RECORD_FILE
+from modernet.record import METRICS_FILE, RECORD_FILE, STEPS_FILE
 from modernet.runtime.io import write_text
 
 STUDIES = Path("results/studies")
@@ -37,14 +37,15 @@ def _parse_arguments() -> argparse.Namespace:
 
 
 def _copy(selection: Selection, runs: Path, study: Path) -> None:
-    """Copy records and metrics; each run keeps its folder's name."""
+    """Copy records and metrics of epochs and steps; each run keeps its folder's name."""
     for path in selection.records:
         folder = study / path.parent.relative_to(runs)
         if folder.resolve() == path.parent.resolve():
             continue
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (RECORD_FILE, METRICS_FILE):
-            shutil.copy2(path.with_name(name), folder / name)
+        for name in (RECORD_FILE, METRICS_FILE, STEPS_FILE):
+            if name != STEPS_FILE or path.with_name(name).exists():  # modernet 0.1 wrote none
+                shutil.copy2(path.with_name(name), folder / name)
 
 
 def _write_results(study: Path) -> None:

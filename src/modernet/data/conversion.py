@@ -27,7 +27,9 @@ def _write_arrays(path: Path, train: Any, test: Any, classes: Sequence[str] | No
     """Write (images, labels) of both splits as one .npz file, atomically."""
     part = path.with_suffix(".part.npz")
     arrays: dict[str, Any] = {"x_train": train[0], "y_train": train[1], "x_test": test[0], "y_test": test[1]}
-    np.savez(part, **(arrays if classes is None else arrays | {"classes": np.array(classes)}))
+    if classes is not None:
+        arrays["classes"] = np.array(classes)
+    np.savez(part, **arrays)
     part.replace(path)
 
 
