@@ -78,7 +78,7 @@ def test_torchrun_prints_a_mistake_once(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-IMAGENET = ("protocol=imagenet", "data=fake", "+step=glob(*)")
+IMAGENET = ("protocol=imagenet", "data=fake", "+study=roadmap")
 
 
 @pytest.mark.parametrize(

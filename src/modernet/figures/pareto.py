@@ -1,9 +1,8 @@
 """Accuracy against cost, with the Pareto front: against MACs, and against measured speed."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
-from types import MappingProxyType
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -70,7 +69,7 @@ def plot_pareto(
     factor, unit = macs_unit(variants)
     caption = f"Filled dots on the line: no other variant of the same or a lower cost reaches their mean. {MACS_NOTE}"
     cost = _Cost(unit, lambda row: factor * (row.gmacs or 0.0))
-    known = {factor * reference.gmacs: reference for reference in published if reference.gmacs is not None}
+    known = [(factor * reference.gmacs, reference) for reference in published if reference.gmacs is not None]
     if known:
         caption += " Diamonds: published results, each in its authors' setting."
     return _plot(variants, cost, f"{group_title(rows, title)}: accuracy against cost", caption, form, known)
@@ -96,7 +95,7 @@ def _plot(
     title: str,
     caption: str,
     form: FigureFormat,
-    published: Mapping[float, Reference] = MappingProxyType({}),  # cost -> result
+    published: Sequence[tuple[float, Reference]] = (),  # with their costs
 ) -> Figure:
     check_visible(variants)
     front = pareto_front(variants, lambda row: cost.sign * cost.value(row))
@@ -114,12 +113,12 @@ def _plot(
     starts = (-0.22, 0.36) if form.is_column else (-0.04,)  # in widths of the axes, left of whose edge are their labels
     _write_legend(legend, numbered, lines, starts)
     _plot_dots(axes, variants, front, cost, form)
-    for x, reference in published.items():
+    for x, reference in published:
         (mark,) = axes.plot([x], [reference.top1], **PAPER, linestyle="none")
         add_tooltips(mark, [f"{reference.network}: {reference.top1_text} % ({reference.setting}; {reference.source})"])
     axes.set_ylabel(accuracy_label(variants, form))
     points = [(cost.value(row), row.top1 or np.nan, str(number)) for number, row in enumerate(numbered, 1)]
-    add_labels(axes, [*points, *((x, reference.top1, reference.network) for x, reference in published.items())])
+    add_labels(axes, [*points, *((x, reference.top1, reference.network) for x, reference in published)])
     return figure
 
 
