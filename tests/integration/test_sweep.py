@@ -228,7 +228,7 @@ def test_a_process_that_dies_ends_no_other_run(tmp_path):
         (["-m", "seed=range(0,3"], "no viable alternative at input"),
         (["-m", "hydra/launcher=ray", "seed=0,1"], "there is no hydra/launcher 'ray'; allowed: basic, joblib, slurm"),
         (["-m", "hydra.launcher.n_jobs=2", "seed=0,1"], "hydra.launcher.n_jobs"),
-        (["+study=all", "seed=0,1"], "there is no study 'all'; allowed: add_one_in, budget, kernels, layer_scale"),
+        (["+study=all", "seed=0,1"], "there is no study 'all'; allowed: add_one_in, beyond, budget, kernels"),
         (["+study=kernels", "seed=0,1", "protocol=cifar"], "there is no protocol 'cifar'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
