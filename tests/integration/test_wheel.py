@@ -191,11 +191,11 @@ def test_the_users_step_belongs_to_studies_costs_tables_and_figures(modernet, fo
 
     costs = json.loads(modernet("costs", "--config-dir", "mine", "--size", "my_size", "--json"))
     names = [row["step"] for row in costs]
-    assert names.index("my_step") == names.index("convnext") + 1
+    assert names.index("convnext") < names.index("my_step") == len(names) - 1
     train(modernet, folder, "+step=separate_downsampling")
     selection = ("--config-dir", "mine", "--protocol", "my_protocol")
     rows = csv.DictReader(io.StringIO(modernet("table", *selection, "--csv")))
     names = [row["variant"] for row in rows]
-    assert names.index("my_step") == names.index("convnext") + 1
+    assert names.index("convnext") < names.index("my_step") == len(names) - 1
     assert "results/runs/figures/my_protocol-my_size-pareto.svg" in modernet("figures", *selection).splitlines()
     assert "my_step" in (folder / modernet("report", *selection).strip()).read_text()

@@ -57,7 +57,7 @@ def test_params_and_gmacs_equal_the_paper(row):
 def test_model_cost_equals_torch_flop_counter(step):
     config = replace(roadmap("micro")[step], stem_stride=2)
     model = build_model(config, num_classes=10).eval()
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.randn(1, 3, 64, 64))
     counted = flops.model_cost(config, image_size=64, num_classes=10)
     assert counted.gmacs == pytest.approx(counter.get_total_flops() / 2e9, rel=1e-12)

@@ -82,6 +82,10 @@ def _base_config(size: str) -> Any:
     return _base_config_from(config_dirs(), size)
 
 
+# For the configs: ResNeXt's groups follow from the width.
+OmegaConf.register_new_resolver("half", lambda number: number // 2, replace=True)
+
+
 @cache
 def _base_config_from(folders: tuple[Path, ...], size: str) -> Any:
     if size not in sizes():

@@ -123,7 +123,6 @@ class SizeConfig:
     width_between: PositiveInt = 64  # width from stage_ratio on
     width_after: PositiveInt = 96  # width from increase_width on
     drop_path_rate: Fraction = 0.1  # in the modern recipe; larger networks need more
-    groups: PositiveInt = 32  # of the step resnext: 4 channels each in its first stage
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
