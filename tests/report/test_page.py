@@ -117,7 +117,9 @@ def test_markup_in_records_stays_text(tmp_path):
     text = dict.fromkeys(("device", "torch", "commit", "data", "recipe"), MARKUP)
     hostile = make_record("gelu", 80.0, variant=f"{MARKUP}\x01", **text)
     hostile = replace(hostile, config={MARKUP: {MARKUP: MARKUP}, "data": {MARKUP: MARKUP}}, machine={MARKUP: MARKUP})
-    page = page_of(write_study(tmp_path / "<b>runs", [hostile, make_record("kernel_size", 79.0)]))
+    page = page_of(
+        write_study(tmp_path / "<b>runs", [hostile, make_record("kernel_size", 79.0), make_record("convnext", 81.0)])
+    )
     parsed = ParsedPage(page)
     assert [tag for tag, _ in parsed.tags if tag in ("script", "img", "b", "iframe")] == ["script", "script"]
     assert not [name for _, attributes in parsed.tags for name in attributes if name.startswith("on")]

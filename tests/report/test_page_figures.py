@@ -2,12 +2,13 @@
 
 import re
 
+import pytest
 from helpers import MAIN_PATH
 from records import noisy_rows
 
 from modernet.figures.differences import plot_differences
 from modernet.figures.style import PAGE, new_figure
-from modernet.report.page_figures import WIDTH, to_page_figure
+from modernet.report.page_figures import EXTRA_PANEL, WIDTH, to_page_figure
 
 
 def width_of(svg: str) -> float:
@@ -20,11 +21,11 @@ def test_title_and_caption_are_text_outside_the_drawing():
     rows = noisy_rows(tuple(MAIN_PATH))
     figure = to_page_figure("differences", plot_differences(rows), "salt")
     assert figure.title == "Difference per step"
-    assert "95 % confidence intervals" in figure.caption
+    assert "95 % confidence interval" in figure.caption
     assert "\n" not in figure.caption
-    assert "confidence intervals" not in re.sub("<title>.*?</title>", "", figure.svg, flags=re.DOTALL)
+    assert "Error bars: 95 % confidence interval" not in re.sub("<title>.*?</title>", "", figure.svg, flags=re.DOTALL)
     assert "<title>gelu" in figure.svg
-    assert width_of(figure.svg) <= WIDTH
+    assert width_of(figure.svg) == pytest.approx(WIDTH + EXTRA_PANEL)  # ours beside the paper's
 
 
 def test_narrow_figures_keep_their_width_and_untitled_ones_have_their_name():

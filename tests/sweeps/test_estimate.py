@@ -5,11 +5,10 @@ from pathlib import Path
 
 import hydra
 import pytest
-from helpers import ROOT, run_command
+from helpers import MAIN_PATH, ROOT, run_command
 from hydra import initialize_config_dir
 from records import make_record
 
-from modernet import roadmap
 from modernet.config.experiment import Experiment, build_experiment
 from modernet.data.fingerprint import resolve_data
 from modernet.errors import UserError
@@ -91,7 +90,7 @@ def test_plan_of_a_study_for_a_cluster_is_in_roadmap_order(tmp_path, monkeypatch
     assert "45 runs, 45 to train" in result.stdout
     assert "8 at once on 8 devices each" in result.stdout
     titles = [line.split(",")[0].strip("| ") for line in result.stdout.splitlines() if ", seed 0," in line]
-    assert titles == list(roadmap("t"))
+    assert titles == MAIN_PATH
 
 
 def test_duration_on_a_device_without_records_follows_from_the_assumed_speed(tmp_path):
@@ -156,7 +155,7 @@ def test_launchers_run_this_many_at_a_time(launcher, runs, devices):
     ("arguments", "message"),
     [
         (["+step=inverted"], "there is no step 'inverted'"),
-        (["+study=all"], "there is no study 'all'; allowed: add_one_in, budget, kernels, layer_scale"),
+        (["+study=all"], "there is no study 'all'; allowed: add_one_in, beyond, budget, kernels"),
         (["data=shards", "data.num_classes=2"], "the number of images of data=shards is unknown"),
         (["--speed", "-1"], "--speed must be a number of GMACs/s above 0, got -1"),
         (["--records", "/no/such"], "there is no folder /no/such"),

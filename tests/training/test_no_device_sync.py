@@ -83,9 +83,11 @@ def data_root(tmp_path) -> Path:
     rng = np.random.default_rng(0)
     labels = np.arange(NUM_IMAGES) % NUM_CLASSES
     images = rng.integers(0, 256, (NUM_IMAGES, 32, 32, 3), np.uint8)
-    for name in ("cifar10", "cifar100"):
-        np.savez(tmp_path / f"{name}.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
-    for folder in (tmp_path, tmp_path / "imagenet", tmp_path / "imagenette160"):
+    larger = np.tile(images, (1, 2, 2, 1))
+    npz = {"cifar10": images, "cifar100": images, "tiny_imagenet": larger, "imagenet64": larger}
+    for name, x in npz.items():
+        np.savez(tmp_path / f"{name}.npz", x_train=x, y_train=labels, x_test=x, y_test=labels)
+    for folder in (tmp_path, *(tmp_path / name for name in ("imagenet", "imagenette160", "imagewoof160"))):
         for split in ("train", "val"):
             for number, label in enumerate(labels):
                 path = folder / split / str(label) / f"{number}.png"

@@ -40,6 +40,7 @@ def depthwise_conv(input: Tensor, weight: Tensor, bias: Tensor | None, stride: i
     height, width = input.shape[2:]
     if (
         torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()  # torch.compile writes its own kernel
         and stride == 1
         and height * width <= MAX_PIXELS
         and weight.shape[-1] > max(height, width)
