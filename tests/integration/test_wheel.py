@@ -195,7 +195,7 @@ def test_the_users_step_belongs_to_studies_costs_tables_and_figures(modernet, fo
     train(modernet, folder, "+step=separate_downsampling")
     selection = ("--config-dir", "mine", "--protocol", "my_protocol")
     rows = csv.DictReader(io.StringIO(modernet("table", *selection, "--csv")))
-    names = [row["variant"] for row in rows]
+    names = [row["variant"] for row in rows if row["variant"] != "my_step+recipe=my_recipe"]  # of the test above
     assert names.index("convnext") < names.index("my_step") == len(names) - 1
     assert "results/runs/figures/my_protocol-my_size-pareto.svg" in modernet("figures", *selection).splitlines()
     assert "my_step" in (folder / modernet("report", *selection).strip()).read_text()
