@@ -15,7 +15,8 @@ from statistics import median
 
 from modernet.analysis.selection import load_selection
 from modernet.cli import exit_on_error
-from modernet.record import METRICS_FILE, write_record
+from modernet.curves import METRICS_FILE
+from modernet.record import write_record
 
 ROOT = Path(__file__).parents[1]
 STUDY = ROOT / "results/studies/cifar10_micro"

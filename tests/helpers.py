@@ -21,7 +21,8 @@ from modernet import roadmap
 from modernet.config.experiment import Experiment
 from modernet.config.roadmap import to_dict
 from modernet.config.schema import DataConfig, ExecutionConfig, RecipeConfig
-from modernet.record import METRICS_FILE, RECORD_FILE, Epoch
+from modernet.curves import METRICS_FILE
+from modernet.record import RECORD_FILE, Epoch
 from modernet.runtime.signals import ShutdownSignal
 from modernet.training.trainer import WEIGHTS_FILE, Trainer
 

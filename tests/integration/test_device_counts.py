@@ -10,7 +10,8 @@ import torch
 from helpers import RANDOM_IMAGES, run_command
 from ranks import TORCHRUN, Process, end, start, start_ranks
 
-from modernet.record import METRICS_FILE, RECORD_FILE
+from modernet.curves import METRICS_FILE
+from modernet.record import RECORD_FILE
 
 # BatchNorm, and everything that draws random numbers; four steps an epoch.
 RUN = (

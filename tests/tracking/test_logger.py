@@ -12,7 +12,8 @@ from wandb_files import read_messages, to_values
 
 from modernet.config.schema import WandbConfig
 from modernet.errors import Interrupted
-from modernet.record import METRICS, METRICS_FILE, STEPS_FILE, flatten
+from modernet.curves import METRICS_FILE, STEPS_FILE
+from modernet.record import METRICS, flatten
 from modernet.runtime.signals import ShutdownSignal
 from modernet.tracking.logger import STEP_NAMES, WandbLogger
 from modernet.tracking.settings import select_mode

@@ -9,7 +9,7 @@ import torch
 from helpers import assert_identical_runs, execution_config, random_images, short_experiment
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from modernet.record import METRICS_FILE, STEPS_FILE, load_steps
+from modernet.curves import METRICS_FILE, STEPS_FILE, load_steps
 from modernet.training.trainer import Trainer
 
 CLOCK = {"images_per_second", "data_wait"}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from modernet.config.names import variant_name
 from modernet.config.roadmap import main_path
 from modernet.record import Record
 
@@ -105,3 +106,12 @@ class Row:
     def name(self) -> str:
         """The variant without the changes that its whole group has."""
         return self.variant.removesuffix(f"+{self.changes}")
+
+    @property
+    def title(self) -> str:
+        """The display name of `name`."""
+        return variant_name(self.name)
+
+    def neighbour_title(self, variant: str) -> str:
+        """The display name of `before` or `start`, which are of the same group."""
+        return variant_name(variant.removesuffix(f"+{self.changes}"))

@@ -17,7 +17,8 @@ from modernet.analysis.table_text import to_csv, to_markdown
 from modernet.cli import exit_on_error
 from modernet.config.search_path import add_config_dir
 from modernet.errors import UserError
-from modernet.record import METRICS_FILE, RECORD_FILE, STEPS_FILE
+from modernet.curves import METRICS_FILE, STEPS_FILE
+from modernet.record import RECORD_FILE
 from modernet.runtime.io import write_text
 
 STUDIES = Path("results/studies")

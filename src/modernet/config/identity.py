@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from functools import cache
 from typing import Any
 
 from modernet.config.schema import DataConfig, ModelConfig, RecipeConfig
@@ -29,12 +30,17 @@ def digest(values: Any, length: int = 10) -> str:
 
 def non_defaults(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of `model`, `recipe` or `data` that identify a run and differ from the schema's defaults."""
-    defaults = {field.name: to_plain(field.default) for field in fields(SCHEMAS[section])} | REMOVED.get(section, {})
+    defaults = _defaults(section)
     return {
         name: value
         for name, value in values.items()
         if f"{section}.{name}" not in NAMES and (name not in defaults or defaults[name] != value)
     }
+
+
+@cache
+def _defaults(section: str) -> dict[str, Any]:
+    return {field.name: to_plain(field.default) for field in fields(SCHEMAS[section])} | REMOVED.get(section, {})
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from modernet.figures.axes import INTERVAL, NotEnoughRuns, add_legend_above, mea
 from modernet.figures.style import PAGE, SERIES, FigureFormat, new_figure, styled
 from modernet.figures.svg import add_tooltips
 from modernet.figures.tooltips import curve_tooltips
-from modernet.record import METRICS_FILE, Record, load_epochs
+from modernet.curves import METRICS_FILE, load_epochs
+from modernet.record import Record
 
 Curves = dict[str, list[list[float]]]  # variant -> top-1 in percent, [run][epoch]
 StepCurves = dict[str, list[dict[int, float]]]  # variant -> of each run: optimizer step -> training loss

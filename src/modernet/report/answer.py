@@ -7,12 +7,15 @@ from modernet.analysis.row import Row
 from modernet.report.summary import TESTED, classify
 
 
-def answer(rows: Sequence[Row]) -> str:
-    """One sentence about the published steps of a group, or about its variants where it has no two steps."""
+def answer(rows: Sequence[Row], title: str) -> str:
+    """One sentence about the published steps of a group, or about its variants where it has no two steps.
+
+    `title` is that of the group: CIFAR-10, 6 epochs, size micro.
+    """
     run = [row for row in rows if row.n]
     steps = [row for row in run if row.is_published]
-    group, seeds = run[0].group, _describe_seeds(run)
-    where = f"On {group.protocol} ({', '.join([*str(group).split(', ')[1:], seeds])})"
+    protocol, _, setting = title.partition(", ")
+    where = f"On {protocol} ({setting}, {_describe_seeds(run)})"
     members = [row for row in (steps if len(steps) > 1 else run) if row.before]
     tested = [row for row in members if classify(row) in TESTED]
     if tested:
@@ -20,11 +23,11 @@ def answer(rows: Sequence[Row]) -> str:
     if len(steps) > 1:
         first, last = steps[0], steps[-1]
         return (
-            f"{where}, top-1 goes from {first.top1:.2f} % ({first.name}) to {last.top1:.2f} % ({last.name}); the noise "
+            f"{where}, top-1 goes from {first.top1:.2f} % ({first.title}) to {last.top1:.2f} % ({last.title}); the noise "
             "between seeds is unknown, so the steps cannot be told apart yet."
         )
     best = max(run, key=lambda row: row.top1 or 0)
-    return f"{where}, {best.name} has a top-1 of {best.top1:.2f} %; no two neighbouring steps were run."
+    return f"{where}, {best.title} has a top-1 of {best.top1:.2f} %; no two neighbouring steps were run."
 
 
 def _describe_seeds(run: Sequence[Row]) -> str:
@@ -34,7 +37,7 @@ def _describe_seeds(run: Sequence[Row]) -> str:
 
 def _describe_tests(tested: Sequence[Row]) -> str:
     noun = "step" if all(row.is_published for row in tested) else "variant"
-    raised, lowered = ([row.name for row in tested if classify(row) == verdict] for verdict in ("raised", "lowered"))
+    raised, lowered = ([row.title for row in tested if classify(row) == verdict] for verdict in ("raised", "lowered"))
     if not raised + lowered:
         return f"none of {count_noun(len(tested), noun)} changes top-1 significantly"
     lists = [
@@ -53,8 +56,7 @@ def _describe_total(steps: Sequence[Row]) -> str:
         return ""
     gap = format_difference(last.start_difference, last.start_difference_low, last.start_difference_high)
     p = "" if last.start_difference_holm is None else f", {format_p_equation(last.start_difference_holm)}"
-    start = last.start.removesuffix(f"+{last.changes}")
-    return f"; from {start} to {last.name} top-1 changes by {gap} points{p}"
+    return f"; from {last.neighbour_title(last.start)} to {last.title} top-1 changes by {gap} points{p}"
 
 
 def _join(names: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from modernet.analysis.formatting import count_noun, format_accuracy
 from modernet.analysis.table import Group
+from modernet.config.names import study_name
 from modernet.report.columns import Cell, Column
 from modernet.report.sections import MAIN, SIDE, SINGLE_SEED, TUNING, Section
 
@@ -43,8 +44,8 @@ def fold_sections(sections: Iterable[Section]) -> list[Folded]:
 
 
 def _fold(kind: str, sections: list[Section]) -> Folded:
-    bases = dict.fromkeys(str(section.group._replace(changes="")) for section in sections)
-    subject = str(sections[0].group) if kind == SIDE else ", ".join(bases)
+    bases = dict.fromkeys(study_name(section.group.protocol, section.group.size) for section in sections)
+    subject = sections[0].title if kind == SIDE else "; ".join(bases)
     runs = [run for section in sections for run in section.runs]
     variants = {row.name for section in sections for row in section.rows if row.n}
     settings = [count_noun(len(sections), "setting")] if len(sections) > 1 else []
@@ -69,7 +70,7 @@ def _build_overviews(sections: Sequence[Section]) -> list[Overview]:
     for group, members in groups.items():
         names = dict.fromkeys(row.name for section in members for row in section.rows if row.n)
         changes = [section.group.changes or "unchanged" for section in members]
-        title = f"{group}: top-1 (%)"
+        title = f"{study_name(group.protocol, group.size)}: top-1 (%)"
         overviews.append(Overview(title, members, changes, [_variant_column(name) for name in names]))
     return overviews
 

@@ -7,7 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from modernet.record import Record, declared_metrics, load_epochs
+from modernet.curves import load_epochs
+from modernet.record import Record, declared_metrics
 from modernet.report.origins import to_publishable
 from modernet.report.step_curves import StepCurves, load_step_curves
 from modernet.report.studies import Study, to_printable

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modernet.analysis.table import Group, Row, build_rows, group_of, group_rows
+from modernet.config.names import study_name
 from modernet.figures.gallery import build_group_figures
 from modernet.record import Record
 from modernet.report.page_figures import PageFigure, to_page_figure
@@ -31,6 +32,7 @@ class Section:
     """One group of a study."""
 
     id: str  # unique in the page
+    title: str  # CIFAR-10, 6 epochs, size micro
     study: Study
     kind: str
     group: Group
@@ -97,6 +99,7 @@ def _build_section(draft: _Draft, kind: str, run_data: RunData) -> Section:
     runs = [record for _, record in ordered]
     return Section(
         id=draft.id,
+        title=study_name(*group, epochs=[record.epochs for record in runs]),
         study=study,
         kind=kind,
         group=group,

@@ -5,7 +5,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-STEPS_FILE = "steps.jsonl"
+from modernet.curves import STEPS_FILE
+
 STEP = "step"
 VALUES = ("epoch", "train_loss", "train_top1", "lr", "grad_norm", "images_per_second", "data_wait")
 StepCurves = dict[str, list[float | None]]  # STEP or one of VALUES -> its value at each point

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from modernet.analysis.formatting import format_accuracy, format_difference, format_interval, format_p_value
 from modernet.analysis.row import Row, split_variant
+from modernet.config.names import change_name, step_name
 from modernet.config.roadmap import all_steps
 from modernet.record import Record
 from modernet.report.columns import format_seeds_needed, verdict
@@ -37,7 +38,7 @@ def build_step_pages(section: Section) -> list[StepPage]:
             if run.variant == row.variant
         ]
         step, changes, _ = split_variant(row.variant)
-        change = f"{step} with {', '.join(changes)}" if changes else titles.get(step, "")
+        change = f"{step_name(step)} with {', '.join(map(change_name, changes))}" if changes else titles.get(step, "")
         runs, indices = [run for run, _ in members], [index for _, index in members]
         pages.append(StepPage(page_id(section, number), row, change, verdict(row), _facts(row), runs, indices))
     return pages
@@ -54,7 +55,7 @@ def _facts(row: Row) -> list[tuple[str, str]]:
     gap = format_difference(row.difference, row.difference_low, row.difference_high)
     total = format_difference(row.start_difference, row.start_difference_low, row.start_difference_high)
     papers = format_difference(row.paper_difference, row.paper_difference_low, row.paper_difference_high)
-    before, start = (_name(variant, row) for variant in (row.before, row.start))
+    before, start = (row.neighbour_title(variant or "") for variant in (row.before, row.start))
     facts: Sequence[tuple[str, str]] = (
         ("top-1", f"{format_accuracy(row)} % {interval}".strip()),
         (f"difference to {before}", gap),
@@ -69,7 +70,3 @@ def _facts(row: Row) -> list[tuple[str, str]]:
         ("images/s in training", "" if row.images_per_second is None else f"{row.images_per_second:,.0f}"),
     )
     return [(name, value) for name, value in facts if value]
-
-
-def _name(variant: str | None, row: Row) -> str:
-    return (variant or "").removesuffix(f"+{row.changes}")

@@ -82,9 +82,9 @@ def _describe_test(row: Row) -> str:
 
 def _describe_row(row: Row) -> str:
     if row.difference is None:
-        return row.name
+        return row.title
     p = f", {_format_p(row.difference_holm)}" if row.difference_holm is not None else ""
-    return f"{row.name} {format_difference(row.difference, row.difference_low, row.difference_high)}{p}"
+    return f"{row.title} {format_difference(row.difference, row.difference_low, row.difference_high)}{p}"
 
 
 def _format_p(p: float) -> str:
@@ -106,7 +106,7 @@ def describe_group(rows: Sequence[Row]) -> list[str]:
     if len(run) > 1:
         best = max(run, key=lambda row: row.top1 or 0)
         sentences.append(
-            f"Highest mean: {best.name}, {format_accuracy(best)} %. The maximum of {len(run)} means is biased upwards."
+            f"Highest mean: {best.title}, {format_accuracy(best)} %. The maximum of {len(run)} means is biased upwards."
         )
     if signs := [row.sign for row in steps if row.sign]:
         sentences.append(
@@ -132,5 +132,5 @@ def _describe_total(last: Row) -> str:
     p = last.start_difference_holm
     no_test = "; a single seed or no spread between seeds, so no confidence interval"
     test = no_test if p is None else f", {_format_p(p)} (Holm)"
-    start = (last.start or "").removesuffix(f"+{last.changes}")
-    return f"From {start} to {last.name}: {difference} points of top-1{test}."
+    start = last.neighbour_title(last.start or "")
+    return f"From {start} to {last.title}: {difference} points of top-1{test}."

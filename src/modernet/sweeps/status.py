@@ -13,7 +13,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from modernet.errors import UserError
-from modernet.record import METRICS_FILE, RECORD_FILE, Record, find_record
+from modernet.curves import METRICS_FILE
+from modernet.record import RECORD_FILE, Record, find_record
 from modernet.runtime.lock import is_locked
 from modernet.sweeps.jobs import Job
 from modernet.training.progress import format_clock

@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from modernet.record import METRICS_FILE, STEPS_FILE, Epoch, Steps, flatten
+from modernet.curves import METRICS_FILE, STEPS_FILE
+from modernet.record import Epoch, Steps, flatten
 from modernet.runtime.io import write_text
 from modernet.tracking.logger import WandbLogger
 from modernet.tracking.replay import log_history

@@ -1,0 +1,1 @@
+"""Trials of scripts/reliability.py, a module per part."""

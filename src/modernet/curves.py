@@ -1,0 +1,31 @@
+"""The curves of a run, in its folder: `metrics.jsonl`, a line per epoch, and `steps.jsonl`, a line every few steps."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+METRICS_FILE = "metrics.jsonl"
+STEPS_FILE = "steps.jsonl"
+
+
+def load_epochs(path: Path) -> list[dict[str, Any]]:
+    """Metrics of each epoch of the run with the record at `path`: top1 (percent), train_loss, ...
+
+    Raises OSError or ValueError where metrics.jsonl is missing or damaged.
+    """
+    lines = [json.loads(line) for line in path.with_name(METRICS_FILE).read_text(encoding="utf-8").splitlines()]
+    if not lines or not all(isinstance(line, dict) and isinstance(line.get("top1"), int | float) for line in lines):
+        raise ValueError(f"{METRICS_FILE} has no epochs with a top1")
+    return lines
+
+
+def load_steps(path: Path) -> list[dict[str, float]]:
+    """The rows of `steps.jsonl` beside `path`, by the names of `Steps`; a value that was not measured is absent.
+
+    Raises OSError or ValueError where the file is missing or damaged.
+    """
+    lines = path.with_name(STEPS_FILE).read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    if not all(isinstance(row, dict) and isinstance(row.get("step"), int) for row in rows):
+        raise ValueError(f"{STEPS_FILE} has a row without a step")
+    return rows
