@@ -7,7 +7,6 @@ the table and the figures of the study again.
 
 import argparse
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from modernet.config.search_path import add_config_dir
 from modernet.errors import UserError
 from modernet.curves import METRICS_FILE, STEPS_FILE
 from modernet.record import RECORD_FILE
-from modernet.runtime.io import write_text
+from modernet.runtime.io import write_bytes, write_text
 
 STUDIES = Path("results/studies")
 HEADER = "<!-- Written by `make freeze STUDY={name}`; `python scripts/table.py {folder}` prints it again. -->\n\n"
@@ -46,7 +45,7 @@ def _copy(selection: Selection, runs: Path, study: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for name in (RECORD_FILE, METRICS_FILE, STEPS_FILE):
             if name != STEPS_FILE or path.with_name(name).exists():  # modernet 0.1 wrote none
-                shutil.copy2(path.with_name(name), folder / name)
+                write_bytes(folder / name, path.with_name(name).read_bytes())
 
 
 def _write_results(study: Path) -> None:
