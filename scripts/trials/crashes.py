@@ -166,9 +166,10 @@ def _inside_wandb(folder: Path, call: str, reference: dict) -> Trial:
 def _inside_table(folder: Path, runs: Path, files: tuple[str, ...]) -> Iterator[Trial]:
     """`freeze` copies records and writes a table and figures; the same command repairs what a killed one left."""
     what = "SIGKILL inside the writes of a study's table and figures"
-    second = run(folder / "second", "train", *EVERYTHING, "seed=1", "wandb=disabled", f"runs={runs}")
-    if second.status != 0:
-        yield Trial(what, False, second.err)
+    variants = ("-m", "model.act=relu,gelu", "model.norm=batch,layer")
+    others = run(folder / "others", "train", *EVERYTHING, *variants, "wandb=disabled", f"runs={runs}")
+    if others.status != 0:
+        yield Trial(what, False, others.err)
         return
 
     def freeze(name: str, **options: object) -> tuple[int | None, dict[str, bytes]]:

@@ -1,5 +1,6 @@
 """No space, no permission, no memory, and folders of runs that are no folders: one line, and nothing half-written."""
 
+import ctypes
 import os
 import resource
 import subprocess
@@ -16,7 +17,8 @@ from trials.trial import Trial
 KIB = 1024
 SIZES = (16, 64, 128, 256, 400, 600, 800, 1000, 1200, 1400, 1600, 1800)  # KiB of the disk; a run needs about 2,000
 MEMORY = (100, 200, 300, 400, 600)  # MiB that a run may take besides what its libraries have taken
-NOBODY = 65534  # user id
+CAPABILITIES = 0x20080522  # version of the structure that capset(2) takes
+DAC_OVERRIDE, DAC_READ_SEARCH = 1, 2  # numbers of the capabilities by which root ignores permissions
 EARLIER = "the earlier file"
 LARGE_BATCH = (
     *("+step=modern_recipe", "data=fake", "data.image_size=64", "data.num_classes=10", "data.train_images=2048"),
@@ -117,36 +119,36 @@ def _output(folder: Path, verb: str, arguments: Callable[[Path], tuple[object, .
         yield Trial(what, held, f"{verb}: first {first.status} {first.errors()}, then {result}")
 
 
-def become_nobody() -> None:
-    """Give up root's rights."""
-    os.setgroups([])
-    os.setegid(NOBODY)
-    os.seteuid(NOBODY)
+def obey_permissions() -> None:
+    """Give up root's right to ignore the permissions of files."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(CAPABILITIES, 0)  # version, this process
+    sets = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable ones, in two parts
+    libc.capget(header, sets)
+    sets[0] &= ~(1 << DAC_OVERRIDE | 1 << DAC_READ_SEARCH)
+    if libc.capset(header, sets):
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 def _odd_runs(folder: Path, short: bool) -> Iterator[Trial]:
     """`runs=` values that are no folder, or one that cannot be written."""
     folder.mkdir()
-    folder.chmod(0o755)
-    folder.parent.chmod(0o755)
     (folder / "file").write_text("a file")
     (folder / "loop").symlink_to("loop")
     (folder / "dangling").symlink_to("absent/absent")
     os.mkfifo(folder / "pipe")
-    (folder / "closed").mkdir(mode=0o700)
+    (folder / "closed").mkdir(mode=0o500)
     values = {
         **{name: folder / name for name in ("file", "loop", "dangling", "pipe")},
         **{"/dev/null": "/dev/null", "/dev/full/runs": "/dev/full/runs", "/proc": "/proc/runs"},
         **{"a name that is too long": folder / ("x" * 300), "a path that is too long": folder / ("x/" * 3000)},
     }
-    if os.geteuid() == 0:
-        values["no permission"] = folder / "closed"
-        values["no permission in the parent"] = folder / "closed/runs"
+    values |= {"no permission": folder / "closed", "no permission in the parent": folder / "closed/runs"}
     what = "runs= is no folder or cannot be written: one line, status 2, nothing left"
     for kind, runs in list(values.items())[:3] if short else values.items():
         for sweep in ((), ("-m", "seed=0,1")):
             before = sorted(folder.iterdir())
-            prepare = become_nobody if kind.startswith("no permission") else None
+            prepare = obey_permissions if kind.startswith("no permission") else None
             out = folder.parent / "odd-out"
             result = run(out, "train", *sweep, *EVERYTHING, "wandb=disabled", f"runs='{runs}'", prepare=prepare)
             held = result.is_one_line(2) and sorted(folder.iterdir()) == before

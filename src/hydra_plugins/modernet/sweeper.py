@@ -1,6 +1,7 @@
 """Hydra's entry to modernet's sweeps; configs/hydra/sweeper/study.yaml names the class."""
 
 import os
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
@@ -13,9 +14,9 @@ class StudySweeper(BasicSweeper):
         from modernet.runtime.orphans import end_with_parent
         from modernet.sweeps import jobs, sweep  # Hydra imports this file only to see which plugins there are
 
-        assert self.launcher is not None
         assert self.config is not None
-        launcher, config = self.launcher, self.config.hydra
+        launcher: Any = self.launcher
+        config = self.config.hydra
         if config.launcher["_target_"].endswith(".JoblibLauncher"):
             # Arguments of joblib.Parallel: worker processes of a sweep that is killed end, too.
             launcher.joblib |= {"initializer": end_with_parent, "initargs": (os.getpid(),)}
