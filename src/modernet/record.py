@@ -194,7 +194,7 @@ def load_record(path: Path) -> Record:
     try:
         values = json.loads(path.read_bytes())
         version = values.get("schema_version", 1)
-    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError, AttributeError) as error:
         raise ValueError(f"not a JSON object: {error}") from error
     if version != SCHEMA_VERSION:
         raise ValueError(f"schema_version is {version}, this modernet reads {SCHEMA_VERSION}")
