@@ -52,7 +52,9 @@ def _repetition(folder: Path, reference: dict[str, Any], rng: random.Random) -> 
     faults = [f"{len(records)} records"] if len(records) != RUNS else []
     faults += ["a record differs"] if records != reference else []
     faults += ["a run was trained twice"] if logs != [1] * RUNS else []
-    faults += [f"left {left}"] if (left := [name for name in leftovers(runs) if name.endswith((".part", ".pt"))]) else []
+    faults += (
+        [f"left {left}"] if (left := [name for name in leftovers(runs) if name.endswith((".part", ".pt"))]) else []
+    )
     what = f"{SWEEPS + WAITING} sweeps and {TABLES} tables at a time: no record is lost, doubled or torn"
     yield Trial(what, not faults, f"{'; '.join(faults)}, {folder}")
 
@@ -60,7 +62,9 @@ def _repetition(folder: Path, reference: dict[str, Any], rng: random.Random) -> 
     what = "a sweep beside others reports every run: done, or trained by another process; done with wait=true"
     yield Trial(what, not bad, f"{bad[:1]}, {folder}")
 
-    torn = [table for table in tables if table.status not in (0, 2) or "excluded" in table.err or len(table.errors()) > 1]
+    torn = [
+        table for table in tables if table.status not in (0, 2) or "excluded" in table.err or len(table.errors()) > 1
+    ]
     yield Trial("a table that is built meanwhile", not torn, f"{len(tables)} tables: {torn[:1]}, {folder}")
     if not faults and not bad and not torn:
         remove(folder)

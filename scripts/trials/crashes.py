@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from trials.processes import (
     EVERYTHING,
@@ -18,7 +19,6 @@ from trials.processes import (
     run,
     run_folder,
     start,
-    wait_until,
 )
 from trials.trial import Trial
 
@@ -70,7 +70,7 @@ def _check(what: str, detail: str, folder: Path, result_status: int | None, refe
     return Trial(what, True)
 
 
-def _start(folder: Path, **options: object) -> Command:
+def _start(folder: Path, **options: Any) -> Command:
     return start(folder, "train", *EVERYTHING, "wandb=offline", f"runs={folder / 'runs'}", **options)
 
 
@@ -112,7 +112,7 @@ def kill_in_write(name: str, moment: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     def fsync_half(file: int) -> None:
-        if is_due(os.readlink(f"/proc/self/fd/{file}")):
+        if is_due(str(Path(f"/proc/self/fd/{file}").readlink())):
             os.ftruncate(file, os.fstat(file).st_size // 2)
             die()
         fsync(file)
@@ -172,7 +172,7 @@ def _inside_table(folder: Path, runs: Path, files: tuple[str, ...]) -> Iterator[
         yield Trial(what, False, others.err)
         return
 
-    def freeze(name: str, **options: object) -> tuple[int | None, dict[str, bytes]]:
+    def freeze(name: str, **options: Any) -> tuple[int | None, dict[str, bytes]]:
         here = folder / "freeze" / name
         here.mkdir(parents=True, exist_ok=True)
         status = run(here, "freeze", "study", "--runs", runs, cwd=here, **options).status

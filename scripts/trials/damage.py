@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from trials.processes import EVERYTHING, Command, differences, leftovers, outcome, run, run_folder, start, wait_until
+from trials.processes import EVERYTHING, Command, differences, leftovers, outcome, run_folder, start, wait_until
 from trials.trial import Trial
 
 RUN_FILES = ("record.json", "model.pt", "config.yaml", "train.log", "metrics.jsonl", "steps.jsonl", ".lock", ".holder")
@@ -65,7 +65,7 @@ def trials(short: bool, seed: int) -> Iterator[Trial]:
             yield _binary(folder / f"binary-{file}", stopped, file, reference)
 
 
-def _bad_checkpoints(folder: Path, others: dict[str, Path]) -> dict[str, Callable[[Path], None]]:
+def _bad_checkpoints(folder: Path, others: dict[str, Path]) -> dict[str, Callable[[Path], object]]:
     """Kind of a bad checkpoint -> a function that replaces the file at a path by it."""
     import torch
 
@@ -132,7 +132,7 @@ def _resume(
     folder: Path,
     stopped: Path,
     kind: str,
-    damage: Callable[[Path], None],
+    damage: Callable[[Path], object],
     count: int,
     reference: dict[str, Any],
     top: Path,
@@ -149,7 +149,11 @@ def _resume(
     faults += ["not set aside"] * (len(list(target.glob("*.bad*"))) != count)
     faults += ["code was executed"] * (top / "executed").exists()
     held = not any(faults)
-    which = "the newest checkpoint is bad: the one before it is used" if count == 1 else "all checkpoints are bad: it begins again"
+    which = (
+        "the newest checkpoint is bad: the one before it is used"
+        if count == 1
+        else "all checkpoints are bad: it begins again"
+    )
     return Trial(which, held, f"{kind}: {'; '.join(filter(None, faults))}, {folder}")
 
 

@@ -119,6 +119,8 @@ def _kill(
         faults += leftovers(folder)
         ids = {path.name.rpartition("-")[2] for path in (folder / "wandb").glob("offline-run-*")}
         faults += [f"{len(ids)} wandb runs"] if len(ids) != 1 else []
-    yield Trial(f"SIGKILL of {kind}: the same command gives the same result", not faults, f"{'; '.join(faults)} {detail}")
+    yield Trial(
+        f"SIGKILL of {kind}: the same command gives the same result", not faults, f"{'; '.join(faults)} {detail}"
+    )
     if not faults:
         remove(runs)

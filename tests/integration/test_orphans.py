@@ -27,10 +27,10 @@ COMMANDS = {
 def kill_and_wait(process: Process, token: str) -> list[int]:
     """The processes that are left ten seconds after a process was killed."""
     process.kill()
-    for _ in range(SECONDS * 10):
-        if not (left := descendants_of(VARIABLE, token)):
-            return []
+    left, waited = descendants_of(VARIABLE, token), time.monotonic()
+    while left and time.monotonic() < waited + SECONDS:
         time.sleep(0.1)
+        left = descendants_of(VARIABLE, token)
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     return left

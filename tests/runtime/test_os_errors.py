@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from helpers import ROOT, run_script
@@ -39,9 +40,9 @@ def test_os_error_without_a_path_keeps_its_traceback():
         raise OSError(errno.EACCES, "a bug")
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_full_disk_of_the_output_is_one_line():
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         result = subprocess.run(
             [sys.executable, "scripts/table.py", "results/studies"],
             cwd=ROOT,
@@ -71,7 +72,7 @@ def place_dangling_link(runs):
 @pytest.mark.parametrize("sweep", [(), ("-m", "seed=0,1")])
 def test_runs_that_is_no_folder_is_one_line_and_status_2(tmp_path, place, sweep):
     place(tmp_path / "runs")
-    result = run_script("train.py", "+step=gelu", *sweep, "wandb=disabled", f"runs={tmp_path / 'runs'}")
+    result = run_script("train.py", *sweep, "+step=gelu", "wandb=disabled", f"runs={tmp_path / 'runs'}")
     assert result.returncode == 2
     (line,) = [line for line in result.stderr.splitlines() if not line.startswith("2 runs: ")]
     assert line.startswith(f"train.py: error: {tmp_path / 'runs'}")

@@ -45,7 +45,7 @@ def fresh(tmp_path, monkeypatch) -> TrainState:
 
 def saved_state(fresh: TrainState, step: int) -> dict[str, Any]:
     """A state of the same network, after some steps."""
-    state = copy.deepcopy(fresh.state_dict()) | {"step": step}
+    state: dict[str, Any] = copy.deepcopy(fresh.state_dict()) | {"step": step}
     state["model"]["classifier.bias"].fill_(step)
     return state
 

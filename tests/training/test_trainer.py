@@ -23,7 +23,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from modernet.config.experiment import Experiment
-from modernet.errors import DiskFull, Interrupted, RunLocked, UserError
+from modernet.errors import DiskFull, Interrupted, OutOfMemory, RunLocked, UserError
 from modernet.models.network import Network
 from modernet.record import Record, find_record
 from modernet.runtime.lock import is_locked

@@ -27,7 +27,9 @@ ADVICE = {
     errno.ENOTDIR: Advice(UserError, "a part of the path is a file; name a folder"),
     errno.EEXIST: Advice(UserError, "there is a file where a folder must be; name a folder"),
     errno.EISDIR: Advice(UserError, "there is a folder where a file must be; move it away"),
-    errno.ELOOP: Advice(UserError, "it is a link that leads in a circle or is not followed; name a folder, or remove the link"),
+    errno.ELOOP: Advice(
+        UserError, "it is a link that leads in a circle or is not followed; name a folder, or remove the link"
+    ),
     errno.ENAMETOOLONG: Advice(UserError, "name a shorter path"),
     errno.EIO: Advice(ModernetError, "the disk does not work"),
     errno.ESTALE: Advice(ModernetError, "the network file system lost it; rerun the same command"),

@@ -17,6 +17,7 @@ from modernet.training.state import TrainState
 
 T = TypeVar("T")
 
+
 class Action(IntEnum):
     """What happens after a step; of all ranks' choices the largest is done."""
 

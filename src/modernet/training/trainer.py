@@ -29,13 +29,14 @@ from modernet.training.checkpoint import CheckpointManager
 from modernet.training.checkpoint_files import RunIdentity
 from modernet.training.checks import check_batch_size, check_image_size, check_recipe, find_warnings, slow_input_warning
 from modernet.training.finetune import load_weights
-from modernet.training.history import RunHistory
 from modernet.training.folder import CONFIG_FILE, LOG_FILE, hold_lock
+from modernet.training.history import RunHistory
 from modernet.training.interruption import explain_interruption, is_interruption
 from modernet.training.loop import fit
 from modernet.training.result import build_record, describe_machine, describe_origin
 from modernet.training.state import TrainPlan, TrainState, build_state
 from modernet.training.steps import StepMonitor
+
 
 class Trainer:
     """Trains one experiment in its folder. `train` is the whole run; each stage is a method and can be called alone."""
@@ -218,7 +219,9 @@ class Trainer:
 
     def _describe_batch(self) -> str:
         recipe = self.experiment.recipe
-        return f"batches of {recipe.micro_batch_size or recipe.batch_size} images of {self.experiment.data.image_size} px"
+        return (
+            f"batches of {recipe.micro_batch_size or recipe.batch_size} images of {self.experiment.data.image_size} px"
+        )
 
     def _saved_config(self) -> dict[str, Any]:
         """The config of the run, with the folder of its data, which does not identify it."""
