@@ -16,7 +16,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("interruptions")]
 
 SECONDS = 10
 VARIABLE = "MODERNET_TEST"
-LONG = ("+step=gelu", "recipe.epochs=60", "wandb=disabled")
+LONG = (
+    *("+step=gelu", "data=fake", "data.image_size=8", "data.num_classes=10", "data.train_images=640"),
+    *("data.test_images=64", "recipe.batch_size=64", "recipe.epochs=20", "recipe.warmup_epochs=0", "wandb=disabled"),
+)
 COMMANDS = {
     # Four workers, of which two train nothing.
     "joblib": ("train.py", "-m", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=4"),
