@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from modernet.analysis.stats import confidence_interval, summarize
 from modernet.config.names import variant_name
+from modernet.curves import METRICS_FILE, load_epochs
 from modernet.figures.axes import INTERVAL, NotEnoughRuns, add_legend_above, mean_label
 from modernet.figures.style import PAGE, SERIES, FigureFormat, new_figure, styled
 from modernet.figures.svg import add_tooltips
 from modernet.figures.tooltips import curve_tooltips
-from modernet.curves import METRICS_FILE, load_epochs
 from modernet.record import Record
 
 Curves = dict[str, list[list[float]]]  # variant -> top-1 in percent, [run][epoch]
