@@ -16,7 +16,7 @@ from modernet.config.roadmap import apply_steps, network_steps
 from modernet.models.network import build_model
 
 SCRIPT = Path(__file__).with_name("random_networks.py")
-COMBINATIONS = "combinations of the 13 steps build and have an output"
+COMBINATIONS = "combinations of the 13 steps: build and have an output"
 STEP = "random networks: one training step, gradients finite and as in float64"
 COST = "random networks: GMACs by fvcore are half of torch's FLOPs"
 LARGE = "narrow networks with 128 to 512 images of 48 to 58 pixels: the same step"
@@ -42,9 +42,10 @@ def _combinations(count: int | None, seed: int) -> Iterator[Trial]:
         problem = ""
         try:
             with torch.device("meta"), torch.no_grad():
-                logits = build_model(apply_steps(names, "micro"), 10)(torch.empty(2, 3, 32, 32))
-            if logits.shape != (2, 10):
-                problem = f"the output has the shape {tuple(logits.shape)}"
+                model = build_model(apply_steps(names, "micro"), 10)
+                features = model.forward_features(torch.empty(2, 3, 32, 32))
+            if features.shape != (2, model.classifier.in_features, 1, 1):
+                problem = f"the output has the shape {tuple(features.shape)}"
         except Exception as error:  # whatever a network raises is the result of the trial
             problem = f"{type(error).__name__}: {error}"
         yield Trial(COMBINATIONS, not problem, f"{', '.join(names)}: {problem}")

@@ -63,8 +63,8 @@ def load_finished(folders: Path | Sequence[Path], protocol: str | None = None, w
         found = load_records(folder)
         excluded += [line for line in found.rejected if line not in excluded]
         for path, record in found.records.items():
-            if protocol in (None, record.protocol) and path.resolve() not in seen:
-                seen.add(path.resolve())
+            if protocol in (None, record.protocol) and (file := path.resolve()) not in seen:
+                seen.add(file)
                 loaded[path] = record
     if where is not None:
         matches = where.filter(loaded.values())
