@@ -28,7 +28,7 @@ def trials(short: bool, seed: int) -> Iterator[Trial]:
     for result in _in_processes("small", range(seed, seed + (20 if short else 300))):
         yield Trial(STEP, not result["step"], result["step"])
         yield Trial(COST, not result["cost"], result["cost"])
-    for result in _in_processes("large", range(seed, seed + (3 if short else 200))):
+    for result in _in_processes("large", range(seed, seed + (3 if short else 60))):
         yield Trial(LARGE, not result["step"], result["step"])
 
 
