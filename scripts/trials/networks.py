@@ -10,10 +10,10 @@ from itertools import compress, product
 from pathlib import Path
 
 import torch
-from trials.trial import Trial
 
 from modernet.config.roadmap import apply_steps, network_steps
 from modernet.models.network import build_model
+from trials.trial import Trial
 
 SCRIPT = Path(__file__).with_name("random_networks.py")
 COMBINATIONS = "combinations of the 13 steps: build and have an output"
@@ -63,5 +63,7 @@ def _in_processes(kind: str, numbers: Sequence[int]) -> Iterator[dict[str, str]]
         if left:
             status = process.returncode
             reason = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-            problem = f"the process died ({reason}); repeat: {SCRIPT.name} {kind} {left.pop(0)}: {process.stderr[-500:]}"
+            problem = (
+                f"the process died ({reason}); repeat: {SCRIPT.name} {kind} {left.pop(0)}: {process.stderr[-500:]}"
+            )
             yield {"step": problem, "cost": problem}

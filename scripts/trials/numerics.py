@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from trials.trial import Trial
 
 from modernet import load_run
 from modernet.config.roadmap import roadmap
@@ -22,6 +21,7 @@ from modernet.record import load_record
 from modernet.runtime.distributed import DistributedEnv, batch_layout
 from modernet.training.loop import evaluate
 from modernet.training.trainer import WEIGHTS_FILE
+from trials.trial import Trial
 
 ROOT = Path(__file__).parents[2]
 CLOCK = ("train_seconds", "images_per_second", "metrics")  # what differs between two runs of one command
@@ -59,7 +59,9 @@ def _train_twice(folder: Path, number: int) -> Iterator[Trial]:
     (record, epochs, weights), (_, other_epochs, other_weights) = outcomes
     same_weights = all(torch.equal(weights[name], other_weights[name]) for name in weights)
     held = epochs == other_epochs and same_weights
-    yield Trial(what, held, f"{' '.join(words)}: weights equal: {same_weights}, metrics equal: {epochs == other_epochs}")
+    yield Trial(
+        what, held, f"{' '.join(words)}: weights equal: {same_weights}, metrics equal: {epochs == other_epochs}"
+    )
     loss, recorded = _evaluate(record), load_record(record).val_loss
     detail = f"{' '.join(words)}: {recorded} in the record, {loss} by the saved weights"
     yield Trial("val_loss of the record: that of the saved weights, bit for bit", loss == recorded, detail)

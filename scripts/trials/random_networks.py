@@ -10,7 +10,7 @@ import random
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +40,7 @@ def _one_of(*values: Any) -> Callable[[random.Random], Any]:
 # A value of each field of ModelConfig.
 DRAWS: dict[str, Callable[[random.Random], Any]] = {
     "depths": lambda rng: tuple(rng.choice((1, 1, 1, 2)) for _ in range(4)),
-    "width": lambda rng: rng.randint(1, 18),
+    "width": lambda rng: rng.randint(1, 10),
     "stem": _one_of("resnet", "patchify", "overlap"),
     "stem_stride": _one_of(4, 2, 1),
     "depthwise": _one_of(False, True),
@@ -68,7 +68,7 @@ class Case:
     model: ModelConfig
     image_size: int
     batch_size: int
-    optimizer: str
+    optimizer: Literal["sgd", "adamw", "lamb"]
     channels_last: bool
 
 
@@ -82,7 +82,8 @@ def draw_case(number: int, large: bool) -> Case:
         if large:
             values |= {"width": rng.randint(1, 10), "stem_stride": 1, "depths": (1, 1, 1, 1)}
             image_size, batch_size = rng.randint(48, 58), rng.randint(128, 512)
-        optimizer, channels_last = rng.choice(("sgd", "adamw", "lamb")), rng.random() < 0.75
+        optimizer: Literal["sgd", "adamw", "lamb"] = rng.choice(("sgd", "adamw", "lamb"))
+        channels_last = rng.random() < 0.75
         try:
             model = ModelConfig(**values)
         except ValidationError:  # a combination without a meaning

@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 import hydra
 from benchmark_report import STUDY, write_copies
-from trials.trial import Trial
 
 from modernet.analysis.selection import load_selection
 from modernet.config.roadmap import roadmap
 from modernet.config.search_path import CONFIGS
 from modernet.record import write_record
 from modernet.sweeps.jobs import expand
+from trials.trial import Trial
 
 ROOT = Path(__file__).parents[2]
 MAX_MEMORY = 1024  # MiB
@@ -47,7 +47,9 @@ def trials(short: bool, seed: int) -> Iterator[Trial]:
             yield Trial(f"{script} of {records:,} records: below 1 GiB", cost.memory < MAX_MEMORY, detail)
     with tempfile.TemporaryDirectory() as name:
         words = _write_finished(Path(name), runs)
-        yield _time_trial(f"{runs:,} finished runs launched again", _measure([ROOT / "train.py", *words], Path(name)), 60)
+        yield _time_trial(
+            f"{runs:,} finished runs launched again", _measure([ROOT / "train.py", *words], Path(name)), 60
+        )
 
 
 def _time_trial(what: str, cost: Cost, limit: float) -> Trial:
@@ -58,7 +60,9 @@ def _time_trial(what: str, cost: Cost, limit: float) -> Trial:
 def _measure(words: list[str | Path], folder: Path) -> Cost:
     """What Python takes for these arguments, its start included."""
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *words], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, *words], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     return Cost(time.perf_counter() - start, usage.ru_maxrss / 2**10, process.returncode)
@@ -68,7 +72,12 @@ def _write_finished(folder: Path, count: int) -> list[str]:
     """Records of a sweep over steps, learning rates and seeds; returns the words of the sweep."""
     rates, seeds = ("0.001", "0.002", "0.003", "0.004", "0.005"), count // 100 or 1
     steps = list(roadmap("micro"))[: count // len(rates) // seeds]
-    words = ["-m", f"+step={','.join(steps)}", f"recipe.lr={','.join(rates)}", f"seed={','.join(map(str, range(seeds)))}"]
+    words = [
+        "-m",
+        f"+step={','.join(steps)}",
+        f"recipe.lr={','.join(rates)}",
+        f"seed={','.join(map(str, range(seeds)))}",
+    ]
     words += [f"runs={folder / 'runs'}", "wandb=disabled"]
     template = next(iter(load_selection(STUDY).records.values()))
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):

@@ -92,6 +92,8 @@ def test_strided_1x1_convolutions_of_few_channels_have_the_right_gradient(change
         images, gradients = torch.randn(64, conv.in_channels, 32, 32).to(memory_format=channels_last), []
         for dtype in (torch.float32, torch.float64):
             conv.zero_grad()
-            conv.to(dtype, memory_format=channels_last)(images.to(dtype)).square().sum().backward()
+            layer = conv.to(dtype).to(memory_format=channels_last)  # pyright: ignore[reportCallIssue]
+            layer(images.to(dtype)).square().sum().backward()
+            assert conv.weight.grad is not None
             gradients.append(conv.weight.grad.double())
         torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-3)

@@ -1,6 +1,7 @@
 """Which device a run is trained on, and how many CPUs this process may use."""
 
 import os
+from typing import Any
 
 import torch
 
@@ -43,7 +44,8 @@ def set_deterministic(enabled: bool) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS needs it, and torch asks for it
         torch.backends.cudnn.benchmark = False  # it would choose kernels by their speed in this process
     torch.use_deterministic_algorithms(enabled)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # no layer reads what nothing wrote
+    fill: Any = torch.utils.deterministic
+    fill.fill_uninitialized_memory = False  # no layer reads what nothing wrote
 
 
 def _gpu_index(local_rank: int, local_world_size: int) -> int:
