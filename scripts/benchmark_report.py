@@ -30,13 +30,13 @@ COMMANDS = (
 )
 
 
-def write_copies(folder: Path, count: int) -> None:
-    """Write `count` records: each variant of the study with five seeds, and as many side studies as it takes."""
+def write_copies(folder: Path, count: int, seeds: int = SEEDS) -> None:
+    """Write `count` records: each variant of the study with these seeds, and as many side studies as it takes."""
     variants = {record.variant: (path, record) for path, record in load_selection(STUDY).records.items()}
     originals = list(variants.values())
     for number in range(count):
         cycle, index = divmod(number, len(originals))
-        side_study, seed = divmod(cycle, SEEDS)
+        side_study, seed = divmod(cycle, seeds)
         source, record = originals[index]
         change = f"+recipe.epochs={side_study}" if side_study else ""
         top1 = None if record.top1 is None else record.top1 - seed / 10 - side_study / 100

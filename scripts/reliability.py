@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from tabulate import tabulate
-from trials import concurrency, crashes, damage, disk, parents
+from trials import concurrency, crashes, damage, disk, networks, numerics, parents, scale
 from trials.trial import Trial
 
 from modernet.cli import exit_on_error
@@ -28,6 +28,9 @@ PARTS: dict[str, Callable[[bool, int], Iterator[Trial]]] = {
     "damage": damage.trials,
     "disk": disk.trials,
     "concurrency": concurrency.trials,
+    "networks": networks.trials,
+    "numerics": numerics.trials,
+    "scale": scale.trials,
 }
 RESULTS, PAGE = Path("results/reliability.json"), Path("docs/reliability.md")
 START, END = "<!-- summary: written by scripts/reliability.py -->", "<!-- end of the summary -->"

@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import NO_AUGMENTATION, execution_config, ready_trainer, run_script, short_experiment
+from helpers import (
+    NO_AUGMENTATION,
+    assert_identical_runs,
+    execution_config,
+    ready_trainer,
+    run_script,
+    short_experiment,
+)
 
 from modernet.training.loop import evaluate, train_epoch
 from modernet.training.progress import Progress
@@ -74,3 +81,19 @@ def test_compiling_changes_the_result_by_rounding_alone(tmp_path):
         assert run_script("train.py", *run, "wandb=disabled", f"compile={mode}", f"runs={folder}").returncode == 0
         losses.append(json.loads(next(folder.rglob("record.json")).read_text())["val_loss"])
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
+
+
+def test_deterministic_runs_are_equal_bit_for_bit_and_the_record_says_so(tmp_path):
+    for name in ("1", "2"):
+        command = (
+            "+step=convnext",
+            "recipe.epochs=2",
+            "recipe.warmup_epochs=1",
+            "wandb=disabled",
+            "deterministic=true",
+        )
+        result = run_script("train.py", *command, f"runs={tmp_path / name}")
+        assert result.returncode == 0, result.stderr
+    first, second = (next((tmp_path / name).rglob("record.json")).parent for name in ("1", "2"))
+    assert_identical_runs(first, second)
+    assert json.loads((first / "record.json").read_text())["machine"]["deterministic"] is True

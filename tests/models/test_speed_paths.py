@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import channels_last, nn
 
+from modernet import ModelConfig, build_model
 from modernet.models.blocks import GELU, Pointwise
 from modernet.models.depthwise import DepthwiseConv
 
@@ -69,3 +70,30 @@ def test_bf16_under_autocast():
         plain = F.conv2d(x, layer.weight, layer.bias, padding=3, groups=3)
     assert output.dtype == plain.dtype
     torch.testing.assert_close(output, plain, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"inverted": True, "width": 4},  # the projection of a shortcut, from 4 to 8 channels
+        {"kernel_size": 1, "width": 2},  # the kxk convolution of stage 2, with 4 channels
+        {"kernel_size": 1, "width": 8, "groups": 4},
+        {"kernel_size": 3, "small_kernel": 1, "width": 2},
+        {"inverted": True, "width": 15},  # few channels for AVX-512, many for AVX2
+    ],
+)
+def test_strided_1x1_convolutions_of_few_channels_have_the_right_gradient(changes):
+    """oneDNN writes behind the memory of such a gradient: it is wrong, or the process dies."""
+    model = build_model(ModelConfig(**{"depths": (1, 1, 1, 1), "stem_stride": 1, **changes}), num_classes=3)
+    convs = [module for module in model.stages[1].modules() if isinstance(module, nn.Conv2d)]
+    strided = [conv for conv in convs if conv.kernel_size == (1, 1) and conv.stride == (2, 2)]
+    assert strided
+    for conv in strided:
+        images, gradients = torch.randn(64, conv.in_channels, 32, 32).to(memory_format=channels_last), []
+        for dtype in (torch.float32, torch.float64):
+            conv.zero_grad()
+            layer = conv.to(dtype).to(memory_format=channels_last)  # pyright: ignore[reportCallIssue]
+            layer(images.to(dtype)).square().sum().backward()
+            assert conv.weight.grad is not None
+            gradients.append(conv.weight.grad.double())
+        torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-3)

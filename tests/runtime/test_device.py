@@ -1,10 +1,12 @@
 """The device of each process. CUDA's calls are replaced, so that these tests need no GPU."""
 
+import os
+
 import pytest
 import torch
 
 from modernet.errors import UserError
-from modernet.runtime.device import select_device
+from modernet.runtime.device import select_device, set_deterministic
 
 
 @pytest.fixture
@@ -61,3 +63,17 @@ def test_machine_without_gpu_trains_on_the_cpu(monkeypatch):
 def test_device_that_is_not_there_is_refused(name):
     with pytest.raises(UserError, match=rf"device={name}.* cannot be used \(.*\); allowed: auto, cpu"):
         select_device(name)
+
+
+def test_deterministic_kernels_are_chosen_for_this_process_and_the_next_run_may_choose_others(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    try:
+        set_deterministic(True)
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.backends.cudnn.benchmark
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+        assert not torch.utils.deterministic.fill_uninitialized_memory  # pyright: ignore[reportAttributeAccessIssue]
+    finally:
+        set_deterministic(False)
+    assert not torch.are_deterministic_algorithms_enabled()

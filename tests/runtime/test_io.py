@@ -54,7 +54,8 @@ def test_parts_of_killed_processes_are_removed(tmp_path):
     path, abandoned, running = tmp_path / "file", tmp_path / "file.0a0a0a0a.part", tmp_path / "file.0b0b0b0b.part"
     for part in (abandoned, running):
         part.write_text("half")
-    os.utime(abandoned, (time.time() - 7200,) * 2)
+    hours_ago = time.time() - 7200
+    os.utime(abandoned, (hours_ago, hours_ago))
     write_text(path, "new")
     assert sorted(tmp_path.iterdir()) == [path, running]
     remove_parts(tmp_path)

@@ -23,6 +23,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from modernet.config.experiment import Experiment
+from modernet.config.weights import WEIGHTS_FILE
 from modernet.errors import DiskFull, Interrupted, OutOfMemory, RunLocked, UserError
 from modernet.models.network import Network
 from modernet.record import Record, find_record
@@ -30,6 +31,7 @@ from modernet.runtime.lock import is_locked
 from modernet.runtime.signals import ShutdownSignal
 from modernet.training import checkpoint_files, trainer
 from modernet.training.checkpoint_files import latest_checkpoint, steps_done
+from modernet.training.loop import evaluate
 from modernet.training.trainer import Trainer
 
 FINISHED_FILES = ["config.yaml", "metrics.jsonl", "model.pt", "record.json", "steps.jsonl", "train.log"]
@@ -57,6 +59,28 @@ def uninterrupted(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("uninterrupted")
     train_in(folder, full_experiment())
     return folder
+
+
+def test_val_loss_of_the_record_is_that_of_the_saved_weights(tmp_path, uninterrupted):
+    record = find_record(uninterrupted)
+    assert record is not None
+    with ready_trainer(tmp_path, full_experiment()) as trainer:
+        trainer.state.model.load_state_dict(torch.load(uninterrupted / WEIGHTS_FILE, weights_only=True)["model"])
+        assert evaluate(trainer.state.model, trainer.loader.eval_batches(), trainer.env).loss == record.val_loss
+
+
+def test_record_says_that_a_cpu_repeats_the_run_bit_for_bit(uninterrupted):
+    record = find_record(uninterrupted)
+    assert record is not None
+    assert record.machine["deterministic"] is True
+
+
+def test_deterministic_changes_no_bit_on_a_cpu_and_ends_with_the_run(tmp_path, uninterrupted):
+    for name, deterministic in (("on", True), ("off", False)):
+        execution = execution_config(deterministic=deterministic)
+        Trainer.from_experiment(full_experiment(), tmp_path / name, execution).train()
+        assert torch.are_deterministic_algorithms_enabled() == deterministic
+        assert_identical_runs(tmp_path / name, uninterrupted)
 
 
 def test_stages_one_by_one_equal_train(tmp_path, uninterrupted):

@@ -3,8 +3,9 @@
 import math
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from modernet.analysis.row import group_of, split_variant
@@ -27,15 +28,17 @@ class Selection:
     excluded: list[str]
 
 
-def _reason_to_exclude(record: Record) -> str | None:
+def _reason_to_exclude(record: Record, steps_of: Callable[[str], Collection[str] | None]) -> str | None:
+    """`steps_of` returns the steps of a size, None for an unknown size."""
     if record.status != "done":
         return record.status
     if record.top1 is None or not math.isfinite(record.top1):
         return f"done, with a top-1 of {record.top1}"
-    if record.size not in sizes():
+    steps = steps_of(record.size)
+    if steps is None:
         return f"there is no size {record.size!r} here; {UNKNOWN}"
     step, *_ = split_variant(record.variant)
-    if step not in roadmap(record.size):
+    if step not in steps:
         return f"there is no step {step!r} here; {UNKNOWN}"
     return None
 
@@ -63,15 +66,16 @@ def load_finished(folders: Path | Sequence[Path], protocol: str | None = None, w
         found = load_records(folder)
         excluded += [line for line in found.rejected if line not in excluded]
         for path, record in found.records.items():
-            if protocol in (None, record.protocol) and path.resolve() not in seen:
-                seen.add(path.resolve())
+            if protocol in (None, record.protocol) and (file := path.resolve()) not in seen:
+                seen.add(file)
                 loaded[path] = record
     if where is not None:
         matches = where.filter(loaded.values())
         loaded = {path: record for (path, record), match in zip(loaded.items(), matches, strict=True) if match}
+    steps_of = cache(lambda size: roadmap(size).keys() if size in sizes() else None)
     finished: dict[Path, Record] = {}
     for path, record in loaded.items():
-        if reason := _reason_to_exclude(record):
+        if reason := _reason_to_exclude(record, steps_of):
             excluded.append(f"{path}: {reason}")
         else:
             finished[path] = record

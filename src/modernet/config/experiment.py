@@ -186,9 +186,7 @@ def build_experiment(config: DictConfig) -> Experiment:
     if unknown := sorted(set(map(str, config)) - FIELDS):
         raise UserError(f"there is no field '{unknown[0]}'; allowed: {', '.join(sorted(FIELDS))}")
     size = SizeConfig(**to_dict(config.size)).name
-    step, protocol, seed = config.step, config.protocol, config.seed
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise UserError(f"seed must be an integer, 0 or more, got {seed!r}")
+    step, protocol, seed = config.step, config.protocol, _check_seed(config.seed)
     names = to_dict(config)["ablate"]
     model, recipe, data = _to_sections(config)
     sections = ablate(model, step, size, names if isinstance(names, list) else [names]), recipe, data
@@ -200,6 +198,17 @@ def build_experiment(config: DictConfig) -> Experiment:
     variant = "+".join([step, *overrides[step], *([f"finetune={weights.fingerprint}"] if weights else [])])
     warnings = _inherited_warnings(step, protocol, size, sections)
     return Experiment(step, variant, protocol, size, seed, *sections, warnings=warnings, weights=weights)
+
+
+def _check_seed(seed: Any) -> int:
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise UserError(f"seed must be an integer, 0 or more, got {seed!r}")
+    return seed
+
+
+def with_seed(experiment: Experiment, seed: Any) -> Experiment:
+    """The same experiment with another seed. Raises UserError for a seed that is none."""
+    return replace(experiment, seed=_check_seed(seed))
 
 
 def build_execution(config: DictConfig) -> ExecutionConfig:

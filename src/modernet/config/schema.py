@@ -204,6 +204,7 @@ class ExecutionConfig:
     amp: Literal["auto", "bf16", "off"] = "auto"  # mixed precision; auto: bf16 on a GPU that supports it
     compile: Literal["auto", "on", "off"] = "auto"  # torch.compile; auto: on a GPU, for runs that pay for it
     channels_last: bool = True  # memory layout of images and weights
+    deterministic: bool = False  # a GPU repeats a run bit for bit, with slower kernels; a CPU always does
     num_workers: NonNegativeInt | Literal["auto"] = "auto"  # data loading processes per device; auto: from the CPUs
     checkpoint_minutes: NonNegativeFloat = 5.0  # minutes between checkpoints; a stop signal saves at once
     log_every_steps: PositiveInt = 50  # optimizer steps between rows of steps.jsonl, which wandb shows as curves

@@ -8,6 +8,7 @@ from torch import Tensor, autocast, channels_last, fx, linalg, nn, ones, zeros
 from torchvision.ops import StochasticDepth
 
 from modernet.config.schema import ModelConfig
+from modernet.models.pointwise import Pointwise, build_pointwise
 from modernet.models.spatial import build_spatial_conv
 
 EXPANSION = 4  # wide / narrow channels of a bottleneck (He et al. 2015; Liu et al. 2022, Sec. 2.4)
@@ -26,21 +27,6 @@ class LayerNorm2d(nn.LayerNorm):
 
 
 @fx.wrap  # its branch depends on the memory layout, which is unknown while torch.fx traces the network
-def pointwise_conv(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """(N, in, H, W), weight (out, in, 1, 1) -> (N, out, H, W)."""
-    if not input.is_contiguous(memory_format=channels_last):
-        return F.conv2d(input, weight, bias)
-    return F.linear(input.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
-
-
-class Pointwise(nn.Conv2d):
-    """A 1x1 convolution with stride 1, computed as one matrix product in channels_last."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return pointwise_conv(input, self.weight, self.bias)
-
-
-@fx.wrap  # as for pointwise_conv
 def gelu(input: Tensor) -> Tensor:
     """(N, C, H, W) -> (N, C, H, W). On a CPU oneDNN's kernel takes 0.6 of the time, but only contiguous tensors."""
     if not input.is_contiguous(memory_format=channels_last):
@@ -141,7 +127,7 @@ class Block(nn.Module):
 
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or in_channels != out:
-            projection = nn.Conv2d(in_channels, out, 1, stride, bias=has_bias(config, normed=True))
+            projection = build_pointwise(in_channels, out, stride, bias=has_bias(config, normed=True))
             self.shortcut = nn.Sequential(projection, NORMS[config.norm](out))
         self.act = ACTS[config.act]() if 2 in config.act_after else nn.Identity()
 

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from modernet.config.schema import MIN_INCEPTION_WIDTH, ModelConfig
 from modernet.models.depthwise import DepthwiseConv
+from modernet.models.pointwise import build_pointwise
 
 SQUARE_KERNEL = 3  # of InceptionConv
 
@@ -22,6 +23,8 @@ def build_spatial_conv(config: ModelConfig, channels: int, stride: int, bias: bo
 def _square_conv(channels: int, size: int, stride: int, groups: int, bias: bool) -> nn.Conv2d:
     if groups == channels:
         return DepthwiseConv(channels, size, stride, bias)
+    if size == 1:
+        return build_pointwise(channels, channels, stride, bias, groups)
     return nn.Conv2d(channels, channels, size, stride, size // 2, groups=groups, bias=bias)
 
 

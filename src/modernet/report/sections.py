@@ -113,8 +113,11 @@ def _build_section(draft: _Draft, kind: str, run_data: RunData) -> Section:
 
 
 def _build_settings(runs: Iterable[Record]) -> Settings:
-    distinct: dict[str, tuple[str, dict[str, str]]] = {}  # JSON of the values -> recipe, values
+    first: dict[str, Record] = {}  # JSON of both sections -> the first run with them
     for run in runs:
+        first.setdefault(json.dumps([run.config.get("data"), run.config.get("recipe")]), run)
+    distinct: dict[str, tuple[str, dict[str, str]]] = {}  # JSON of the values -> recipe, values
+    for run in first.values():
         values = {
             f"{section}.{field}": value if isinstance(value, str) else json.dumps(value)
             for section in ("data", "recipe")

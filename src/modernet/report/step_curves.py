@@ -24,20 +24,16 @@ def load_step_curves(record: Path, points: int) -> StepCurves:
     lines = path.read_text(encoding="utf-8").splitlines()
     spacing = max(1, math.ceil(len(lines) / points))
     chosen = lines[::-spacing]
-    rows = sorted(map(_parse_line, chosen), key=lambda row: row[STEP])
+    rows: list[Any] = json.loads(f"[{','.join(chosen)}]")  # half the time of a call per line
+    if not all(isinstance(row, dict) and isinstance(row.get(STEP), int) for row in rows):
+        raise ValueError(f"{STEPS_FILE} has a line without a step")
+    rows.sort(key=lambda row: row[STEP])
     names = [name for name in (STEP, *VALUES) if any(name in row for row in rows)]
     return {name: [_to_number(row.get(name)) for row in rows] for name in names}
 
 
-def _parse_line(line: str) -> dict[str, Any]:
-    row = json.loads(line)
-    if not isinstance(row, dict) or not isinstance(row.get(STEP), int):
-        raise ValueError(f"{STEPS_FILE} has a line without a step")
-    return row
-
-
 def _to_number(value: Any) -> float | None:
     """Five significant digits, which no chart shows more of; whole numbers stay exact."""
-    if isinstance(value, int):
-        return value
-    return float(f"{value:.5g}") if isinstance(value, float) and math.isfinite(value) else None
+    if isinstance(value, float):
+        return float(f"{value:.5g}") if math.isfinite(value) else None
+    return value if isinstance(value, int) else None

@@ -1,5 +1,8 @@
 """Which device a run is trained on, and how many CPUs this process may use."""
 
+import os
+from typing import Any
+
 import torch
 
 from modernet.errors import UserError
@@ -30,6 +33,19 @@ def select_device(name: str, local_rank: int = 0, local_world_size: int = 1) -> 
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # as in the authors' code
     return device
+
+
+def set_deterministic(enabled: bool) -> None:
+    """Whether GPUs compute with kernels that give the same bits every time; for this process, before its first kernel.
+
+    torch raises RuntimeError in training where there is no such kernel. CPUs need nothing of it.
+    """
+    if enabled:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS needs it, and torch asks for it
+        torch.backends.cudnn.benchmark = False  # it would choose kernels by their speed in this process
+    torch.use_deterministic_algorithms(enabled)
+    fill: Any = torch.utils.deterministic
+    fill.fill_uninitialized_memory = False  # no layer reads what nothing wrote
 
 
 def _gpu_index(local_rank: int, local_world_size: int) -> int:

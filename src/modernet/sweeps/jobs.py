@@ -1,5 +1,6 @@
 """The runs of a sweep, from the arguments of `train.py -m`. Every run is validated before the first one starts."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -11,13 +12,15 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from modernet.config.experiment import Experiment, build_execution, build_experiment, build_wandb
+from modernet.config.experiment import Experiment, build_execution, build_experiment, build_wandb, with_seed
 from modernet.data.fingerprint import resolve_data
 from modernet.errors import UserError
 from modernet.record import Record, find_result
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
+
+SEED = re.compile(r"\$\{[^}]*\bseed\b")  # a value that follows the seed, such as ${seed}
 
 
 @dataclass(frozen=True)
@@ -83,18 +86,29 @@ def expand(
     jobs: dict[Path, Job] = {}
 
     @cache
-    def compose(*words: str) -> DictConfig:
-        return hydra.compose("config", [*words])
-
-    for words in combinations:
-        # Composing takes most of the time, and most runs differ from others in their seed alone.
-        config = compose(*(word for word in words if not word.startswith("seed="))).copy()
-        for override in parse_overrides([word for word in words if word.startswith("seed=")]):
-            config.seed = override.value()
+    def build(*words: str) -> tuple[DictConfig, Experiment]:
+        config = hydra.compose("config", [*words])
         build_wandb(config)
         experiment = resolve(build_experiment(config))
         build_execution(config)
         _check_layout(experiment, num_devices)
+        return config, experiment
+
+    @cache
+    def follows_seed(*words: str) -> bool:
+        return bool(SEED.search(OmegaConf.to_yaml(build(*words)[0])))
+
+    @cache
+    def parse_seed(word: str) -> Any:
+        return parse_overrides([word])[0].value()
+
+    for words in combinations:
+        # Building takes most of the time, and most runs differ from others in their seed alone.
+        others = [word for word in words if not word.startswith("seed=")]
+        is_alone = len(others) == len(words) or follows_seed(*others)
+        config, experiment = build(*(words if is_alone else others))
+        if not is_alone:
+            experiment = with_seed(experiment, parse_seed(next(word for word in reversed(words) if word not in others)))
         folder = experiment.folder(Path(config.runs))
         jobs.setdefault(folder, Job(words, experiment, folder, config.retry_failed))
     return list(jobs.values())

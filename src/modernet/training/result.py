@@ -30,6 +30,8 @@ def describe_machine(
         "amp": "bf16" if uses_bf16(execution, device) else "off",
         "compile": uses_compile(execution, device, plan),
         "channels_last": execution.channels_last,
+        # Whether the same command on this machine gives the same result bit for bit.
+        "deterministic": device.type == "cpu" or execution.deterministic,
         "num_workers": num_workers,
     }
 

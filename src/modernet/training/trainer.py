@@ -16,7 +16,7 @@ from modernet.errors import ConnectionLost, Interrupted, NonFiniteLoss, describe
 from modernet.models.flops import model_cost
 from modernet.record import Epoch, Record, find_record, write_record
 from modernet.runtime.collectives import barrier, process_group
-from modernet.runtime.device import select_device
+from modernet.runtime.device import select_device, set_deterministic
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
 from modernet.runtime.io import write_bytes, write_text
 from modernet.runtime.lock import remove_lock
@@ -120,6 +120,7 @@ class Trainer:
         self.weights = load_weights(experiment)
         layout = batch_layout(env, recipe.batch_size, recipe.micro_batch_size)
         self.device = select_device(self.execution.device, env.local_rank, env.local_world_size)
+        set_deterministic(self.execution.deterministic)
         self.exit_stack.enter_context(process_group(env, self.device))
         self.loader = build_loader(data, recipe, experiment.seed, layout, self.device, self.execution.num_workers)
         check_batch_size(recipe, self.loader.num_images)
