@@ -124,7 +124,7 @@ def main() -> None:
         layout = batch_layout(DistributedEnv(), recipe.batch_size, recipe.micro_batch_size)
         data = replace(data, num_classes=record.config["data"]["num_classes"])
         loader = build_loader(data, recipe, record.seed, layout, device, execution.num_workers)
-        evaluation = predict(model, loader.eval_batches())
+        evaluation = predict(model, loader.eval_batches(), loader.skipped.take)
 
         names = class_names(data, evaluation.logits.shape[1])
         per_class = [[name, *values] for name, values in zip(names, evaluation.per_class(), strict=True)]
@@ -143,7 +143,9 @@ def main() -> None:
             write_bytes(arguments.logits, file.getvalue())
             paths.append(arguments.logits)
 
-        print(f"{title}, {len(evaluation.labels):,} images")
+        skipped = evaluation.skipped
+        note = f" and {skipped:,} damaged ones, which count as wrong, except per class" if skipped else ""
+        print(f"{title}, {len(evaluation.labels):,} images{note}")
         print(
             f"top-1 {evaluation.accuracy(1):.2f} %, top-5 {evaluation.accuracy(5):.2f} %, loss {evaluation.loss:.4f}\n"
         )

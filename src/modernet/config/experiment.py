@@ -120,7 +120,7 @@ def _overrides_needed(step: str, protocol: str, size: str, sections: Sections) -
         overrides += [
             f"{prefix}{name}={_format_value(value)}"
             for name, value in new.items()
-            if value != old[name] and name != "root"
+            if value != old[name] and name not in ("root", "allow_pipe")
         ]
     return overrides
 

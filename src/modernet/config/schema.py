@@ -194,6 +194,9 @@ class DataConfig:
     crop_pct: Annotated[float, Field(gt=0, le=1)] = 0.875  # files: side of the evaluated centre crop / resized side
     train_images: PositiveInt | None = None  # fake, shards: number of training images, which no file says
     test_images: PositiveInt | None = None  # fake, shards: number of evaluated images
+    on_error: Literal["raise", "skip"] = "raise"  # files: a damaged image ends the run, or is skipped and counted
+    max_pixels: PositiveInt = 100_000_000  # files: a larger image counts as damaged and is not decoded
+    allow_pipe: bool = False  # shards: an address pipe:COMMAND in data.root runs a shell command
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
