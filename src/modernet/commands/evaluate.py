@@ -19,6 +19,7 @@ import hydra
 from omegaconf import OmegaConf
 from tabulate import tabulate
 
+from modernet.analysis.formatting import escape_formula
 from modernet.cli import exit_on_error
 from modernet.config.experiment import build_execution
 from modernet.config.roadmap import to_dict
@@ -64,6 +65,7 @@ def _compose(record: Record, folder: Path, arguments: argparse.Namespace) -> tup
     values: dict[str, Any] = record.config["data"] | {"root": _data_root(folder) or composed["root"]}
     changed = {override.removeprefix("data.").partition("=")[0] for override in arguments.overrides}
     values |= {field: value for field, value in composed.items() if field in changed}
+    values["allow_pipe"] = composed["allow_pipe"]  # never from a record, which may be somebody else's
     return DataConfig(**values), build_execution(config)
 
 
@@ -91,7 +93,7 @@ def _recipe(record: Record) -> RecipeConfig:
 
 def _to_csv(rows: list[list[Any]]) -> str:
     file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows(rows)
+    csv.writer(file, lineterminator="\n").writerows([list(map(escape_formula, row)) for row in rows])
     return file.getvalue()
 
 

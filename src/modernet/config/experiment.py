@@ -189,6 +189,8 @@ def build_experiment(config: DictConfig) -> Experiment:
     step, protocol, seed = config.step, config.protocol, config.seed
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise UserError(f"seed must be an integer, 0 or more, got {seed!r}")
+    if not isinstance(config.runs, str) or not config.runs:
+        raise UserError(f"runs must be the path of a folder, got {config.runs}; quotes make a text of it: \"runs='1'\"")
     names = to_dict(config)["ablate"]
     model, recipe, data = _to_sections(config)
     sections = ablate(model, step, size, names if isinstance(names, list) else [names]), recipe, data
