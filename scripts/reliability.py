@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from tabulate import tabulate
+from trials import commands, safety
 from trials.trial import Trial
 
 from modernet.cli import exit_on_error
@@ -21,7 +22,10 @@ from modernet.runtime.io import write_text
 from modernet.runtime.provenance import cpu_model, current_commit
 
 # Name -> the trials of a part, given whether they are few, and a seed.
-PARTS: dict[str, Callable[[bool, int], Iterator[Trial]]] = {}
+PARTS: dict[str, Callable[[bool, int], Iterator[Trial]]] = {
+    "commands": commands.trials,
+    "safety": safety.trials,
+}
 RESULTS, PAGE = Path("results/reliability.json"), Path("docs/reliability.md")
 START, END = "<!-- summary: written by scripts/reliability.py -->", "<!-- end of the summary -->"
 
