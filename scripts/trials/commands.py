@@ -5,6 +5,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from io import StringIO
@@ -12,10 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
+from modernet import cli
 from trials.trial import Trial
 from trials.wrong_commands import IN_PROCESS, IN_SHELL, IN_SHELL_SLOW, write_surroundings
-
-from modernet import cli
 
 REPOSITORY = Path(__file__).parents[2]
 # make takes an environment as it is, whatever its age.
@@ -31,8 +31,10 @@ def run_in_process(command: str) -> tuple[int, str]:
         patch.object(sys, "argv", [program, *arguments]),
         patch.object(sys, "path", [str(path.parent), *sys.path]),
         patch.dict(os.environ),  # --config-dir leaves a variable for child processes
+        warnings.catch_warnings(),
     )
-    with changes[0], changes[1], changes[2], redirect_stdout(StringIO()), redirect_stderr(err):
+    with changes[0], changes[1], changes[2], changes[3], redirect_stdout(StringIO()), redirect_stderr(err):
+        warnings.simplefilter("ignore")  # of packages that are imported first here
         for name in ("MODERNET_DATA", "MODERNET_CONFIG_DIR"):
             os.environ.pop(name, None)
         try:
@@ -54,7 +56,7 @@ def run_in_shell(command: str) -> tuple[int, str]:
 
 def fault(status: int, errors: str, expected: str) -> str:
     """Why this is no useful answer to a wrong command; empty where it is one. argparse may print its usage before."""
-    lines = [line for line in errors.splitlines() if "error: " in line.lower() or line.startswith("make: ***")]
+    lines = [line for line in errors.splitlines() if "error: " in line.lower() or "***" in line]
     useful = [line for line in lines if expected in line]
     if status != 2:
         return f"status {status}: {errors[-300:]}"
@@ -62,15 +64,8 @@ def fault(status: int, errors: str, expected: str) -> str:
         return f"a traceback: {errors[-300:]}"
     if not useful:
         return f"no line with {expected!r}: {errors[-300:]}"
-    usage = errors.startswith("usage: ") or useful[0].startswith("make: ***") or command_prints_more(lines)
-    if len(errors.splitlines()) > 1 and not usage:
-        return f"more than one line: {errors[-300:]}"
-    return ""
-
-
-def command_prints_more(lines: list[str]) -> bool:
-    """Whether make reports the line of the command that it started."""
-    return lines[-1].startswith("make: ***")
+    prints_more = errors.startswith("usage: ") or lines[-1].startswith("make: ***")  # make repeats a failed command
+    return f"more than one line: {errors[-300:]}" if len(errors.splitlines()) > 1 and not prints_more else ""
 
 
 def files(folder: Path) -> dict[str, int]:

@@ -14,7 +14,7 @@ import tarfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import chdir
+from contextlib import chdir, suppress
 from html.parser import HTMLParser
 from pathlib import Path
 from socket import create_server
@@ -22,10 +22,10 @@ from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
 
 import numpy as np
-from trials.commands import REPOSITORY, run_in_process
-from trials.trial import Trial
 
 from modernet.data.conversion import extract_folder
+from trials.commands import REPOSITORY, run_in_process
+from trials.trial import Trial
 
 MARKER = "pwned"  # appears in the working folder where something is executed
 KEY = "0123456789abcdef0123456789abcdef01234567"  # of wandb, in the environment
@@ -164,7 +164,14 @@ def commands_in_a_record(folder: Path) -> str:
 
 def shell_characters_in_paths(folder: Path) -> str:
     """runs= and folders of records with everything that a shell expands."""
-    for name in ("$(touch pwned)", "`touch pwned`", ";touch pwned;", "a|touch pwned", "a&&touch pwned", "pipe:touch pwned"):
+    for name in (
+        "$(touch pwned)",
+        "`touch pwned`",
+        ";touch pwned;",
+        "a|touch pwned",
+        "a&&touch pwned",
+        "pipe:touch pwned",
+    ):
         if problem := _run(f"""{RUN} 'runs="{name}"'""", 0):
             return f"{name}: {problem}"
         for verb in ("table", "figures", "report --out x.html", "sync"):
@@ -204,10 +211,8 @@ def archives_with_paths_outside(folder: Path) -> str:
             for field, value in values.items():
                 setattr(member, field, value)
             tar.addfile(member, io.BytesIO())
-        try:
+        with suppress(tarfile.FilterError, FileNotFoundError):
             extract_folder(folder / "x.tar", "set", inside / "set")
-        except (tarfile.FilterError, FileNotFoundError):
-            pass
         if (folder / "outside").exists() or any(path.is_symlink() for path in inside.rglob("*")):
             return f"{name} was unpacked"
         shutil.rmtree(inside / "set", ignore_errors=True)
@@ -227,7 +232,9 @@ class _Tags(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.scripts += tag == "script"
         for name, value in attrs:
-            if name.startswith("on") or (name in ("href", "src") and re.match(r"(?i)\s*(javascript|https?):", value or "")):
+            if name.startswith("on") or (
+                name in ("href", "src") and re.match(r"(?i)\s*(javascript|https?):", value or "")
+            ):
                 self.faults.append(f"<{tag} {name}={value}>")
 
 
@@ -257,7 +264,13 @@ def hostile_records(folder: Path) -> str:
             (
                 {"variant": payload, "recipe": payload, "host": payload, "cpu": payload, "overrides": [payload]},
                 {"protocol": payload, "size": payload, "data": payload, "machine": {payload: payload}},
-                {"step": payload, "device": payload, "torch": payload, "commit": payload, "versions": {payload: payload}},
+                {
+                    "step": payload,
+                    "device": payload,
+                    "torch": payload,
+                    "commit": payload,
+                    "versions": {payload: payload},
+                },
             )
         ):
             target = here / f"runs/{number}-{copy}"
@@ -297,7 +310,7 @@ def _capture(arguments: str) -> tuple[int, str]:
     return result.returncode, result.stdout
 
 
-CLOSED_SOCKETS = '''
+CLOSED_SOCKETS = """
 import sys
 LOCAL = ("127.", "::1", "localhost")
 def hook(event, arguments):
@@ -309,7 +322,7 @@ def hook(event, arguments):
             open("network.log", "a").write(f"{event} {arguments[1:]}\\n")
             raise OSError(f"no network: {event} {arguments}")
 sys.addaudithook(hook)
-'''
+"""
 
 
 def no_network(folder: Path) -> str:
@@ -333,12 +346,16 @@ def no_network(folder: Path) -> str:
                 connection.close()
 
         threading.Thread(target=count, daemon=True).start()
-        proxies = {name: address for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy")}
-        environment = os.environ | proxies | {
-            "PYTHONPATH": str(folder / "hook"),
-            "NO_PROXY": "127.0.0.1,localhost",
-            "WANDB_API_KEY": KEY,
-        }
+        proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), address)
+        environment = (
+            os.environ
+            | proxies
+            | {
+                "PYTHONPATH": str(folder / "hook"),
+                "NO_PROXY": "127.0.0.1,localhost",
+                "WANDB_API_KEY": KEY,
+            }
+        )
         modernet = [sys.executable, "-c", "from modernet.cli import main; main()"]
         commands = [
             [sys.executable, str(REPOSITORY / "train.py"), *QUICK.split()[1:], "runs=results/runs"],

@@ -8,7 +8,7 @@ from zipfile import ZipFile
 TRAIN = r"""
 +step=nope                                      | there is no step 'nope'; allowed: resnet50,
 +step=Convnext                                  | there is no step 'Convnext'
-step=nope                                       | there is no step 'nope'
+step=nope                                       | To append to your default list use +step=nope
 protocol=nope                                   | there is no protocol 'nope'; allowed: cifar10,
 size=xl                                         | there is no size 'xl'; allowed: atto,
 recipe=nope                                     | there is no recipe 'nope'; allowed: a2,
@@ -87,20 +87,20 @@ data=folder data.root=empty                     | there is no folder empty/train
 data=folder data.root=only_train                | there is neither only_train/val nor only_train/test
 data=folder data.root=no_images                 | has no images of cat
 data=folder data.root=with_pipe                 | cat/1.jpg is no file but a named pipe
-data=cifar10 data.root=missing                  | there is no file missing/cifar10.npz
-data=cifar10 data.root=bad_npz                  | bad_npz/cifar10.npz is not a readable .npz file
+data=cifar10 data.root=missing                  | there is no file missing/cifar10.npz; data.root
+data=cifar10 data.root=bad_npz                  | bad_npz/cifar10.npz has no array y_train
 data=cifar10 data.root=null                     | data=cifar10 needs data.root=DIR or MODERNET_DATA=DIR
 data=shards                                     | data=shards needs data.root=DIR
 data=shards data.root=empty                     | needs data.train_images=N
 data=shards data.root=empty data.train_images=3 | there is no train-*.tar in empty
-data=shards data.train_images=1 'data.root="pipe:touch left # {split}"' | pipe: is no address of shards; allowed: a path,
+data=shards data.train_images=1 'data.root="pipe:touch left # {split}"' | pipe: is no address of shards; allowed
 seed=-1                                         | seed must be an integer, 0 or more, got -1
 seed=1.5                                        | got 1.5
 seed=a                                          | got 'a'
 seed=null                                       | seed must be an integer, 0 or more, got None
 seed=true                                       | got True
 seed=0,1                                        | Ambiguous value for argument 'seed=0,1'
-device=gpu                                      | device must be
+device=gpu                                      | device=gpu cannot be used
 device=cuda:99                                  | cuda:99
 amp=fp16                                        | amp: input should be 'auto', 'bf16' or 'off'
 compile=yes                                     | compile: input should be
@@ -150,7 +150,7 @@ hydra.nope=1                                    | there is no field 'hydra.nope'
 -m +step=gelu,nope                              | there is no step 'nope'
 -m model.width=8,0                              | model.width: input should be greater than 0, got 0
 -m 'seed=[0,1'                                  | '[' and ']' do not match
--m 'seed=range(0)'                              | range
+-m 'seed=range(0)'                              | the sweep has no runs
 """
 
 MODERNET = r"""
@@ -185,7 +185,7 @@ export empty missing/x.safetensors              | there is no folder missing to 
 export empty x.safetensors                      | empty holds no finished run
 export empty x.safetensors --names nope         | invalid choice: 'nope'
 figures missing                                 | there is no folder missing
-figures empty --curves nope                     | nope
+figures empty --curves nope                     | there is no finished record below empty
 freeze                                          | the following arguments are required: study
 freeze ../x                                     | STUDY must be a name of letters
 freeze a/b                                      | STUDY must be a name of letters
@@ -225,8 +225,8 @@ table.py missing                                | there is no folder missing
 costs.py --size nope                            | --size must be one of
 benchmark.py --parts nope                       | --parts: there is no part nope
 benchmark.py --parts input                      | need --images DIR
-benchmark.py --rounds 0                         | --rounds
-benchmark_report.py --records 0                 | --records
+benchmark.py --parts steps --rounds 0           | --rounds must be 1 or more, got 0
+benchmark_report.py --records 0                 | --records must be 1 or more, got 0
 """
 
 SHELL = r"""
@@ -258,7 +258,14 @@ IN_SHELL, IN_SHELL_SLOW = parse(SHELL), parse(SLOW)
 def write_surroundings(folder: Path) -> None:
     """The files that the commands name."""
     (folder / "notes.txt").write_text("some notes")
-    for name in ("empty", "only_train/train/cat", "no_images/train/cat", "no_images/val/cat", "bad_npz", "results/runs"):
+    for name in (
+        "empty",
+        "only_train/train/cat",
+        "no_images/train/cat",
+        "no_images/val/cat",
+        "bad_npz",
+        "results/runs",
+    ):
         (folder / name).mkdir(parents=True)
     for name in ("with_pipe/train/cat", "with_pipe/val/cat"):
         (folder / name).mkdir(parents=True)

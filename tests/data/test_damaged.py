@@ -1,6 +1,7 @@
 """Damaged images: named by path, or skipped and counted; other than regular files are refused when listed."""
 
 import io
+import json
 import os
 import re
 import socket
@@ -82,7 +83,8 @@ def test_skipped_images_are_counted_in_the_record_and_are_wrong(train_in_process
     hits = record["top1"] * 7 / 100
     assert hits == pytest.approx(round(hits))  # of seven images, not of six
     assert record["top5"] == pytest.approx(100 * 6 / 7)  # of two classes, but for the damaged image
-    folder = next(path for path in (image_folder.parent / "runs").rglob("record.json") if "skip" in str(path)).parent
+    paths = (image_folder.parent / "runs").rglob("record.json")
+    folder = next(path.parent for path in paths if json.loads(path.read_text())["config"]["data"]["on_error"] == "skip")
     assert "val/cat/04.png is no image" in (folder / "train.log").read_text()
     result = run_command("evaluate", folder)
     assert "6 images and 1 damaged ones, which count as wrong" in result.stdout
@@ -93,7 +95,10 @@ def test_skipped_images_are_counted_in_the_record_and_are_wrong(train_in_process
 def test_replacement_is_a_function_of_seed_epoch_and_image(image_folder, num_workers):
     (image_folder / "train/cat/04.png").write_bytes(b"")
     data = files_config("folder", image_folder, on_error="skip")
-    loader, again = files_loader(data, **NO_AUGMENTATION), files_loader(data, num_workers=num_workers, **NO_AUGMENTATION)
+    loader, again = (
+        files_loader(data, **NO_AUGMENTATION),
+        files_loader(data, num_workers=num_workers, **NO_AUGMENTATION),
+    )
     batches = list(loader.train_batches(1))
     assert [len(labels) for _, labels in batches] == [8, 8, 8]
     assert equal_batches(batches, again.train_batches(1))
@@ -103,7 +108,9 @@ def test_replacement_is_a_function_of_seed_epoch_and_image(image_folder, num_wor
 
 
 def test_intact_images_are_the_same_with_on_error_skip(image_folder):
-    plain, skipping = (files_loader(files_config("folder", image_folder, on_error=value)) for value in ("raise", "skip"))
+    plain, skipping = (
+        files_loader(files_config("folder", image_folder, on_error=value)) for value in ("raise", "skip")
+    )
     assert equal_batches(plain.train_batches(0), skipping.train_batches(0))
     assert equal_batches(plain.eval_batches(), skipping.eval_batches())
 
@@ -136,7 +143,9 @@ def test_no_intact_image_ends_the_run_also_with_skip(image_folder):
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_damaged_images_in_shards_are_named_or_skipped(shards, num_workers, monkeypatch):
     intact = encode_image
-    monkeypatch.setattr("image_files.encode_image", lambda number: intact(number)[:-40] if number == 3 else intact(number))
+    monkeypatch.setattr(
+        "image_files.encode_image", lambda number: intact(number)[:-40] if number == 3 else intact(number)
+    )
     write_shard(shards / "train-003.tar", dict.fromkeys((3, 9, 15, 21), 1))
     write_shard(shards / "val-000.tar", {0: 0, 3: 1, 6: 0})
     data = files_config("shards", shards)

@@ -36,7 +36,9 @@ def quote_override(name: str, value: str) -> str | None:
     escaped = value.replace("${", r"\${")
     for quote in "'\"":
         # Backslashes before a quote need another one each.
-        inner = re.sub(rf"(\\*)({quote}|$)", lambda found: found[1] * 2 + (f"\\{found[2]}" if found[2] else ""), escaped)
+        inner = re.sub(
+            rf"(\\*)({quote}|$)", lambda found: found[1] * 2 + (f"\\{found[2]}" if found[2] else ""), escaped
+        )
         word = f"{name}={quote}{inner}{quote}"
         try:
             (parsed,) = OverridesParser.create().parse_overrides([word])

@@ -24,7 +24,12 @@ SUBFOLDERS = {
     "imagenet": "imagenet",
 }  # of data.root, by data.name
 DOWNLOADED = ("cifar10", "cifar100", "tiny_imagenet", "imagenet64")  # .npz files that scripts/get_data.py makes
-FILE_KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+FILE_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 THREADS = 16  # that list class folders; most of the time is latency of a network file system
 SHARD_SCHEMES = ("file", "http", "https", "s3", "gs", "ais", "hf")  # of addresses; data.allow_pipe adds pipe:
 

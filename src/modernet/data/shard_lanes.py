@@ -104,5 +104,10 @@ def read_shard(url: str) -> Iterator[dict[str, Any]]:
     try:
         with closing(gopen(url)) as stream:
             yield from group_by_keys(tar_file_expander([{"url": url, "stream": stream}]))
-    except (tarfile.TarError, OSError, ValueError, ImportError) as error:  # of a download, webdataset raises OSError and ValueError
+    except (
+        tarfile.TarError,
+        OSError,
+        ValueError,
+        ImportError,
+    ) as error:  # of a download, webdataset raises OSError and ValueError
         raise UserError(f"the shard {url} cannot be read to its end ({describe(error)})") from error

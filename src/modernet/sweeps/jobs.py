@@ -97,4 +97,6 @@ def expand(
         _check_layout(experiment, num_devices)
         folder = experiment.folder(Path(config.runs))
         jobs.setdefault(folder, Job(words, experiment, folder, config.retry_failed))
+    if not jobs:
+        raise UserError("the sweep has no runs; a list or range on the command line is empty")
     return list(jobs.values())
