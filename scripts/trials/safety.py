@@ -19,6 +19,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from socket import create_server
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 from xml.etree import ElementTree
 
 import numpy as np
@@ -61,7 +62,10 @@ def _hostile_pickle() -> bytes:
 
 def _run(command: str, status: int | None = None) -> str:
     """Why a command ended in another way than with this status, or than with 0, 1 or 2; empty otherwise."""
-    found, errors = run_in_process(command)
+    try:
+        found, errors = run_in_process(command)
+    except Exception as error:
+        return f"raised {type(error).__name__}" if status is not None else ""
     if "Traceback" in errors and status is not None:
         return f"a traceback: {errors[-300:]}"
     return f"status {found}: {errors[-300:]}" if status not in (None, found) else ""
@@ -134,7 +138,7 @@ PIPES = (
     "http://127.0.0.1:9/$(touch pwned)/{split}-0.tar",
     "http://127.0.0.1:9/';touch pwned;'/{split}-0.tar",
     "gs://`touch pwned`/{split}-0.tar",
-    "hf://x/;touch pwned;{split}-0.tar",
+    "ais://x/;touch pwned;{split}-0.tar",
     "|touch pwned",
 )
 
@@ -142,6 +146,14 @@ PIPES = (
 def commands_as_data_root(folder: Path) -> str:
     """data.root with addresses that run a command, and with shell characters."""
     fixed = "train.py data=shards data.train_images=1 data.num_classes=2 wandb=disabled"
+    for program in ("curl", "gsutil", "ais"):  # instead of those that would look for the host
+        (folder / program).write_text("#!/bin/sh\nexit 1\n")
+        (folder / program).chmod(0o755)
+    with patch.dict(os.environ, {"PATH": f"{folder}:{os.environ['PATH']}"}):
+        return _try_roots(fixed)
+
+
+def _try_roots(fixed: str) -> str:
     for root in PIPES:
         word = shlex.quote(f'data.root="{root}"')
         status, errors = run_in_process(f"{fixed} {word}")
