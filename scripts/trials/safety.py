@@ -20,6 +20,7 @@ from pathlib import Path
 from socket import create_server
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -107,9 +108,10 @@ def pickle_as_pretrained_file(folder: Path) -> str:
 
 def pickle_in_npz(folder: Path) -> str:
     """Arrays of objects, also as the names of the classes."""
-    arrays = {f"{name}_{split}": np.zeros(1) for name in "xy" for split in ("train", "test")}
+    arrays: dict[str, Any] = {f"{name}_{split}": np.zeros(1) for name in "xy" for split in ("train", "test")}
     for name in ("x_train", "classes"):
-        np.savez(folder / "cifar10.npz", **arrays | {name: np.array([Touch()], dtype=object)})
+        hostile: dict[str, Any] = arrays | {name: np.array([Touch()], dtype=object)}
+        np.savez(folder / "cifar10.npz", **hostile)
         if problem := _run("train.py data=cifar10 data.root=. wandb=disabled", 2):
             return problem
     return ""
@@ -295,8 +297,10 @@ def hostile_records(folder: Path) -> str:
         texts = {"markdown": "table runs", "csv": "table runs --csv", "latex": "table runs --latex"}
         for name, command in texts.items():
             status, output = _capture(command)
-            if status or (fault := _text_fault(name, output)):
-                return fault if not status else f"{command}: status {status}"
+            if status:
+                return f"{command}: status {status}"
+            if fault := _text_fault(name, output):
+                return fault
         for command in ("figures runs --out figures", "report runs --out report.html", "freeze mine --runs runs"):
             if problem := _run(f"modernet {command}", 0):
                 return f"{command}: {problem}"

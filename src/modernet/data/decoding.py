@@ -39,7 +39,7 @@ def _decode_jpeg(content: bytes, name: str, max_pixels: int) -> Tensor | None:
         return None
     try:
         height, width, colorspace, _ = simplejpeg.decode_jpeg_header(content)
-        _check_pixels(height, width, name, max_pixels)
+        _check_pixels(int(height), int(width), name, max_pixels)
         return torch.from_numpy(simplejpeg.decode_jpeg(content)) if colorspace in COLORSPACES else None
     except ValueError:
         return None  # Pillow tolerates small errors, and says in words what is wrong with the others

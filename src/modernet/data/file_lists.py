@@ -95,7 +95,7 @@ def _list_splits(root: Path) -> tuple[ImageSplit, ImageSplit]:
 
 
 def _list_split(folder: Path) -> ImageSplit:
-    classes = tuple(sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not _is_hidden(entry)))
+    classes = tuple(sorted(entry.name for entry in os.scandir(folder) if _is_folder(entry) and not _is_hidden(entry)))
     if not classes:
         raise UserError(f"{folder} must hold a folder of images per class; it holds no folders")
     with ThreadPoolExecutor(THREADS) as executor:
@@ -129,10 +129,17 @@ def _walk(folder: Path, parent: str, above: tuple[tuple[int, int], ...] = ()) ->
         for entry in entries:
             if _is_hidden(entry):
                 continue
-            if entry.is_dir():
+            if _is_folder(entry):
                 yield from _walk(folder / entry.name, f"{parent}/{entry.name}", here)
             elif entry.name.lower().endswith(EXTENSIONS):
                 yield parent, entry.name, _regular_size(entry)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself; _regular_size names it where it is called like an image
+        return False
 
 
 def _regular_size(entry: os.DirEntry[str]) -> int:
