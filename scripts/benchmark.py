@@ -83,11 +83,12 @@ def format_rates(rows: list[Row]) -> str:
             f"{rate['min']:,.1f} to {rate['max']:,.1f}",
             row["unit"],
             f"{row['ratios'][name]:.3f}" if name in row["ratios"] else "",
+            " to ".join(f"{end:.3f}" for end in row.get("intervals", {}).get(name, [])),
         ]
         for row in rows
         for name, rate in row["rates"].items()
     ]
-    headings = ["what", "by", "median", "range", "unit", "ratio of ours"]
+    headings = ["what", "by", "median", "range", "unit", "ratio of ours", "95 % interval"]
     return tabulate(lines, headings, "github", disable_numparse=True)
 
 

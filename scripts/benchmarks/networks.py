@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from statistics import median
 from typing import Any
 
 import timm
@@ -11,6 +12,7 @@ import torchvision
 from torch import nn, optim
 
 from benchmarks.measuring import (
+    Contestant,
     Row,
     autocast_on,
     compare,
@@ -75,38 +77,37 @@ def compare_ends(
     return rows
 
 
-def measure_step(step: str, size: str, device: torch.device, batch: int, pixels: int, rounds: int) -> dict[str, Any]:
-    """Costs that FLOPs do not tell: images/s of training and inference, latency of one image, memory per image."""
-    model_config = replace(roadmap(size)[step], stem_stride=SIZES[size])
-    model = to_device(build_model(model_config), device)
-    optimizer = optim.AdamW(model.parameters(), fused=True)
-    data = random_batch(batch, pixels, device)
-    memory = step_memory(partial(build_model, model_config), batch, pixels, device)
-    contestants = {
-        "train": train_contestant(model, optimizer, data, autocast_on(device), 1),
-        "inference": inference_contestant(model, data[0], 1),
-        "one image": inference_contestant(model, data[0][:1], 5),
-    }
-    row = compare(f"{step}, size {size}", "images/s", measure_in_turn(contestants, rounds), "train")
-    rates = {name: values["median"] for name, values in row["rates"].items()}
-    return {
-        "step": step,
-        "size": size,
-        "network": network_hash(model_config),
-        "pixels": pixels,
-        "batch": batch,
-        "gmacs": model_cost(model_config, pixels).gmacs,
-        "train_images_per_second": rates["train"],
-        "inference_images_per_second": rates["inference"],
-        "latency_ms": 1000 / rates["one image"],
-        "memory_mib_per_image": memory,
-    }
-
-
 def measure_steps(size: str, device: torch.device, batch: int, pixels: int, rounds: int) -> list[dict[str, Any]]:
-    """`measure_step` of every step of a size; steps with the same network are measured once."""
-    rows: dict[str, dict[str, Any]] = {}  # hash of the network -> its row
-    for step, model in roadmap(size).items():
-        network = network_hash(model)
-        rows[network] = rows[network] if network in rows else measure_step(step, size, device, batch, pixels, rounds)
-    return [rows[network_hash(model)] | {"step": step} for step, model in roadmap(size).items()]
+    """Costs that FLOPs do not tell: images/s of training and inference, latency of one image, memory per image.
+
+    All networks take turns in every round, so that they can be compared; steps with the same network have its row. The
+    optimizer is SGD, whose state does not limit the number of networks in memory.
+    """
+    configs = {step: replace(model, stem_stride=SIZES[size]) for step, model in roadmap(size).items()}
+    networks = {network_hash(config): config for config in configs.values()}
+    builders = {name: partial(build_model, config) for name, config in networks.items()}
+    memory = {name: step_memory(build, batch, pixels, device) for name, build in builders.items()}
+    images, labels = random_batch(batch, pixels, device)
+    contestants: dict[str, Contestant] = {}
+    for name, build in builders.items():
+        model = to_device(build(), device)
+        optimizer = optim.SGD(model.parameters(), lr=1e-3, fused=True)
+        contestants[f"{name} train"] = train_contestant(model, optimizer, (images, labels), autocast_on(device), 1)
+        contestants[f"{name} inference"] = inference_contestant(model, images, 1)
+        contestants[f"{name} one image"] = inference_contestant(model, images[:1], 5)
+    rates = {name: median(values) for name, values in measure_in_turn(contestants, rounds).items()}
+    rows = {
+        name: {
+            "size": size,
+            "network": name,
+            "pixels": pixels,
+            "batch": batch,
+            "gmacs": model_cost(config, pixels).gmacs,
+            "train_images_per_second": rates[f"{name} train"],
+            "inference_images_per_second": rates[f"{name} inference"],
+            "latency_ms": 1000 / rates[f"{name} one image"],
+            "memory_mib_per_image": memory[name],
+        }
+        for name, config in networks.items()
+    }
+    return [{"step": step, **rows[network_hash(config)]} for step, config in configs.items()]

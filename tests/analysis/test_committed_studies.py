@@ -34,7 +34,7 @@ RUNS = {
         "protocol=cifar10_micro",
         "+step=convnext",
         "recipe.lr=6e-3",
-        "recipe.epochs=2",
+        "recipe.epochs=3",
         "data.split=train/val",
     ],
     "tuning": ["+step=kernel_size", "recipe.init=fan_in", "recipe.lr=2e-3", "data.split=train/val"],

@@ -1,7 +1,9 @@
 """Freezing a study: evidence without weights, with the table and figures that follow from it."""
 
+import json
+
 from helpers import run_command
-from records import TABLE_RECORDS
+from records import TABLE_RECORDS, make_record, write_study
 
 from modernet.analysis.selection import select
 from modernet.analysis.table import build_rows
@@ -38,6 +40,14 @@ def test_freezing_a_study_from_itself_writes_its_table_again(runs, tmp_path, mon
     result = run_command("freeze", "mine", "--runs", table.parent)
     assert (result.returncode, result.stdout.strip()) == (0, "results/studies/mine/table.md")
     assert table.read_text() == before
+
+
+def test_a_frozen_record_has_no_path_of_this_machine(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs = write_study(tmp_path / "runs", [make_record("gelu", 60.0, overrides=("seed=0", f"data.root={tmp_path}"))])
+    assert run_command("freeze", "mine", "--runs", runs).returncode == 0
+    (path,) = (tmp_path / "results/studies/mine").rglob("record.json")
+    assert json.loads(path.read_text())["overrides"] == ["seed=0", f"data.root={tmp_path.name}"]
 
 
 def test_freeze_rejects_names_that_are_paths(runs, tmp_path, monkeypatch):

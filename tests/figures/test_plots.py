@@ -247,6 +247,13 @@ def test_curves_show_the_mean_and_its_confidence_interval():
         plot_curves({str(number): [[1.0]] for number in range(7)}, "digits")
 
 
+def test_learning_curves_leave_the_changes_of_their_group_to_the_title():
+    changes = "+recipe.lr=0.006+recipe.epochs=3+data.split=train/val"
+    curves = {f"gelu+act=relu{changes}": [[50.0, 60.0, 61.0]], f"convnext{changes}": [[50.0, 60.0, 61.0]]}
+    axes = plot_curves(curves, "digits").axes[0]
+    assert [line.get_label() for line in axes.lines] == ["GELU, ReLU (1)", "ConvNeXt (1)"]
+
+
 def test_curves_of_two_epochs_are_no_figure_without_steps():
     short = {"gelu": [[10.0, 20.0]]}
     with pytest.raises(NotEnoughRuns, match=r"fewer than 3 epochs and no steps.jsonl"):

@@ -9,7 +9,7 @@ from modernet.report.answer import answer
 
 
 def answer_of(records: list[Record]) -> str:
-    text = answer(build_rows(records))
+    text = answer(build_rows(records), "Digits, 2 epochs, size micro")
     assert text.count(". ") == 0
     assert text.endswith(".")
     return text
@@ -27,27 +27,27 @@ def levels(*top1s: float, seeds: int = 3) -> list[Record]:
 def test_answer_names_the_steps_that_change_top1_and_the_total_difference():
     text = answer_of(large_study())
     assert text.startswith(
-        "On digits (size micro, 3 seeds), 2 of 14 steps change top-1: modern_recipe raises it, convnext lowers it; "
-        "from resnet50 to convnext top-1 changes by +0.42 ["
+        "On Digits (2 epochs, size micro, 3 seeds), 2 of 14 steps change top-1: Modern recipe raises it, ConvNeXt "
+        "lowers it; from ResNet-50 to ConvNeXt top-1 changes by +0.42 ["
     )
     assert text.endswith("] points, p < 0.001.")
-    assert "1 of 1 step changes top-1: modern_recipe raises it" in answer_of(levels(70, 75))
-    assert "modern_recipe, stage_ratio and patchify_stem raise it;" in answer_of(levels(70, 75, 80, 85))
+    assert "1 of 1 step changes top-1: Modern recipe raises it" in answer_of(levels(70, 75))
+    assert "Modern recipe, Stage ratio and Patchify stem raise it;" in answer_of(levels(70, 75, 80, 85))
 
 
 def test_answer_without_significant_steps_claims_no_equality():
-    assert "none of 2 steps changes top-1 significantly; from resnet50" in answer_of(levels(70, 70, 70))
+    assert "none of 2 steps changes top-1 significantly; from ResNet-50" in answer_of(levels(70, 70, 70))
 
 
 def test_single_seeds_give_no_answer_about_steps():
     text = answer_of(levels(70, 75, seeds=1))
     assert text == (
-        "On digits (size micro, 1 seed), top-1 goes from 70.00 % (resnet50) to 75.00 % (modern_recipe); the noise "
-        "between seeds is unknown, so the steps cannot be told apart yet."
+        "On Digits (2 epochs, size micro, 1 seed), top-1 goes from 70.00 % (ResNet-50) to 75.00 % (Modern recipe); the "
+        "noise between seeds is unknown, so the steps cannot be told apart yet."
     )
 
 
 def test_variants_answer_where_no_two_steps_were_run():
     records = [*levels(70), *(make_record("resnet50", 75 + seed / 10, seed, "resnet50+act=gelu") for seed in range(3))]
-    assert "1 of 1 variant changes top-1: resnet50+act=gelu raises it" in answer_of(records)
-    assert "resnet50 has a top-1 of 70.10 %; no two neighbouring steps were run" in answer_of(levels(70))
+    assert "1 of 1 variant changes top-1: ResNet-50, GELU raises it" in answer_of(records)
+    assert "ResNet-50 has a top-1 of 70.10 %; no two neighbouring steps were run" in answer_of(levels(70))

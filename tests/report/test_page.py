@@ -66,7 +66,7 @@ def page(folder) -> str:
 def test_page_has_all_sections_and_all_runs(page, folder):
     text = ParsedPage(page).words
     headings = re.findall(r"<h2>([\w ]+)", page)
-    assert headings == ["digits", "Attribution", "Methods", "Provenance"]
+    assert headings == ["Digits", "Attribution", "Methods", "Provenance"]
     assert page.index('id="answer"') < page.index("<h2>")  # the first thing that one reads
     for row in build_rows(select(folder).records.values()):
         assert f"{row.top1:.2f} ± {row.top1_std:.2f} [{row.top1_low:.2f}, {row.top1_high:.2f}]" in text
@@ -166,7 +166,7 @@ def test_one_study_is_the_headline_and_the_others_are_a_line_each(tmp_path):
     assert re.findall(r'<section id="(study-[\d-]+)">', page) == ["study-0-0"]
     assert re.findall(r'<details class="study" id="([\w-]+)">', page) == ["folded-study-0-1", "folded-study-1-0"]
     text = ParsedPage(page).words
-    assert "Single seed: one (digits, size micro) 2 settings, 1 network, 1 seed, 2 runs" in text
+    assert "Single seed: one (Digits, size micro) 2 settings, 1 network, 1 seed, 2 runs" in text
     assert re.search(r"changes gelu recipe\.lr=1 60\.50 recipe\.lr=2 60\.50", text)
     assert "71.50 ±" not in text
 
@@ -189,7 +189,7 @@ def test_every_row_with_runs_has_a_folded_page_that_the_table_links_to(page):
     assert len(pages) == len(names)
     text = ParsedPage(page).words
     assert "Sec. 2.6: ReLU -> GELU. top-1 70.3" in text
-    assert "seeds needed to tell it from resnet50 2" in text
+    assert "seeds needed to tell it from ResNet-50 2" in text
 
 
 def test_attributions_are_a_section_of_the_page(tmp_path):

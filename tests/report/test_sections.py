@@ -51,15 +51,15 @@ def test_single_seeds_alone_are_still_a_headline(tmp_path):
 def test_tuning_and_single_seeds_are_one_line_per_study_and_side_studies_one_line_each(tmp_path):
     rates = (f"+data.split=train/val+recipe.lr={rate}" for rate in (1, 2, 3))
     tuning = [record for change in rates for record in pair(change, seeds=1)]
-    sides = [*pair("+recipe.epochs=5"), *pair("+recipe.epochs=6"), *pair("+recipe.epochs=7", seeds=1)]
+    sides = [*pair("+recipe.lr=5"), *pair("+recipe.lr=6"), *pair("+recipe.lr=7", seeds=1)]
     lines = fold_sections(sections_of(tmp_path, runs=[*pair(), *sides, *tuning], other=tuning))
     texts = [f"{line.title}: {line.facts}" for line in lines]
     assert texts == [
-        "Side study: runs (digits, size micro, recipe.epochs=5): 2 networks, 2 seeds, 4 runs",
-        "Side study: runs (digits, size micro, recipe.epochs=6): 2 networks, 2 seeds, 4 runs",
-        "Single seed: runs (digits, size micro): 2 networks, 1 seed, 2 runs",
-        "Tuning on held-out images: runs (digits, size micro): 3 settings, 2 networks, 1 seed, 6 runs",
-        "Tuning on held-out images: other (digits, size micro): 3 settings, 2 networks, 1 seed, 6 runs",
+        "Side study: runs (Digits, 2 epochs, size micro, learning rate 5): 2 networks, 2 seeds, 4 runs",
+        "Side study: runs (Digits, 2 epochs, size micro, learning rate 6): 2 networks, 2 seeds, 4 runs",
+        "Single seed: runs (Digits, size micro): 2 networks, 1 seed, 2 runs",
+        "Tuning on held-out images: runs (Digits, size micro): 3 settings, 2 networks, 1 seed, 6 runs",
+        "Tuning on held-out images: other (Digits, size micro): 3 settings, 2 networks, 1 seed, 6 runs",
     ]
     assert [overview_changes(line) for line in lines[-1:]] == [
         [f"data.split=train/val+recipe.lr={rate}" for rate in (1, 2, 3)]

@@ -65,7 +65,7 @@ def test_a_users_step_is_a_row_of_figures_and_report(tmp_path):
     result = run_command("report", folder, "--out", out, "--config-dir", tmp_path / "configs")
     assert (result.returncode, result.stderr) == (0, "")
     page = out.read_text(encoding="utf-8")
-    assert "wider_kernel +1.00 [" in page
+    assert "Wider kernel +1.00 [" in page
     assert "<title>wider_kernel\ntop-1 71.05" in page
     assert "--config-dir configs" in page
     [study] = load_studies([folder])

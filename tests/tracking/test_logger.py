@@ -11,8 +11,8 @@ from records import make_epoch, make_record
 from wandb_files import read_messages, to_values
 
 from modernet.config.schema import WandbConfig
-from modernet.errors import Interrupted
 from modernet.curves import METRICS_FILE, STEPS_FILE
+from modernet.errors import Interrupted
 from modernet.record import METRICS, flatten
 from modernet.runtime.signals import ShutdownSignal
 from modernet.tracking.logger import STEP_NAMES, WandbLogger

@@ -1,6 +1,5 @@
 """The objective that Hydra's sweepers get from a run."""
 
-import importlib.util
 import re
 from typing import Any
 
@@ -31,21 +30,15 @@ def test_a_run_returns_its_top1_to_the_sweeper_also_when_it_is_finished(train_in
     assert [record["top1"]] * 2 == RETURNED
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("optuna"), reason="needs hydra-optuna-sweeper")
+@pytest.mark.slow
 def test_the_example_of_the_docs_runs(train, tmp_path):
     (example,) = re.findall(
         r"```yaml\n(# my_configs/study/optuna.yaml.*?)```", (ROOT / "docs/wandb.md").read_text(), re.S
     )
-    (tmp_path / "study").mkdir()
-    (tmp_path / "study/optuna.yaml").write_text(example.partition("\n")[2])
-    words = (
-        "--config-dir",
-        tmp_path,
-        "hydra/sweeper=optuna",
-        "+study=optuna",
-        "+step=gelu",
-        "hydra.sweeper.n_trials=2",
-    )
+    configs = tmp_path / "my_configs"
+    (configs / "study").mkdir(parents=True)
+    (configs / "study/optuna.yaml").write_text(example.partition("\n")[2])
+    words = ("--config-dir", configs, "hydra/sweeper=optuna", "+study=optuna", "+step=gelu", "hydra.sweeper.n_trials=2")
     result = train(*words, "recipe.epochs=1", "recipe.warmup_epochs=0")
     assert result.returncode == 0, result.stderr
     assert len(list(tmp_path.rglob("record.json"))) == 2

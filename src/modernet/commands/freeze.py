@@ -9,6 +9,7 @@ import argparse
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from modernet.analysis.selection import Selection, load_selection
@@ -16,9 +17,10 @@ from modernet.analysis.table import build_rows
 from modernet.analysis.table_text import to_csv, to_markdown
 from modernet.cli import exit_on_error
 from modernet.config.search_path import add_config_dir
-from modernet.errors import UserError
 from modernet.curves import METRICS_FILE, STEPS_FILE
-from modernet.record import RECORD_FILE
+from modernet.errors import UserError
+from modernet.record import write_record
+from modernet.report.origins import to_publishable
 from modernet.runtime.io import write_text
 
 STUDIES = Path("results/studies")
@@ -38,15 +40,19 @@ def _parse_arguments() -> argparse.Namespace:
 
 
 def _copy(selection: Selection, runs: Path, study: Path) -> None:
-    """Copy records and metrics of epochs and steps; each run keeps its folder's name."""
-    for path in selection.records:
+    """Copy records and metrics of epochs and steps; each run keeps its folder's name.
+
+    The command of a run keeps no path of this machine.
+    """
+    for path, record in selection.records.items():
         folder = study / path.parent.relative_to(runs)
         if folder.resolve() == path.parent.resolve():
             continue
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (RECORD_FILE, METRICS_FILE, STEPS_FILE):
+        for name in (METRICS_FILE, STEPS_FILE):
             if name != STEPS_FILE or path.with_name(name).exists():  # modernet 0.1 wrote none
                 shutil.copy2(path.with_name(name), folder / name)
+        write_record(folder, replace(record, overrides=tuple(map(to_publishable, record.overrides))))
 
 
 def _write_results(study: Path) -> None:

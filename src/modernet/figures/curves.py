@@ -10,13 +10,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from modernet.analysis.row import split_variant
 from modernet.analysis.stats import confidence_interval, summarize
 from modernet.config.names import variant_name
+from modernet.curves import METRICS_FILE, load_epochs
 from modernet.figures.axes import INTERVAL, NotEnoughRuns, add_legend_above, mean_label
 from modernet.figures.style import PAGE, SERIES, FigureFormat, new_figure, styled
 from modernet.figures.svg import add_tooltips
 from modernet.figures.tooltips import curve_tooltips
-from modernet.curves import METRICS_FILE, load_epochs
 from modernet.record import Record
 
 Curves = dict[str, list[list[float]]]  # variant -> top-1 in percent, [run][epoch]
@@ -94,7 +95,8 @@ def _plot_epochs(axes: Axes, curves: Mapping[str, Sequence[Sequence[float]]], fo
     for look, (variant, runs) in zip(SERIES, curves.items(), strict=False):
         top1 = np.array(list(zip(*runs, strict=False))).T  # (runs, epochs)
         epochs = np.arange(1, top1.shape[1] + 1)
-        label = f"{variant_name(variant)} ({len(runs)})"
+        step, changes, _ = split_variant(variant)  # the title has the changes to recipe and data
+        label = f"{variant_name('+'.join([step, *changes]))} ({len(runs)})"
         _plot_band(axes, epochs, top1, look["color"])
         (line,) = axes.plot(epochs, top1.mean(0), **look, label=label)
         if len(epochs) > POINTS:

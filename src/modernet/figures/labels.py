@@ -53,8 +53,8 @@ def add_labels(axes: Axes, points: Iterable[tuple[float, float, str]]) -> None:
         label = axes.annotate(text, (x, y), (0, 0), textcoords="offset points", fontsize="small", arrowprops=LEADER)
         label.set_in_layout(False)
         width, height = Text.get_window_extent(label, renderer).size  # Annotation's own extent includes the leader
-        point = axes.transData.transform((x, y))
-        spot, box = _find_free_spot(point, (width, height), figure.dpi / 72, inside, occupied)
+        left, bottom = axes.transData.transform((x, y))
+        spot, box = _find_free_spot((left, bottom), (width, height), figure.dpi / 72, inside, occupied)
         _move(label, spot)
         occupied = np.vstack([occupied, box])
 

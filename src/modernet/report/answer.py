@@ -23,8 +23,8 @@ def answer(rows: Sequence[Row], title: str) -> str:
     if len(steps) > 1:
         first, last = steps[0], steps[-1]
         return (
-            f"{where}, top-1 goes from {first.top1:.2f} % ({first.title}) to {last.top1:.2f} % ({last.title}); the noise "
-            "between seeds is unknown, so the steps cannot be told apart yet."
+            f"{where}, top-1 goes from {first.top1:.2f} % ({first.title}) to {last.top1:.2f} % ({last.title}); the "
+            "noise between seeds is unknown, so the steps cannot be told apart yet."
         )
     best = max(run, key=lambda row: row.top1 or 0)
     return f"{where}, {best.title} has a top-1 of {best.top1:.2f} %; no two neighbouring steps were run."

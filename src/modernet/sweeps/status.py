@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from modernet.errors import UserError
 from modernet.curves import METRICS_FILE
+from modernet.errors import UserError
 from modernet.record import RECORD_FILE, Record, find_record
 from modernet.runtime.lock import is_locked
 from modernet.sweeps.jobs import Job
