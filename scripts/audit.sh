@@ -11,4 +11,8 @@ if [ $status -ne 0 ] && ! grep -q '^Name ' <<<"$output" && grep -qiE 'connect|re
     exit 1
 fi
 echo "$output"
+if unchecked=$(grep -c 'could not be audited' <<<"$output"); then
+    echo "audit.sh: error: $unchecked packages could not be checked, as listed above" >&2
+    exit 1
+fi
 exit $status
