@@ -19,8 +19,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from socket import create_server
 from tempfile import TemporaryDirectory
-from unittest.mock import patch
 from typing import Any
+from unittest.mock import patch
 from xml.etree import ElementTree
 
 import numpy as np
