@@ -17,7 +17,7 @@ DEV_INSTALLED := .venv/dev-installed
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help install roadmap kernels leave-one-out add-one-in table report freeze test test-all lint lock wheel clean
+.PHONY: help install roadmap kernels leave-one-out add-one-in table report freeze test test-all lint lock audit wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -73,6 +73,9 @@ lock: $(INSTALLED)  ## resolve the newest versions and rewrite the locks
 	$(COMPILE) pyproject.toml --all-extras --constraint requirements-setup.lock --output-file requirements.lock
 	$(COMPILE) --group dev --constraint requirements-setup.lock --constraint requirements.lock --output-file requirements-dev.lock \
 		$$(sed -n 's/^\([a-z0-9.-]*\)==.*/--no-emit-package \1/p' requirements-setup.lock requirements.lock)
+
+audit: $(DEV_INSTALLED)  ## check the locked packages for known vulnerabilities
+	@scripts/audit.sh
 
 wheel: $(INSTALLED)  ## build the wheel and the sdist into dist/
 	$(BIN)/uv build --no-build-isolation --quiet

@@ -112,6 +112,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := set(arguments.parts) - set(PARTS):
         raise UserError(f"--parts: there is no part {', '.join(sorted(unknown))}; allowed: {', '.join(PARTS)}")
+    if arguments.rounds < 1:
+        raise UserError(f"--rounds must be 1 or more, got {arguments.rounds}")
     if arguments.images is None and {"input", "epoch"} & set(arguments.parts):
         raise UserError(
             "the parts input and epoch need --images DIR, a folder of train/CLASS/*.jpg and val/CLASS/*.jpg"

@@ -16,6 +16,7 @@ from statistics import median
 from modernet.analysis.selection import load_selection
 from modernet.cli import exit_on_error
 from modernet.curves import METRICS_FILE
+from modernet.errors import UserError
 from modernet.record import write_record
 
 ROOT = Path(__file__).parents[1]
@@ -66,6 +67,8 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=1000)
     count = parser.parse_args().records
     with exit_on_error(), tempfile.TemporaryDirectory() as name:
+        if count < 1:
+            raise UserError(f"--records must be 1 or more, got {count}")
         runs = Path(name) / "runs"
         runs.mkdir()
         write_copies(runs, count)

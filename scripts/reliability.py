@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from tabulate import tabulate
-from trials import concurrency, crashes, damage, disk, networks, numerics, parents, scale
+from trials import commands, concurrency, crashes, damage, disk, networks, numerics, parents, safety, scale
 from trials.trial import Trial
 
 from modernet.cli import exit_on_error
@@ -31,6 +31,8 @@ PARTS: dict[str, Callable[[bool, int], Iterator[Trial]]] = {
     "networks": networks.trials,
     "numerics": numerics.trials,
     "scale": scale.trials,
+    "commands": commands.trials,
+    "safety": safety.trials,
 }
 RESULTS, PAGE = Path("results/reliability.json"), Path("docs/reliability.md")
 START, END = "<!-- summary: written by scripts/reliability.py -->", "<!-- end of the summary -->"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from pydantic import ValidationError
@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
 from modernet import commands
+from modernet.config.overrides import explain_override
 from modernet.config.roadmap import all_steps, steps_help
 from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig, SizeConfig, WandbConfig
 from modernet.config.search_path import sweep_files, user_config_dirs
@@ -115,6 +116,8 @@ def explain(error: Exception) -> str | None:
         return "hydra/launcher=slurm needs hydra-submitit-launcher: pip install 'modernet[slurm]'"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:
         return _explain_missing_config(error)
+    if isinstance(error, OverrideParseException):
+        return explain_override(error.override)
     if isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
         cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
         if isinstance(cause, ConfigKeyError | ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):

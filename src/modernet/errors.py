@@ -13,6 +13,10 @@ class UserError(ModernetError):
     status = 2
 
 
+class DamagedImage(UserError):
+    """An image that cannot be read or decoded, or that is too large."""
+
+
 class RunFailed(ModernetError):
     """The run failed and its record says so, or runs of a sweep did."""
 

@@ -44,6 +44,8 @@ class Metric:
 METRICS = (
     Metric("peak_memory", "peak memory", "MiB", ",.0f", "largest memory allocated on the GPU, the mean over runs"),
     Metric("data_wait", "waiting for data", "%", ".1f", "part of the last epoch's training time", in_rows=False),
+    Metric("skipped_train", "damaged training images", "", ",.1f", "replaced by others in the last epoch"),
+    Metric("skipped_eval", "damaged evaluated images", "", ",.1f", "without a prediction, counted as wrong"),
 )
 """The declared metrics. A new one takes two edits: a line here, and its value where the training loop measures it.
 

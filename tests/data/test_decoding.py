@@ -10,6 +10,8 @@ from PIL import Image
 from modernet.data.decoding import decode_image
 from modernet.errors import UserError
 
+LIMIT = 100_000_000  # pixels
+
 
 def photo(height: int = 61, width: int = 83) -> Image.Image:
     """Smooth random colours, as in a photograph."""
@@ -54,12 +56,12 @@ FILES = {
 @pytest.mark.parametrize("name", FILES)
 def test_decoded_pixels_are_those_of_pillow(name):
     content = FILES[name]()
-    assert np.array_equal(decode_image(content, name).numpy(), pillow_pixels(content))
+    assert np.array_equal(decode_image(content, name, LIMIT).numpy(), pillow_pixels(content))
 
 
 @pytest.mark.parametrize("mode", FORMATS)
 def test_decode_image_converts_every_mode_to_rgb(mode):
-    image = decode_image(encode_image(9, mode), mode)
+    image = decode_image(encode_image(9, mode), mode, LIMIT)
     assert image.shape == (40, 48, 3)
     assert image.float().mean().item() == pytest.approx(90, abs=3)
 
@@ -70,9 +72,9 @@ def test_truncated_files_are_refused_by_name(name, kept):
     content = FILES[name]()
     assert len(content) > 600
     with pytest.raises(UserError, match=r"cat/1\.jpg"):
-        decode_image(content[:kept], "cat/1.jpg")
+        decode_image(content[:kept], "cat/1.jpg", LIMIT)
 
 
 def test_a_text_is_no_image():
     with pytest.raises(UserError, match=r"cat/1\.jpg is no image that Pillow can decode"):
-        decode_image(b"<html>404 Not Found</html>", "cat/1.jpg")
+        decode_image(b"<html>404 Not Found</html>", "cat/1.jpg", LIMIT)

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +23,7 @@ from torch import Tensor
 from modernet.config.experiment import Experiment, build_experiment
 from modernet.config.search_path import config_files
 from modernet.data.augment import Labels
+from modernet.data.damaged import SkippedImages
 from modernet.data.fingerprint import inspect_data
 from modernet.data.loader import Loader, build_loader
 from modernet.data.on_device import channel_values
@@ -135,6 +136,7 @@ class OneStep:
     micro_batches: int
     num_workers: int = 0
     num_images: int = NUM_IMAGES
+    skipped: SkippedImages = field(default_factory=SkippedImages)
 
     def train_batches(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Tensor, Labels]]:
         return islice(self.loader.train_batches(epoch, first_step), self.micro_batches)

@@ -21,7 +21,7 @@ from modernet.analysis.formatting import (
 )
 from modernet.analysis.layout import ALPHA_STD, POOLED, WELCH
 from modernet.analysis.row import Row
-from modernet.analysis.table_text import to_dicts, to_frame
+from modernet.analysis.table_text import to_csv, to_dicts
 from modernet.record import Metric, declared_metrics
 
 SHOWN_SETTINGS = 8  # of a variant in text; JSON has all
@@ -118,4 +118,4 @@ def comparison_to_json(comparison: Comparison) -> str:
 
 def comparison_to_csv(comparison: Comparison) -> str:
     """The rows with the columns of the results table."""
-    return to_frame(comparison.rows).to_csv(index=False, float_format="%.10g")
+    return to_csv(comparison.rows)

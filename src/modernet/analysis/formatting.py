@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
@@ -67,9 +67,21 @@ def tabulate_cells(table: Cells, style: str) -> str:
     return tabulate(table.body, table.headers, style, disable_numparse=True, colalign=columns)
 
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f]+")  # line breaks, and the codes that a terminal obeys
+FORMULA = re.compile(r"[=+\-@\t\r]")  # what a spreadsheet takes for the start of one
+NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?")
+
+
 def escape_markdown(text: str) -> str:
-    """Text of a record must neither end a cell nor begin HTML."""
-    return re.sub(r"(\||<(?=[a-zA-Z/!]))", r"\\\1", text)
+    """Text of a record must neither end a cell, nor begin HTML, a link or an image."""
+    return re.sub(r"(\||<(?=[a-zA-Z/!])|\((?<=\]\())", r"\\\1", CONTROL.sub(" ", text))
+
+
+def escape_formula(value: Any) -> Any:
+    """A value for CSV: a text that a spreadsheet would execute as a formula begins with an apostrophe."""
+    if isinstance(value, str) and FORMULA.match(value) and not NUMBER.fullmatch(value):
+        return f"'{value}"
+    return value
 
 
 def to_markdown_table(table: Cells) -> str:
@@ -80,12 +92,13 @@ def to_markdown_table(table: Cells) -> str:
 
 def escape_latex(text: str) -> str:
     """Text of a record as LaTeX."""
-    return "".join(LATEX_ESCAPE_RULES.get(letter, letter) for letter in text)
+    return "".join(LATEX_ESCAPE_RULES.get(letter, letter) for letter in CONTROL.sub(" ", text))
 
 
 def to_latex_table(table: Cells, caption: str) -> str:
     """One table as a float with booktabs' rules."""
-    tabular = tabulate_cells(table, "latex_booktabs")  # escapes its cells
+    body = [[CONTROL.sub(" ", cell) for cell in cells] for cells in table.body]
+    tabular = tabulate_cells(table._replace(body=body), "latex_booktabs")  # escapes its cells
     return "\n".join(
         [r"\begin{table}", r"\centering", f"\\caption{{{escape_latex(caption)}}}", tabular, r"\end{table}"]
     )

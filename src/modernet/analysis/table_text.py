@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from modernet.analysis.formatting import (
     Cells,
+    escape_formula,
     escape_latex,
     escape_markdown,
     finish_latex,
@@ -112,14 +113,19 @@ def to_dicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
 
 def to_frame(rows: Iterable[Row]) -> "pd.DataFrame":
     """`to_dicts` as a DataFrame; NA where unknown."""
+    return _to_frame(to_dicts(rows))
+
+
+def _to_frame(values: list[dict[str, Any]]) -> "pd.DataFrame":
     import pandas as pd  # takes a third of a second, which the other formats save
 
-    return pd.DataFrame(to_dicts(rows)).astype({"params": "Int64", "pooled_df": "Int64", "seeds_needed": "Int64"})
+    return pd.DataFrame(values).astype({"params": "Int64", "pooled_df": "Int64", "seeds_needed": "Int64"})
 
 
 def to_csv(rows: list[Row]) -> str:
-    """`to_dicts` as CSV; empty where unknown."""
-    return to_frame(rows).to_csv(index=False, float_format="%.10g")
+    """`to_dicts` as CSV, with no text that a spreadsheet executes; empty where unknown."""
+    values = [{name: escape_formula(value) for name, value in row.items()} for row in to_dicts(rows)]
+    return _to_frame(values).to_csv(index=False, float_format="%.10g")
 
 
 def to_json(rows: list[Row]) -> str:

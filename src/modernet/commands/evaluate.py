@@ -19,6 +19,7 @@ import hydra
 from omegaconf import OmegaConf
 from tabulate import tabulate
 
+from modernet.analysis.formatting import escape_formula
 from modernet.cli import exit_on_error
 from modernet.config.experiment import build_execution
 from modernet.config.roadmap import to_dict
@@ -64,6 +65,7 @@ def _compose(record: Record, folder: Path, arguments: argparse.Namespace) -> tup
     values: dict[str, Any] = record.config["data"] | {"root": _data_root(folder) or composed["root"]}
     changed = {override.removeprefix("data.").partition("=")[0] for override in arguments.overrides}
     values |= {field: value for field, value in composed.items() if field in changed}
+    values["allow_pipe"] = composed["allow_pipe"]  # never from a record, which may be somebody else's
     return DataConfig(**values), build_execution(config)
 
 
@@ -91,7 +93,7 @@ def _recipe(record: Record) -> RecipeConfig:
 
 def _to_csv(rows: list[list[Any]]) -> str:
     file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows(rows)
+    csv.writer(file, lineterminator="\n").writerows([list(map(escape_formula, row)) for row in rows])
     return file.getvalue()
 
 
@@ -124,7 +126,7 @@ def main() -> None:
         layout = batch_layout(DistributedEnv(), recipe.batch_size, recipe.micro_batch_size)
         data = replace(data, num_classes=record.config["data"]["num_classes"])
         loader = build_loader(data, recipe, record.seed, layout, device, execution.num_workers)
-        evaluation = predict(model, loader.eval_batches())
+        evaluation = predict(model, loader.eval_batches(), loader.skipped.take)
 
         names = class_names(data, evaluation.logits.shape[1])
         per_class = [[name, *values] for name, values in zip(names, evaluation.per_class(), strict=True)]
@@ -143,7 +145,9 @@ def main() -> None:
             write_bytes(arguments.logits, file.getvalue())
             paths.append(arguments.logits)
 
-        print(f"{title}, {len(evaluation.labels):,} images")
+        skipped = evaluation.skipped
+        note = f" and {skipped:,} damaged ones, which count as wrong, except per class" if skipped else ""
+        print(f"{title}, {len(evaluation.labels):,} images{note}")
         print(
             f"top-1 {evaluation.accuracy(1):.2f} %, top-5 {evaluation.accuracy(5):.2f} %, loss {evaluation.loss:.4f}\n"
         )

@@ -23,9 +23,10 @@ from modernet.cli import exit_on_error, raise_for_sweep
 from modernet.config import help as config_help
 from modernet.config import studies
 from modernet.config.experiment import build_execution, build_experiment, build_wandb
+from modernet.config.overrides import explain_override
 from modernet.config.search_path import CONFIGS, add_config_dir
 from modernet.data.fingerprint import check_data_unchanged, resolve_data
-from modernet.errors import RunFailed
+from modernet.errors import RunFailed, UserError
 from modernet.record import RECORD_FILE, find_result
 from modernet.runtime.distributed import distributed_env
 from modernet.runtime.orphans import end_with_parent
@@ -78,6 +79,8 @@ def _quote_path(word: str) -> str:
 def main() -> None:
     with exit_on_error():
         check_environment()
+        if nameless := [word for word in sys.argv[1:] if word.startswith("=")]:
+            raise UserError(explain_override(nameless[0]))
         sys.argv[1:] = map(_quote_path, sys.argv[1:])
         parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         parser.add_argument("--config-dir", "-cd")

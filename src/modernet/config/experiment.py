@@ -120,7 +120,7 @@ def _overrides_needed(step: str, protocol: str, size: str, sections: Sections) -
         overrides += [
             f"{prefix}{name}={_format_value(value)}"
             for name, value in new.items()
-            if value != old[name] and name != "root"
+            if value != old[name] and name not in ("root", "allow_pipe")
         ]
     return overrides
 
@@ -187,6 +187,8 @@ def build_experiment(config: DictConfig) -> Experiment:
         raise UserError(f"there is no field '{unknown[0]}'; allowed: {', '.join(sorted(FIELDS))}")
     size = SizeConfig(**to_dict(config.size)).name
     step, protocol, seed = config.step, config.protocol, _check_seed(config.seed)
+    if not isinstance(config.runs, str) or not config.runs:
+        raise UserError(f"runs must be the path of a folder, got {config.runs}; quotes make a text of it: \"runs='1'\"")
     names = to_dict(config)["ablate"]
     model, recipe, data = _to_sections(config)
     sections = ablate(model, step, size, names if isinstance(names, list) else [names]), recipe, data

@@ -15,7 +15,8 @@ from modernet.config.schema import DataConfig, ModelConfig, RecipeConfig
 SCHEMAS = {"model": ModelConfig, "recipe": RecipeConfig, "data": DataConfig}
 # Fields that an earlier version had, with their defaults; records that hold these values stay valid.
 REMOVED = {"recipe": {"sync_batchnorm": False}}
-NAMES = {"protocol", "recipe.name", "data.name", "data.root"}  # what a thing is called, and where it lies
+# What a thing is called, where it lies, and what may be done to read it.
+NAMES = {"protocol", "recipe.name", "data.name", "data.root", "data.allow_pipe"}
 
 
 def to_plain(value: Any) -> Any:

@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 STRICT = ConfigDict(extra="forbid")  # a misspelt field is an error, never ignored
+FINITE = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 Position = Literal[0, 1, 2]
 Stages = Annotated[tuple[PositiveInt, ...], Field(min_length=4, max_length=4)]
@@ -46,7 +47,7 @@ Positions = Annotated[tuple[Position, ...], AfterValidator(_check_ascending)]
 MIN_INCEPTION_WIDTH = 8  # channels of which an eighth is at least one
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@dataclass(frozen=True, kw_only=True, config=FINITE)
 class ModelConfig:
     """One network of the roadmap. The defaults are ResNet-50; any values of the published steps are valid.
 
@@ -111,7 +112,7 @@ class ModelConfig:
         return value
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@dataclass(frozen=True, kw_only=True, config=FINITE)
 class SizeConfig:
     """The numbers that the steps and the modern recipe refer to. configs/size/ has the values."""
 
@@ -125,7 +126,7 @@ class SizeConfig:
     drop_path_rate: Fraction = 0.1  # in the modern recipe; larger networks need more
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@dataclass(frozen=True, kw_only=True, config=FINITE)
 class RecipeConfig:
     """How a network is trained. The defaults are the classic recipe; configs/recipe/ has the values with sources."""
 
@@ -177,7 +178,7 @@ class RecipeConfig:
         return self.lr * self.batch_size / self.base_batch_size
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@dataclass(frozen=True, kw_only=True, config=FINITE)
 class DataConfig:
     """A data set and how its images are cropped. configs/data/ has the values."""
 
@@ -194,9 +195,12 @@ class DataConfig:
     crop_pct: Annotated[float, Field(gt=0, le=1)] = 0.875  # files: side of the evaluated centre crop / resized side
     train_images: PositiveInt | None = None  # fake, shards: number of training images, which no file says
     test_images: PositiveInt | None = None  # fake, shards: number of evaluated images
+    on_error: Literal["raise", "skip"] = "raise"  # files: a damaged image ends the run, or is skipped and counted
+    max_pixels: PositiveInt = 100_000_000  # files: a larger image counts as damaged and is not decoded
+    allow_pipe: bool = False  # shards: an address pipe:COMMAND in data.root runs a shell command
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@dataclass(frozen=True, kw_only=True, config=FINITE)
 class ExecutionConfig:
     """How the work is done. No field changes a result by more than rounding; configs/config.yaml has the values."""
 
@@ -211,7 +215,7 @@ class ExecutionConfig:
     wait: bool = False  # where another process trains the run: wait for it instead of ending with an error
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=FINITE)
 class WandbConfig:
     """Where wandb has its copy of a run. No field is part of a run's identity; wandb's environment variables win."""
 

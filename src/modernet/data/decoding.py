@@ -8,39 +8,52 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from modernet.errors import UserError
+from modernet.errors import DamagedImage, describe
 
+Image.MAX_IMAGE_PIXELS = None  # data.max_pixels is the limit, with its own message
 JPEG_START = b"\xff\xd8"
 COLORSPACES = ("YCbCr", "RGB", "Gray")  # Pillow rounds CMYK in another way
 
 
-def decode_image(content: bytes, name: str) -> Tensor:
+def decode_image(content: bytes, name: str, max_pixels: int) -> Tensor:
     """The RGB image in the content of a file, as uint8 (H, W, 3).
 
     Greyscale, CMYK, palette and transparent images are converted as Pillow does; the pixels are those of Pillow, too.
-    The orientation in EXIF is ignored. Raises UserError with `name` for content that is no complete image.
+    The orientation in EXIF is ignored. Raises DamagedImage with `name` for content that is no complete image, or one
+    of more than `max_pixels`, which is not decoded.
     """
-    image = _decode_jpeg(content)
-    return _decode_by_pillow(content, name) if image is None else image
+    image = _decode_jpeg(content, name, max_pixels)
+    return _decode_by_pillow(content, name, max_pixels) if image is None else image
 
 
-def _decode_jpeg(content: bytes) -> Tensor | None:
+def _check_pixels(height: int, width: int, name: str, max_pixels: int) -> None:
+    if height * width > max_pixels:
+        raise DamagedImage(
+            f"{name} has {width:,} x {height:,} = {width * height:,} pixels, more than data.max_pixels={max_pixels}"
+        )
+
+
+def _decode_jpeg(content: bytes, name: str, max_pixels: int) -> Tensor | None:
     """None for everything but colour and greyscale JPEG without an error."""
     if not content.startswith(JPEG_START):
         return None
     try:
-        _, _, colorspace, _ = simplejpeg.decode_jpeg_header(content)
+        height, width, colorspace, _ = simplejpeg.decode_jpeg_header(content)
+        _check_pixels(int(height), int(width), name, max_pixels)
         return torch.from_numpy(simplejpeg.decode_jpeg(content)) if colorspace in COLORSPACES else None
     except ValueError:
         return None  # Pillow tolerates small errors, and says in words what is wrong with the others
 
 
-def _decode_by_pillow(content: bytes, name: str) -> Tensor:
+def _decode_by_pillow(content: bytes, name: str, max_pixels: int) -> Tensor:
     try:
         with Image.open(io.BytesIO(content)) as image:
+            _check_pixels(image.height, image.width, name, max_pixels)
             pixels = np.array(image.convert("RGB"))
+    except (DamagedImage, MemoryError):
+        raise
     except Image.UnidentifiedImageError as error:
-        raise UserError(f"{name} is no image that Pillow can decode") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{name} cannot be decoded: {error}") from error
+        raise DamagedImage(f"{name} is no image that Pillow can decode") from error
+    except Exception as error:  # the decoders of the formats raise almost any exception for a damaged file
+        raise DamagedImage(f"{name} cannot be decoded: {describe(error)}") from error
     return torch.from_numpy(pixels)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from modernet.config.schema import DataConfig, RecipeConfig
 from modernet.data.augment import Labels, normalize_and_mix
+from modernet.data.damaged import Loaded, SkippedImages
 from modernet.data.host_augment import normalize_and_mix_
 from modernet.data.randaugment import rand_augment
 from modernet.errors import UserError
@@ -17,20 +17,14 @@ from modernet.runtime.seeding import Purpose, seed_everything
 Batch = tuple[Tensor, Tensor]  # (N, 3, H, W) uint8 images, (N,) int64 labels
 
 
-def stack_images(images: Iterable[Tensor], n: int, size: int) -> Tensor:
-    """`n` images (size, size, 3) -> (n, 3, size, size), contiguous."""
-    batch = torch.empty(n, 3, size, size, dtype=torch.uint8)
-    for row, image in zip(batch, images, strict=True):
-        row.copy_(image.permute(2, 0, 1))
-    return batch
-
-
-def load_batches(loader: DataLoader) -> Iterator[Batch]:
-    """The batches of a DataLoader. Raises UserError for a file that a worker cannot decode."""
-    try:
-        yield from loader
-    except UserError as error:  # of a worker: the message has the traceback in front
-        raise UserError(str(error).rstrip().rpartition("UserError: ")[-1]) from None
+def load_batches(loader: Iterable[Loaded], skipped: SkippedImages) -> Iterator[Batch]:
+    """The batches of a DataLoader without the empty ones. Raises UserError for a file that a worker cannot decode."""
+    for batch in loader:
+        if batch.mistake:
+            raise UserError(batch.mistake)
+        skipped.add(batch.skipped)
+        if len(batch.labels):
+            yield batch.images, batch.labels
 
 
 def to_device(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,8 +24,14 @@ SUBFOLDERS = {
     "imagenet": "imagenet",
 }  # of data.root, by data.name
 DOWNLOADED = ("cifar10", "cifar100", "tiny_imagenet", "imagenet64")  # .npz files that scripts/get_data.py makes
+FILE_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 THREADS = 16  # that list class folders; most of the time is latency of a network file system
-SHARD_SCHEMES = ("file", "http", "https", "s3", "gs", "ais", "hf")  # of addresses; webdataset's pipe: runs a command
+SHARD_SCHEMES = ("file", "http", "https", "s3", "gs", "ais", "hf")  # of addresses; data.allow_pipe adds pipe:
 
 
 class ImageFile(NamedTuple):
@@ -88,7 +95,7 @@ def _list_splits(root: Path) -> tuple[ImageSplit, ImageSplit]:
 
 
 def _list_split(folder: Path) -> ImageSplit:
-    classes = tuple(sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not _is_hidden(entry)))
+    classes = tuple(sorted(entry.name for entry in os.scandir(folder) if _is_folder(entry) and not _is_hidden(entry)))
     if not classes:
         raise UserError(f"{folder} must hold a folder of images per class; it holds no folders")
     with ThreadPoolExecutor(THREADS) as executor:
@@ -112,15 +119,40 @@ def _list_class(folder: Path, name: str) -> list[tuple[str, str, int]]:
         raise UserError(f"{error.filename} cannot be read ({error.strerror})") from error
 
 
-def _walk(folder: Path, parent: str) -> Iterator[tuple[str, str, int]]:
+def _walk(folder: Path, parent: str, above: tuple[tuple[int, int], ...] = ()) -> Iterator[tuple[str, str, int]]:
+    """`above`: the folders on the way, which a link must not lead back to."""
+    status = folder.stat()
+    here = (*above, (status.st_dev, status.st_ino))
+    if here[-1] in above:
+        raise UserError(f"{folder} is a link to a folder above it; images are listed from folders without such links")
     with os.scandir(folder) as entries:
         for entry in entries:
             if _is_hidden(entry):
                 continue
-            if entry.is_dir():
-                yield from _walk(folder / entry.name, f"{parent}/{entry.name}")
+            if _is_folder(entry):
+                yield from _walk(folder / entry.name, f"{parent}/{entry.name}", here)
             elif entry.name.lower().endswith(EXTENSIONS):
-                yield parent, entry.name, entry.stat().st_size
+                yield parent, entry.name, _regular_size(entry)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself; _regular_size names it where it is called like an image
+        return False
+
+
+def _regular_size(entry: os.DirEntry[str]) -> int:
+    """Bytes. Raises UserError for anything but a file or a link to one: reading a named pipe would wait forever."""
+    try:
+        status = entry.stat()
+    except OSError as error:
+        kind = f"a link to nothing ({os.strerror(error.errno or 0)})" if entry.is_symlink() else str(error.strerror)
+        raise UserError(f"{entry.path} is no file but {kind}; delete it, or rename it to hide it") from error
+    if not stat.S_ISREG(status.st_mode):
+        kind = FILE_KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        raise UserError(f"{entry.path} is no file but {kind}; delete it, or rename it to hide it")
+    return status.st_size
 
 
 def _format_names(names: list[str], limit: int = 10) -> str:
@@ -145,10 +177,12 @@ def list_shards(data: DataConfig) -> tuple[list[str], list[str]]:
     if data.train_images is None:
         raise UserError(f"data={data.name} needs data.train_images=N, the number of images in the shards of train")
     splits = _list_shards(data, "train"), _list_shards(data, "val")
+    schemes = (*SHARD_SCHEMES, "pipe") if data.allow_pipe else SHARD_SCHEMES
     for url in chain(*splits):
-        if (scheme := _scheme(url)) and scheme not in SHARD_SCHEMES:
-            allowed = ", ".join(f"{name}:" for name in SHARD_SCHEMES)
-            raise UserError(f"data.root: {scheme}: is no address of shards; allowed: a path, or {allowed}")
+        if (scheme := _scheme(url)) and scheme not in schemes:
+            allowed = ", ".join(f"{name}:" for name in schemes)
+            hint = "; data.allow_pipe=true allows pipe:, which runs a shell command" if scheme == "pipe" else ""
+            raise UserError(f"data.root: {scheme}: is no address of shards; allowed: a path, or {allowed}{hint}")
     return splits
 
 

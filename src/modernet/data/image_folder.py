@@ -1,7 +1,7 @@
 """Data sets of image files in class folders, decoded and cropped by worker processes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -12,14 +12,18 @@ from torch.utils.data import DataLoader, Dataset
 
 from modernet.config.schema import DataConfig, RecipeConfig
 from modernet.data.augment import Labels, normalize
+from modernet.data.damaged import Loaded, SkippedImages, load_or_explain, skip_or_raise, stack_samples
 from modernet.data.decoding import decode_image
-from modernet.data.file_batches import Batch, BatchAugmentation, load_batches, stack_images, to_device
+from modernet.data.file_batches import Batch, BatchAugmentation, load_batches, to_device
 from modernet.data.file_lists import ImageFile, ImageSplit, list_images
 from modernet.data.splits import hold_out
 from modernet.data.transforms import ImageTransform
+from modernet.errors import DamagedImage
 from modernet.runtime.distributed import BatchLayout
-from modernet.runtime.seeding import Purpose, repeated_permutation
+from modernet.runtime.seeding import Purpose, derive_seed, repeated_permutation
 from modernet.runtime.signals import ignore_signals
+
+MAX_DRAWS = 100  # of an image that replaces a damaged one
 
 
 def load_splits(data: DataConfig) -> tuple[ImageSplit, ImageSplit]:
@@ -47,29 +51,60 @@ class FileBatch(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ImageBatches(Dataset[Batch]):
+class ImageBatches(Dataset[Loaded]):
     """Batches of the images of one split, decoded and cropped."""
 
     split: ImageSplit
     transform: ImageTransform
     augmentation: BatchAugmentation
 
-    def __getitem__(self, batch: FileBatch) -> Batch:
-        labels = torch.tensor([self._file(number).label for number in batch.files])
-        crops = (self._crop(number, batch.epoch) for number in batch.files)
+    def __getitem__(self, batch: FileBatch) -> Loaded:
+        return load_or_explain(lambda: self._load(batch))
+
+    def _load(self, batch: FileBatch) -> Loaded:
+        skipped: list[str] = []
         size = self.transform.data.image_size if batch.epoch is None else self.transform.train_image_size
-        images = stack_images(crops, len(batch.files), size)
+        images, labels = stack_samples(self._samples(batch, skipped), len(batch.files), size)
         if batch.epoch is not None:
             images = self.augmentation.on_host(images, batch.epoch, batch.number)
-        return images, labels
+        return Loaded(images, labels, tuple(skipped))
+
+    def _samples(self, batch: FileBatch, skipped: list[str]) -> Iterator[tuple[Tensor, int]]:
+        """The crop and the label of each image; of a damaged one those of another, or none where it is evaluated."""
+        for number in batch.files:
+            file = self._file(number)
+            try:
+                image = self._read(file)
+            except DamagedImage as error:
+                skip_or_raise(error, self.transform.data, skipped)
+                if batch.epoch is None:
+                    continue
+                file, image = self._replacement(number, batch.epoch)
+            if batch.epoch is None:
+                yield self.transform.center_crop(image), file.label
+            else:
+                yield self.transform.random_crop(image, batch.epoch, number), file.label
 
     def _file(self, number: int) -> ImageFile:
         return self.split.files[number % len(self.split.files)]
 
-    def _crop(self, number: int, epoch: int | None) -> Tensor:
-        path = self.split.folder / self._file(number).name
-        image = decode_image(path.read_bytes(), str(path))
-        return self.transform.center_crop(image) if epoch is None else self.transform.random_crop(image, epoch, number)
+    def _read(self, file: ImageFile) -> Tensor:
+        path = self.split.folder / file.name
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DamagedImage(f"{path} cannot be read ({error.strerror})") from error
+        return decode_image(content, str(path), self.transform.data.max_pixels)
+
+    def _replacement(self, number: int, epoch: int) -> tuple[ImageFile, Tensor]:
+        """The first image that can be decoded of those drawn for (seed, epoch, number)."""
+        for draw in range(MAX_DRAWS):
+            file = self._file(derive_seed(self.transform.seed, Purpose.REPLACE, epoch, number, draw))
+            try:
+                return file, self._read(file)
+            except DamagedImage:  # counted where it stands in the order of the epoch
+                continue
+        raise DamagedImage(f"{self.split.folder}: none of {MAX_DRAWS} images drawn to replace a damaged one is intact")
 
 
 class BatchSampler:
@@ -97,6 +132,7 @@ class ImageFolderLoader:
     layout: BatchLayout
     device: torch.device
     num_workers: int
+    skipped: SkippedImages = field(default_factory=SkippedImages)
 
     @property
     def num_images(self) -> int:
@@ -151,7 +187,7 @@ class ImageFolderLoader:
             for micro_batch in micro_batches
         ]
         numbers = [batch.number for batch in sampler.batches]
-        yield from zip(numbers, load_batches(loader), strict=True)
+        yield from zip(numbers, load_batches(loader, self.skipped), strict=True)
 
     def eval_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """This rank's images of the evaluated split."""
@@ -159,6 +195,6 @@ class ImageFolderLoader:
         numbers = list(range(env.rank, len(self.test.files), env.world_size))
         loader, sampler = self._eval_loader
         sampler.batches = [FileBatch(numbers[first : first + size]) for first in range(0, len(numbers), size)]
-        for batch in load_batches(loader):
+        for batch in load_batches(loader, self.skipped):
             images, labels = to_device(*batch, self.device)
             yield normalize(images, self.data), labels

@@ -1,7 +1,7 @@
 """Data sets held in memory, on the training device, where whole batches are cropped and augmented."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from modernet.config.schema import DataConfig, RecipeConfig
 from modernet.data.augment import Labels, normalize, normalize_and_mix, random_crop, random_flip
+from modernet.data.damaged import SkippedImages
 from modernet.data.npz import Split, load_npz
 from modernet.data.on_device import to_device_of
 from modernet.data.randaugment import rand_augment
@@ -91,6 +92,7 @@ class InMemoryLoader:
     seed: int
     layout: BatchLayout
     num_workers: int = 0
+    skipped: SkippedImages = field(default_factory=SkippedImages)  # none: an array holds no damaged images
 
     @property
     def num_images(self) -> int:

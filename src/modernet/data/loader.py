@@ -10,6 +10,7 @@ from torch import Tensor
 from modernet.config.schema import DataConfig, RecipeConfig
 from modernet.data import in_memory
 from modernet.data.augment import Labels
+from modernet.data.damaged import SkippedImages
 from modernet.data.fingerprint import inspect_data
 from modernet.runtime.device import available_cpus
 from modernet.runtime.distributed import BatchLayout
@@ -28,6 +29,11 @@ class Loader(Protocol):
     @property
     def num_images(self) -> int:
         """Number of training images."""
+        ...
+
+    @property
+    def skipped(self) -> SkippedImages:
+        """Damaged images that the batches since its last `take` lack."""
         ...
 
     def train_batches(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Tensor, Labels]]:

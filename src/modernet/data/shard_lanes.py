@@ -6,6 +6,7 @@ depends neither on the number of ranks nor on that of worker processes, and each
 """
 
 import random
+import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from webdataset.gopen import gopen
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from modernet.data.shard_sizes import cache_path
-from modernet.errors import UserError
+from modernet.errors import UserError, describe
 from modernet.runtime.distributed import BatchLayout
 from modernet.runtime.seeding import Purpose, derive_seed, permutation
 
@@ -99,6 +100,14 @@ def _read_images(shards: Sequence[Shard], first: int, number: int) -> Iterator[d
 
 
 def read_shard(url: str) -> Iterator[dict[str, Any]]:
-    """All samples of a shard, not decoded."""
-    with closing(gopen(url)) as stream:
-        yield from group_by_keys(tar_file_expander([{"url": url, "stream": stream}]))
+    """All samples of a shard, not decoded. Raises UserError for one that cannot be read to its end."""
+    try:
+        with closing(gopen(url)) as stream:
+            yield from group_by_keys(tar_file_expander([{"url": url, "stream": stream}]))
+    except (
+        tarfile.TarError,
+        OSError,
+        ValueError,
+        ImportError,
+    ) as error:  # of a download, webdataset raises OSError and ValueError
+        raise UserError(f"the shard {url} cannot be read to its end ({describe(error)})") from error

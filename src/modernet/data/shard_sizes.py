@@ -16,7 +16,7 @@ from webdataset.gopen import gopen
 from webdataset.tariterators import base_plus_ext
 
 from modernet.data.file_lists import THREADS, local_path
-from modernet.errors import UserError
+from modernet.errors import UserError, describe
 from modernet.runtime.collectives import all_reduce_max
 from modernet.runtime.io import write_text
 from modernet.runtime.logging import logger
@@ -90,8 +90,8 @@ def _count(url: str) -> int:
             names = (member.name for member in archive if member.isreg() and not METADATA.match(member.name))
             keys = (key for key, _ in map(base_plus_ext, names) if key is not None)
             return sum(1 for _ in groupby(keys))
-    except (tarfile.TarError, ValueError) as error:  # ValueError: webdataset cannot open addresses of this kind
-        raise UserError(f"the shard {url} is not a readable tar file ({error})") from error
+    except (tarfile.TarError, OSError, ValueError, ImportError) as error:  # webdataset raises the last three
+        raise UserError(f"the shard {url} is not a readable tar file ({describe(error)})") from error
 
 
 @contextmanager

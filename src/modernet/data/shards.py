@@ -1,8 +1,10 @@
 """Batches from shards, tar files in the WebDataset format: read, decoded and cropped by worker processes."""
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -11,18 +13,20 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from modernet.config.schema import DataConfig, RecipeConfig
 from modernet.data.augment import Labels, normalize
+from modernet.data.damaged import Loaded, SkippedImages, load_or_explain, skip_or_raise, stack_samples
 from modernet.data.decoding import decode_image
-from modernet.data.file_batches import Batch, BatchAugmentation, load_batches, stack_images, to_device
+from modernet.data.file_batches import Batch, BatchAugmentation, load_batches, to_device
 from modernet.data.file_lists import list_shards
 from modernet.data.shard_lanes import EpochLanes, Shard, num_lanes, read_shard
 from modernet.data.shard_sizes import count_images
 from modernet.data.transforms import ImageTransform
-from modernet.errors import UserError
+from modernet.errors import DamagedImage, UserError
 from modernet.runtime.distributed import BatchLayout, DistributedEnv
 from modernet.runtime.signals import ignore_signals
 
 IMAGE_KEYS = ("jpg", "jpeg", "png", "webp")  # names of a sample's image in the tar file
 LABEL_KEY = "cls"
+LABEL = re.compile(rb"\s*\d{1,9}\s*")
 HELD_OUT_EVERY = 10  # every tenth shard of train is held out by data.split=train/val
 
 
@@ -53,7 +57,7 @@ def _worker() -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class TrainBatches(IterableDataset[Batch]):
+class TrainBatches(IterableDataset[Loaded]):
     """These micro-batches, decoded and cropped; worker processes take them in turn, as DataLoader does.
 
     Each worker reads the lanes of its micro-batches: other lanes than the other workers where the number of workers
@@ -65,19 +69,47 @@ class TrainBatches(IterableDataset[Batch]):
     transform: ImageTransform
     augmentation: BatchAugmentation
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Loaded]:
         worker, num_workers = _worker()
-        size, epoch = self.lanes.layout.micro_batch_size, self.lanes.epoch
+        size = self.lanes.layout.micro_batch_size
         samples: dict[int, Iterator[tuple[int, dict[str, Any]]]] = {}  # by lane, numbered
         for number in self.numbers[worker::num_workers]:
             turn, lane = divmod(number, num_lanes(self.lanes.layout))
             if lane not in samples:
                 samples[lane] = enumerate(self.lanes.samples(lane))
-            taken = list(_take(samples[lane], turn * size, size))
-            crops = (self.transform.random_crop(_decode(sample), epoch, lane, position) for position, sample in taken)
-            images = stack_images(crops, size, self.transform.train_image_size)
-            labels = torch.tensor([_label(sample) for _, sample in taken])
-            yield self.augmentation.on_host(images, epoch, number), labels
+            yield load_or_explain(partial(self._load, number, lane, samples[lane], turn * size, size))
+
+    def _load(
+        self, number: int, lane: int, numbered: Iterator[tuple[int, dict[str, Any]]], first: int, size: int
+    ) -> Loaded:
+        skipped: list[str] = []
+        taken = list(_take(numbered, first, size))
+        samples = self._crops(taken, lane, skipped)
+        images, labels = stack_samples(samples, size, self.transform.train_image_size)
+        return Loaded(self.augmentation.on_host(images, self.lanes.epoch, number), labels, tuple(skipped))
+
+    def _crops(
+        self, taken: list[tuple[int, dict[str, Any]]], lane: int, skipped: list[str]
+    ) -> Iterator[tuple[Tensor, int]]:
+        """The crop and the label of each sample; of a damaged one those of the next one that is intact."""
+        for index, (position, sample) in enumerate(taken):
+            try:
+                image = _decode(sample, self.transform.data)
+            except DamagedImage as error:
+                skip_or_raise(error, self.transform.data, skipped)
+                sample, image = self._replacement(taken[index + 1 :] + taken[:index], error)
+            crop = self.transform.random_crop(image, self.lanes.epoch, lane, position)
+            yield crop, _label(sample, self.transform.data)
+
+    def _replacement(
+        self, others: list[tuple[int, dict[str, Any]]], damage: DamagedImage
+    ) -> tuple[dict[str, Any], Tensor]:
+        for _, sample in others:
+            try:
+                return sample, _decode(sample, self.transform.data)
+            except DamagedImage:  # counted in its turn
+                continue
+        raise DamagedImage(f"all {len(others) + 1} images of a micro-batch are damaged: {damage}") from damage
 
 
 def _take(
@@ -92,29 +124,58 @@ def _take(
 
 
 @dataclass(frozen=True)
-class EvalSamples(IterableDataset[tuple[Tensor, int]]):
-    """The images of this rank, each once; every worker process reads other shards."""
+class EvalBatches(IterableDataset[Loaded]):
+    """The images of this rank, each once, `size` in a batch; every worker process reads other shards."""
 
     urls: list[str]
     transform: ImageTransform
     env: DistributedEnv
+    size: int
 
-    def __iter__(self) -> Iterator[tuple[Tensor, int]]:
+    def __iter__(self) -> Iterator[Loaded]:
         worker, num_workers = _worker()
         stream, num_streams = self.env.rank * num_workers + worker, self.env.world_size * num_workers
-        for sample in chain.from_iterable(map(read_shard, self.urls[stream::num_streams])):
-            yield self.transform.center_crop(_decode(sample)).permute(2, 0, 1).contiguous(), _label(sample)
+        samples = chain.from_iterable(map(read_shard, self.urls[stream::num_streams]))
+        while True:
+            loaded = load_or_explain(partial(self._load, samples))
+            if not (len(loaded.labels) or loaded.skipped or loaded.mistake):
+                return
+            yield loaded
+
+    def _load(self, samples: Iterator[dict[str, Any]]) -> Loaded:
+        batch = list(islice(samples, self.size))
+        skipped: list[str] = []
+        images, labels = stack_samples(self._crops(batch, skipped), len(batch), self.transform.data.image_size)
+        return Loaded(images, labels, tuple(skipped))
+
+    def _crops(self, batch: list[dict[str, Any]], skipped: list[str]) -> Iterator[tuple[Tensor, int]]:
+        for sample in batch:
+            try:
+                image = _decode(sample, self.transform.data)
+            except DamagedImage as error:
+                skip_or_raise(error, self.transform.data, skipped)
+            else:
+                yield self.transform.center_crop(image), _label(sample, self.transform.data)
 
 
-def _decode(sample: dict[str, Any]) -> Tensor:
+def _decode(sample: dict[str, Any], data: DataConfig) -> Tensor:
+    name = f"{sample['__url__']}: {sample['__key__']}"
     key = next((key for key in IMAGE_KEYS if key in sample), None)
     if key is None:
-        raise ValueError(f"{sample['__url__']}: sample {sample['__key__']} has no image ({', '.join(IMAGE_KEYS)})")
-    return decode_image(sample[key], f"{sample['__url__']}: {sample['__key__']}.{key}")
+        raise DamagedImage(f"{name} has no image; its name must end in {', '.join(IMAGE_KEYS)}")
+    return decode_image(sample[key], f"{name}.{key}", data.max_pixels)
 
 
-def _label(sample: dict[str, Any]) -> int:
-    return int(sample[LABEL_KEY])
+def _label(sample: dict[str, Any], data: DataConfig) -> int:
+    """The class of a sample. Raises UserError for anything but an integer from 0 to data.num_classes - 1."""
+    assert data.num_classes is not None
+    text = sample.get(LABEL_KEY, b"")
+    if not LABEL.fullmatch(text) or int(text) >= data.num_classes:
+        raise UserError(
+            f"{sample['__url__']}: {sample['__key__']}.{LABEL_KEY} must hold an integer from 0 to "
+            f"{data.num_classes - 1} (data.num_classes={data.num_classes}), got {text[:40]!r}"
+        )
+    return int(text)
 
 
 @dataclass(frozen=True)
@@ -129,15 +190,16 @@ class ShardLoader:
     layout: BatchLayout
     device: torch.device
     num_workers: int
+    skipped: SkippedImages = field(default_factory=SkippedImages)
 
     @property
     def num_images(self) -> int:
         return sum(shard.num_images for shard in self.train)
 
-    def _data_loader(self, dataset: IterableDataset, batch_size: int | None) -> DataLoader:
+    def _data_loader(self, batches: IterableDataset) -> DataLoader:
         return DataLoader(
-            dataset,
-            batch_size=batch_size,
+            batches,
+            batch_size=None,  # an item of the data set is a batch
             num_workers=self.num_workers,
             worker_init_fn=ignore_signals,
             pin_memory=self.device.type == "cuda",
@@ -156,12 +218,12 @@ class ShardLoader:
         lanes = EpochLanes(self.train, self.seed, epoch, self.layout)
         numbers = lanes.numbers(first_step)
         batches = TrainBatches(lanes, numbers, self._transform, self._augmentation)
-        yield from zip(numbers, load_batches(self._data_loader(batches, None)), strict=True)
+        yield from zip(numbers, load_batches(self._data_loader(batches), self.skipped), strict=True)
 
     def eval_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """This rank's images of the evaluated split."""
-        samples = EvalSamples(self.test, self._transform, self.layout.env)
-        for batch in load_batches(self._data_loader(samples, self.layout.micro_batch_size)):
+        batches = EvalBatches(self.test, self._transform, self.layout.env, self.layout.micro_batch_size)
+        for batch in load_batches(self._data_loader(batches), self.skipped):
             images, labels = to_device(*batch, self.device)
             yield normalize(images, self.data), labels
 

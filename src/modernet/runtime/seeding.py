@@ -15,6 +15,7 @@ class Purpose(IntEnum):
     NETWORK = 3  # stochastic depth
     SAMPLE = 4  # the crop of one image file
     FAKE = 5
+    REPLACE = 6  # the image that replaces a damaged one
 
 
 def derive_seed(seed: int, purpose: Purpose, *index: int) -> int:

@@ -111,4 +111,6 @@ def expand(
             experiment = with_seed(experiment, parse_seed(next(word for word in reversed(words) if word not in others)))
         folder = experiment.folder(Path(config.runs))
         jobs.setdefault(folder, Job(words, experiment, folder, config.retry_failed))
+    if not jobs:
+        raise UserError("the sweep has no runs; a list or range on the command line is empty")
     return list(jobs.values())

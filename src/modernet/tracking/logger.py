@@ -102,6 +102,7 @@ def _init(config: WandbConfig | None, folder: Path, experiment: Experiment, fact
     if config is None or (mode := select_mode(config)) == "disabled":
         return WandbLogger(None)
     try:
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # wandb sends its own errors, also of offline runs
         import wandb  # takes a second
 
         earlier = read_run_file(folder).get("id")

@@ -22,6 +22,7 @@ from modernet.tracking.logger import RUN_FILE, read_run_file
 
 # wandb retries for minutes or days where the server does not answer; the commands here are safe to repeat instead.
 FEW_RETRIES = {
+    "WANDB_ERROR_REPORTING": "false",
     "WANDB_X_GRAPHQL_RETRY_MAX": "2",
     "WANDB_X_GRAPHQL_RETRY_WAIT_MAX_SECONDS": "5",
     "WANDB_X_FILE_STREAM_RETRY_MAX": "2",

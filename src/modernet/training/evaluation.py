@@ -1,6 +1,6 @@
 """A trained network on a data set: predictions of each image, accuracies per class, confusion matrix."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from modernet.errors import UserError
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -17,6 +19,7 @@ class Evaluation:
 
     logits: Tensor  # (N, classes), float32
     labels: Tensor  # (N,)
+    skipped: int = 0  # damaged images without a prediction
 
     @property
     def loss(self) -> float:
@@ -29,8 +32,9 @@ class Evaluation:
         return self.logits.topk(min(5, self.logits.shape[1])).indices
 
     def accuracy(self, k: int) -> float:
-        """Percent of the images whose label is among the first k, 1 to 5, of `best`."""
-        return 100 * (self.best[:, :k] == self.labels[:, None]).any(1).double().mean().item()
+        """Percent of the images whose label is among the first k, 1 to 5, of `best`; skipped ones count as wrong."""
+        hits = (self.best[:, :k] == self.labels[:, None]).any(1).double()
+        return 100 * hits.mean().item() * (len(hits) / (len(hits) + self.skipped))
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
@@ -51,11 +55,18 @@ class Evaluation:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> Evaluation:
-    """The predictions of a network for batches of images (N, 3, H, W) and labels (N,) on its device."""
+def predict(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], take_skipped: Callable[[], int] = int
+) -> Evaluation:
+    """The predictions of a network for batches of images (N, 3, H, W) and labels (N,) on its device.
+
+    `take_skipped` returns the number of damaged images that they lack. Raises UserError where every image is damaged.
+    """
     model.eval()
     logits, labels = [], []
     for images, targets in batches:
         logits.append(model(images).float().cpu())
         labels.append(targets.cpu())
-    return Evaluation(torch.cat(logits), torch.cat(labels))
+    if not labels:
+        raise UserError("all evaluated images are damaged; data.on_error=raise names the first")
+    return Evaluation(torch.cat(logits), torch.cat(labels), take_skipped())

@@ -16,7 +16,7 @@ from modernet.runtime.distributed import DistributedEnv
 from modernet.runtime.seeding import Purpose, seed_everything
 from modernet.training.checkpoint import CheckpointManager
 from modernet.training.losses import training_loss
-from modernet.training.metrics import EvalMetrics, LossMonitor, MetricSums, measure_resources
+from modernet.training.metrics import EvalMetrics, LossMonitor, MetricSums, count_skipped, measure_resources
 from modernet.training.progress import Progress
 from modernet.training.state import TrainPlan, TrainState
 from modernet.training.steps import StepMonitor
@@ -28,10 +28,12 @@ def evaluate(
     batches: Iterable[tuple[Tensor, Tensor]],
     env: DistributedEnv,
     autocast: Callable[[], Any] = nullcontext,
+    take_skipped: Callable[[], int] = int,
 ) -> EvalMetrics:
     """Metrics over the batches of all ranks; cross-entropy without label smoothing.
 
-    Batches are images (N, 3, H, W) and labels (N,) on the model's device.
+    Batches are images (N, 3, H, W) and labels (N,) on the model's device. `take_skipped` returns the number of damaged
+    images that they lack, which count as wrong and have no loss. Raises UserError where every image is damaged.
     """
     model.eval()
     metrics = MetricSums(next(model.parameters()).device, env)
@@ -39,7 +41,8 @@ def evaluate(
         with autocast():
             logits = model(images)  # (N, num_classes)
         metrics.update(F.cross_entropy(logits.float(), labels), logits, labels)
-    return metrics.compute()
+    metrics.skip(take_skipped())
+    return metrics.compute(skipped_are_wrong=True)
 
 
 def train_epoch(
@@ -72,6 +75,7 @@ def train_epoch(
                 loss = training_loss(logits.float(), labels, recipe)
                 (loss / layout.grad_accum_steps).backward()
             state.train_metrics.update(loss.detach(), logits.detach(), labels)
+            state.train_metrics.skip(loader.skipped.take())
         lr = plan.lr(state.step)
         steps.before_update(state)
         state.apply_update(lr)
@@ -93,7 +97,7 @@ def evaluate_epoch(
     """Evaluate the network, or its averaged weights, on the evaluated split."""
     broadcast_buffers(model)
     batches = checkpoints.interruptible(loader.eval_batches(), state)
-    return evaluate(model, batches, plan.layout.env, state.autocast)
+    return evaluate(model, batches, plan.layout.env, state.autocast, loader.skipped.take)
 
 
 def fit(
@@ -121,7 +125,8 @@ def fit(
                 top1_ema=ema.top1 if ema else None,
                 train_seconds=state.train_seconds,
                 images_per_second=plan.steps_per_epoch * recipe.batch_size / state.train_seconds,
-                metrics=measure_resources(state.device, state.train_seconds, state.data_seconds),
+                metrics=measure_resources(state.device, state.train_seconds, state.data_seconds)
+                | count_skipped(train, plain),
             )
             state.finish_epoch(epoch)
             yield epoch

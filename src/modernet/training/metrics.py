@@ -8,6 +8,7 @@ from math import isfinite
 import torch
 from torch import Tensor
 
+from modernet.errors import UserError
 from modernet.runtime.collectives import all_reduce_sum
 from modernet.runtime.device import sum_dtype
 from modernet.runtime.distributed import DistributedEnv
@@ -20,6 +21,7 @@ class EvalMetrics:
     loss: float  # mean cross-entropy
     top1: float  # percent
     top5: float  # percent
+    skipped: int = 0  # damaged images
 
 
 class MetricSums:
@@ -30,7 +32,8 @@ class MetricSums:
 
     def __init__(self, device: torch.device, env: DistributedEnv) -> None:
         self.env = env
-        self.sums = torch.zeros(4, device=device, dtype=sum_dtype(device))  # images, loss, top-1 hits, top-5 hits
+        # images, loss, top-1 hits, top-5 hits, skipped images
+        self.sums = torch.zeros(5, device=device, dtype=sum_dtype(device))
         self.marked = torch.zeros_like(self.sums)
 
     def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
@@ -39,7 +42,12 @@ class MetricSums:
             labels = labels.argmax(1)  # the larger part of the mixture
         hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]  # (N, 5)
         images = torch.full((), float(len(labels)), device=labels.device)
-        self.sums += torch.stack([images, loss * images, hits[:, 0].sum(), hits.sum()])
+        self.sums[:4] += torch.stack([images, loss * images, hits[:, 0].sum(), hits.sum()])
+
+    def skip(self, number: int) -> None:
+        """Count damaged images that no batch has."""
+        if number:
+            self.sums[4] += number
 
     def since_mark(self) -> Tensor:
         """The sums since the mark, which moves here."""
@@ -53,10 +61,13 @@ class MetricSums:
         self.sums = sums if self.env.is_main_process else torch.zeros_like(sums)
         self.marked = marked if self.env.is_main_process else torch.zeros_like(marked)
 
-    def compute(self) -> EvalMetrics:
-        """The metrics over all ranks, on every rank."""
-        images, loss, top1, top5 = all_reduce_sum(self.sums).tolist()
-        return EvalMetrics(loss / images, 100 * top1 / images, 100 * top5 / images)
+    def compute(self, skipped_are_wrong: bool = False) -> EvalMetrics:
+        """The metrics over all ranks, on every rank. Wrong images have no loss. Raises UserError without an image."""
+        images, loss, top1, top5, skipped = all_reduce_sum(self.sums).tolist()
+        if not images:
+            raise UserError(f"all {skipped:.0f} evaluated images are damaged; data.on_error=raise names the first")
+        all_images = images + skipped if skipped_are_wrong else images
+        return EvalMetrics(loss / images, 100 * top1 / all_images, 100 * top5 / all_images, int(skipped))
 
     def state_dict(self) -> list[float]:
         return [*self.sums.tolist(), *self.marked.tolist()]
@@ -64,9 +75,10 @@ class MetricSums:
     def load_state_dict(self, saved: list[float]) -> None:
         """Continue from saved sums; rank 0 holds them for all ranks."""
         if self.env.is_main_process:
-            sums, marked = saved[:4], saved[4:] or saved  # earlier checkpoints have no mark
-            self.sums.copy_(torch.tensor(sums, dtype=self.sums.dtype))
-            self.marked.copy_(torch.tensor(marked, dtype=self.sums.dtype))
+            size = len(self.sums) if len(saved) == 2 * len(self.sums) else 4  # earlier checkpoints count none skipped
+            sums, marked = saved[:size], saved[size:] or saved  # and the first ones have no mark
+            self.sums[:size] = torch.tensor(sums, dtype=self.sums.dtype)
+            self.marked[:size] = torch.tensor(marked, dtype=self.sums.dtype)
 
 
 def measure_resources(device: torch.device, train_seconds: float, data_seconds: float) -> dict[str, float]:
@@ -75,6 +87,12 @@ def measure_resources(device: torch.device, train_seconds: float, data_seconds: 
     if device.type == "cuda":
         metrics["peak_memory"] = torch.cuda.max_memory_allocated(device) / 2**20
     return metrics
+
+
+def count_skipped(train: EvalMetrics, evaluated: EvalMetrics) -> dict[str, float]:
+    """The metrics `skipped_train` and `skipped_eval`, those that are not 0."""
+    counts = {"skipped_train": train.skipped, "skipped_eval": evaluated.skipped}
+    return {name: float(count) for name, count in counts.items() if count}
 
 
 class HostCopy:
@@ -101,7 +119,7 @@ class HostCopy:
 
 @dataclass(frozen=True)
 class LossReading:
-    """The sums after a step: images, loss, top-1 hits and top-5 hits of the epoch so far."""
+    """The sums of the epoch so far, after a step."""
 
     step: int
     lr: float
@@ -129,7 +147,7 @@ class LossMonitor:
         """Read what has arrived; with `wait`, everything."""
         while self.readings and (wait or self.readings[0].sums.has_arrived()):
             reading = self.readings.popleft()
-            images, loss, hits, _ = reading.sums.read()
+            images, loss, hits, *_ = reading.sums.read()
             self.loss, self.top1 = loss / images, 100 * hits / images
             if self.first_nonfinite is None and not isfinite(loss):
                 self.first_nonfinite = reading

@@ -63,6 +63,6 @@ class StepMonitor:
         """Write the rows that have arrived; with `wait`, all."""
         while self.pending and (wait or self.pending[0][1].has_arrived()):
             values, copy = self.pending.popleft()
-            images, loss, hits, _, *norm = copy.read()
+            images, loss, hits, _, _, *norm = copy.read()
             measured: dict[str, Any] = {"train_loss": loss / images, "train_top1": 100 * hits / images}
             self.write(Steps(**values, **measured, grad_norm=norm[0] if norm else None))

@@ -47,7 +47,10 @@ def load_run(folder: str | Path, ema: bool = False) -> Network:
     path = folder / WEIGHTS_FILE
     if not path.is_file():
         raise UserError(f"there is no file {path}; records in results/studies/ are kept without weights")
-    weights = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's reader of pickles raises almost any exception for another file
+        raise UserError(f"{path} is not a readable file of weights ({type(error).__name__})") from error
     name = "ema_model" if ema else "model"
     if name not in weights:
         raise UserError(f"{path} has no averaged weights; recipe.ema_decay={record.config['recipe']['ema_decay']}")

@@ -12,7 +12,7 @@ from modernet.config.experiment import Experiment
 from modernet.config.schema import ExecutionConfig, WandbConfig
 from modernet.config.weights import WEIGHTS_FILE
 from modernet.data.loader import Loader, build_loader
-from modernet.errors import ConnectionLost, Interrupted, NonFiniteLoss, describe
+from modernet.errors import ConnectionLost, Interrupted, NonFiniteLoss, UserError, describe
 from modernet.models.flops import model_cost
 from modernet.record import Epoch, Record, find_record, write_record
 from modernet.runtime.collectives import barrier, process_group
@@ -186,7 +186,7 @@ class Trainer:
             if self.env.is_main_process:
                 logger.warning(error)
             raise
-        except (ConnectionLost, OSError):
+        except (ConnectionLost, OSError, UserError):  # UserError: a damaged image; the run resumes once it is repaired
             raise
         except NonFiniteLoss as error:
             logger.error(error)
