@@ -156,7 +156,7 @@ def exit_on_error() -> Iterator[None]:
         line = explain(error)
         if line is None:
             raise
-        if isinstance(error, OSError) and error.filename is None:
+        if isinstance(error, OSError) and error.errno and error.filename is None:  # stdout
             _discard_stdout()
         if SHOW_TRACEBACK:
             traceback.print_exc()

@@ -42,7 +42,7 @@ def test_excluded_files_are_reported_by_path_with_a_reason(runs):
         "unknown_field": "not a record (colour Unexpected keyword argument)",
         "missing_fields": "not a record (size Field required, top5 Field required)",
         "old_version": "not a record (schema_version is 1, this modernet reads 2)",
-        "directory": "not a record ([Errno 21] Is a directory",
+        "directory": "not a record (not a regular file)",
         "failed": "failed",
         "no_top1": "done, with a top-1 of None",
         "nan": "done, with a top-1 of nan",
