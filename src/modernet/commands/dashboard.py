@@ -30,7 +30,10 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--config-dir", metavar="DIR", type=add_config_dir, help="a folder with steps and protocols of yours"
     )
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if missing := [folder for folder in arguments.runs if folder != DEFAULT_RUNS and not folder.is_dir()]:
+        raise UserError(f"there is no folder {missing[0]}")
+    return arguments
 
 
 def _find_project(arguments: argparse.Namespace) -> tuple[str | None, str]:
