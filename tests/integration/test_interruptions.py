@@ -182,7 +182,9 @@ def test_killed_worker_ends_the_run_without_a_record_and_it_resumes(images, unin
 def test_run_killed_before_its_first_checkpoint_continues_its_wandb_run(tmp_path):
     arguments = ("+step=gelu", "recipe.epochs=2", "recipe.warmup_epochs=0", "wandb=offline", f"runs={tmp_path}")
     process = start([sys.executable, "train.py", *arguments])
-    (id_file,) = wait_for(lambda: list(tmp_path.rglob("wandb/run.json")), process)
+    (id_file,) = wait_for(
+        lambda: [path for path in tmp_path.rglob("wandb/run.json") if "project" in path.read_text()], process
+    )
     process.kill()
     process.communicate()
     assert not list(tmp_path.rglob("checkpoint-*.pt"))

@@ -243,7 +243,7 @@ def test_missing_memory_ends_the_run_without_a_record_and_names_the_batch(tmp_pa
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     monkeypatch.setattr(trainer, "fit", allocate)
-    with pytest.raises(OutOfMemory, match="not enough memory for batches of 64 images of 8 px"):
+    with pytest.raises(OutOfMemory, match="not enough memory for batches of 32 images of 8 px"):
         Trainer.from_experiment(quick_experiment(), tmp_path, execution_config()).train()
     assert find_record(tmp_path) is None
 

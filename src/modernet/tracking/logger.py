@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,19 +106,21 @@ def _init(config: WandbConfig | None, folder: Path, experiment: Experiment, fact
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # wandb sends its own errors, also of offline runs
         import wandb  # takes a second
 
-        earlier = read_run_file(folder).get("id")
-        run_id = os.environ.get("WANDB_RUN_ID") or earlier  # `wandb agent` sets it
+        before = read_run_file(folder)
+        earlier = os.environ.get("WANDB_RUN_ID") or before.get("id")  # `wandb agent` sets it
+        run_id = earlier or secrets.token_hex(4)
+        (folder / RUN_FILE).parent.mkdir(exist_ok=True)
+        if not before:  # before wandb has a run, so that a process that is killed now continues the same one
+            write_text(folder / RUN_FILE, json.dumps({"id": run_id}) + "\n")
         run = wandb.init(
             **run_arguments(config, folder, experiment),
             id=run_id,
-            resume="allow" if run_id else None,
+            resume="allow" if earlier else None,
             mode=mode,
             config={**_describe(experiment), **facts},
             settings=wandb.Settings(silent=True, console="off"),
         )
         where = {"id": run.id, "entity": run.entity, "project": run.project, "url": run.url}
-        (folder / RUN_FILE).parent.mkdir(exist_ok=True)
-        # Before the first step, so that a killed run continues the same wandb run.
         write_text(folder / RUN_FILE, json.dumps(where) + "\n")
         for axis in ("epoch", STEP_AXIS):
             run.define_metric(axis)
@@ -126,7 +129,7 @@ def _init(config: WandbConfig | None, folder: Path, experiment: Experiment, fact
         counted = {name: facts[name] for name in ("params", "gmacs") if name in facts}
         run.summary.update({"status": "running", **counted})
         logger.info(f"wandb: {run.url}" if run.url else f"wandb: offline run {run.id}; modernet sync uploads it")
-        return WandbLogger(run, is_new=run.id != earlier)
+        return WandbLogger(run, is_new=run.id != before.get("id") or "project" not in before)
     except Exception as error:  # no disk, no network, a broken installation: none of it is the run's fault
         logger.warning(f"wandb could not start ({error}); training continues without it")
         return WandbLogger(None)
