@@ -66,7 +66,7 @@ def test_model_cost_equals_torch_flop_counter(step):
 
 def test_model_cost_counts_depthwise_convolutions_larger_than_the_image():
     """With gradients they are matrix products on a CPU, which the count would miss."""
-    config = replace(roadmap("micro")["layer_norm"], stem_stride=1)
+    config = replace(roadmap("micro")["large_kernel"], stem_stride=1)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         build_model(config, num_classes=10).eval()(torch.randn(1, 3, 8, 8))
     assert flops.model_cost(config, 8, 10).gmacs == pytest.approx(counter.get_total_flops() / 2e9, rel=1e-12)
