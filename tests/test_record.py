@@ -1,6 +1,7 @@
 """The record of a run: what it keeps, and whether it ends the run."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,15 @@ import pytest
 from records import make_record
 
 from modernet.errors import UserError
-from modernet.record import RECORD_FILE, SCHEMA_VERSION, find_record, find_result, load_record, write_record
+from modernet.record import (
+    RECORD_FILE,
+    SCHEMA_VERSION,
+    find_record,
+    find_result,
+    load_record,
+    load_records,
+    write_record,
+)
 
 DONE = make_record("gelu", 90.0)
 FAILED = replace(DONE, status="failed", top1=None, top5=None, val_loss=None, reason="the loss is not finite")
@@ -70,3 +79,28 @@ def test_record_of_another_schema_version_is_rejected(tmp_path):
 def test_record_with_an_unknown_field_is_rejected(tmp_path):
     with pytest.raises(ValueError, match="colour"):
         load_record(write_values(tmp_path, colour="red"))
+
+
+def test_record_of_another_run_is_rejected(tmp_path):
+    """As in a folder that was copied and renamed."""
+    write_record(tmp_path, DONE)
+    assert find_result(tmp_path, False, DONE.hash) == DONE
+    with pytest.raises(UserError, match=rf"is the record of another run \({DONE.hash} instead of 0123456789\)"):
+        find_result(tmp_path, False, "0123456789")
+
+
+def make_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_link(path: Path) -> None:
+    path.symlink_to("absent")
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, make_pipe, make_link])
+def test_what_is_no_file_is_no_record_and_is_named(tmp_path, make):
+    """A pipe would be read forever; beside a folder the run would be trained before it fails to write its record."""
+    make(tmp_path / RECORD_FILE)
+    with pytest.raises(UserError, match=r"record.json is not a record \(not a regular file\)"):
+        find_record(tmp_path)
+    assert load_records(tmp_path).records == {}

@@ -21,8 +21,18 @@ from modernet import commands
 from modernet.config.roadmap import all_steps, steps_help
 from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig, SizeConfig, WandbConfig
 from modernet.config.search_path import sweep_files, user_config_dirs
-from modernet.errors import ConnectionLost, Interrupted, ModernetError, RunFailed, UserError, describe, squeeze
+from modernet.errors import (
+    ConnectionLost,
+    Interrupted,
+    ModernetError,
+    OutOfMemory,
+    RunFailed,
+    UserError,
+    describe,
+    squeeze,
+)
 from modernet.runtime.distributed import distributed_env
+from modernet.runtime.os_errors import explain_os_error
 
 TRACEBACK_VARIABLE = "HYDRA_FULL_ERROR"
 SET_BY_US = "MODERNET_SETS_HYDRA_FULL_ERROR"  # child processes inherit the first variable, which the user did not set
@@ -84,8 +94,18 @@ def _explain_missing_config(error: MissingConfigException) -> str:
     return f"there is no {group} '{name}'; allowed: {', '.join(options)}{hint}"
 
 
+def as_modernet_error(error: Exception) -> Exception:
+    """A fault of files or memory as our exception; other errors as they are."""
+    if isinstance(error, MemoryError):
+        return OutOfMemory(f"the machine has not enough memory ({squeeze(error) or 'MemoryError'}); free some of it")
+    if isinstance(error, OSError):
+        return explain_os_error(error) or error
+    return error
+
+
 def explain(error: Exception) -> str | None:
     """One line for one of our exceptions or the user's mistake; None for anything else."""
+    error = as_modernet_error(error)
     if isinstance(error, ModernetError):
         return str(error)
     if isinstance(error, ValidationError) and error.title in SECTIONS:
@@ -127,19 +147,27 @@ def exit_on_error() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe has read enough, as in `modernet table | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_stdout()
         sys.exit(0)
     except Exception as error:
         line = explain(error)
         if line is None:
             raise
+        if isinstance(error, OSError) and error.filename is None:
+            _discard_stdout()
         if SHOW_TRACEBACK:
             traceback.print_exc()
         if _prints(error):
             print(f"{Path(sys.argv[0]).name}: error: {line}", file=sys.stderr)
             if isinstance(error, MissingConfigException) and str(error.missing_cfg_file).startswith("step/"):
                 print(steps_help())
-        sys.exit(error.status if isinstance(error, ModernetError) else 2)
+        known = as_modernet_error(error)
+        sys.exit(known.status if isinstance(known, ModernetError) else 2)
+
+
+def _discard_stdout() -> None:
+    """Python would report what it cannot write once more when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

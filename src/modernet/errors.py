@@ -33,6 +33,10 @@ class DiskFull(ModernetError):
     """The disk is full. The run resumes from its last checkpoint."""
 
 
+class OutOfMemory(ModernetError):
+    """The machine or the GPU has not enough memory. It says nothing about the run, which resumes elsewhere."""
+
+
 class Interrupted(ModernetError):
     """A signal stopped the run after it saved a checkpoint."""
 

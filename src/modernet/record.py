@@ -1,6 +1,7 @@
 """What one run measures, and `record.json`, the result that it leaves in its folder."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, field
 from math import isfinite
@@ -188,10 +189,12 @@ def write_record(folder: Path, record: Record) -> Path:
 
 def load_record(path: Path) -> Record:
     """Raises ValueError, with the faulty fields on one line, for a file that holds no record of this version."""
+    if not path.is_file():  # reading a named pipe would wait forever
+        raise ValueError("not a regular file")
     try:
         values = json.loads(path.read_bytes())
         version = values.get("schema_version", 1)
-    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError, AttributeError) as error:
         raise ValueError(f"not a JSON object: {error}") from error
     if version != SCHEMA_VERSION:
         raise ValueError(f"schema_version is {version}, this modernet reads {SCHEMA_VERSION}")
@@ -224,17 +227,23 @@ def find_record(folder: Path) -> Record | None:
     """The record in a run's folder; None where the run has not ended. Raises UserError for a damaged file."""
     path = folder / RECORD_FILE
     try:
-        return load_record(path) if path.is_file() else None
+        return load_record(path) if os.path.lexists(path) else None
     except ValueError as error:
         raise UserError(f"{path} is not a record ({error}); delete the file to train the run again") from error
 
 
-def find_result(folder: Path, retry_failed: bool) -> Record | None:
+def find_result(folder: Path, retry_failed: bool, run: str | None = None) -> Record | None:
     """The record that ends the run in `folder`; None where there is something to train.
 
-    A finished run is never trained again, a failed one only with `retry_failed`. Raises UserError for a damaged file.
+    A finished run is never trained again, a failed one only with `retry_failed`. Raises UserError for a damaged file,
+    and for the record of another run than the one with the hash `run`, as in a folder that was copied and renamed.
     """
     record = find_record(folder)
+    if record is not None and run not in (None, record.hash):
+        raise UserError(
+            f"{folder / RECORD_FILE} is the record of another run ({record.hash} instead of {run}); move the folder "
+            "away to train this one"
+        )
     if record is not None and record.status == "failed" and retry_failed:
         return None
     return record

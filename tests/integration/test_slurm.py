@@ -45,6 +45,12 @@ def load_records(runs: Path) -> dict[str, dict]:
     return {record["variant"]: without_clock(record) for record in records}
 
 
+def load_seeds(runs: Path) -> dict[int, dict]:
+    """Records by seed, without what depends on the clock."""
+    records = [json.loads(path.read_text()) for path in runs.rglob("record.json")]
+    return {record["seed"]: without_clock(record) for record in records}
+
+
 def wait_for_training(runs: Path, step: str) -> Path:
     """The folder of a run, once it trains."""
     for _ in range(1200):
@@ -87,6 +93,33 @@ def test_job_array_gives_the_records_of_this_machine_although_a_job_was_requeued
     local = run_script("train.py", *SWEEP, f"runs={here}", "wandb=disabled")
     assert local.returncode == 0, local.stderr
     assert load_records(there) == load_records(here)
+
+
+@needs_cluster
+def test_killed_jobs_and_a_killed_sweep_lose_no_run(cluster, tmp_path):
+    """The first sweep is killed while its jobs train, then one of the jobs; the same command gets all records."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    environment = os.environ | cluster
+    sweep = ("-m", "+step=gelu", "seed=0,1", "recipe.epochs=3", "recipe.warmup_epochs=1", "wandb=disabled")
+    command = [sys.executable, "train.py", *sweep, *SLURM, f"runs={there}"]
+    first = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for_training(there, "gelu")
+    first.kill()
+    first.wait()
+    squeue = ["squeue", "--noheader", "--array", "--states=RUNNING", "--format=%i"]
+    running = subprocess.run(squeue, env=environment, capture_output=True, text=True, check=True).stdout.split()
+    subprocess.run(["scancel", "--signal=KILL", running[0]], env=environment, check=True)
+    for _ in range(600):
+        if not subprocess.run(squeue[:2], env=environment, capture_output=True, text=True, check=True).stdout.strip():
+            break
+        time.sleep(0.2)
+
+    again = run_script(*command[1:], environment=cluster)
+    assert again.returncode == 0, again.stderr
+    assert len(again.stdout.splitlines()) == 2
+    local = run_script("train.py", *sweep, f"runs={here}")
+    assert local.returncode == 0, local.stderr
+    assert load_seeds(there) == load_seeds(here)
 
 
 @needs_cluster

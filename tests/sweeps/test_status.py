@@ -39,7 +39,8 @@ def clock(monkeypatch) -> list[float]:
 
 
 def write_done(job: Job, **changes) -> None:
-    write_record(job.folder, make_record("gelu", 96.14, train_seconds=12.34, **changes))
+    record = make_record("gelu", 96.14, train_seconds=12.34, **changes)
+    write_record(job.folder, replace(record, config=job.experiment.config))
 
 
 def write_failed(job: Job, reason: str) -> None:

@@ -3,8 +3,9 @@
 import errno
 
 import pytest
+import torch
 
-from modernet.errors import ConnectionLost, DiskFull
+from modernet.errors import ConnectionLost, DiskFull, OutOfMemory
 from modernet.training.interruption import explain_interruption
 
 WORKER = "DataLoader worker (pid 1) is killed by signal: "
@@ -21,6 +22,23 @@ def test_death_of_a_worker_is_a_lost_connection(tmp_path, error):
 def test_full_disk_names_the_last_good_checkpoint(tmp_path, number):
     with pytest.raises(DiskFull, match="last good checkpoint: none"), explain_interruption(tmp_path):
         raise OSError(number, "full")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        MemoryError("Unable to allocate 2.00 GiB for an array"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
+def test_missing_memory_names_the_batch_and_what_to_try(tmp_path, error):
+    message = (
+        r"^not enough memory for batches of 256 images \(.*\); .*amp=bf16.*recipe.micro_batch_size; last good .*: none$"
+    )
+    with pytest.raises(OutOfMemory, match=message), explain_interruption(tmp_path, "batches of 256 images"):
+        raise error
 
 
 @pytest.mark.parametrize(

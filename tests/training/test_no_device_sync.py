@@ -30,6 +30,7 @@ from modernet.data.randaugment import rand_augment
 from modernet.runtime.distributed import DistributedEnv, batch_layout
 from modernet.runtime.signals import ShutdownSignal
 from modernet.training.checkpoint import CheckpointManager
+from modernet.training.checkpoint_files import RunIdentity
 from modernet.training.loop import train_epoch
 from modernet.training.progress import Progress
 from modernet.training.state import TrainPlan, build_state
@@ -115,7 +116,7 @@ def train_one_step(device: SimulatedDevice, experiment: Experiment, folder: Path
         assert plan.steps_per_epoch > 1  # the last step of an epoch may wait
         state = build_state(experiment.model, num_classes, plan, execution_config(amp="auto"), DEVICE)
         one_step = OneStep(loader, layout.grad_accum_steps)
-        checkpoints = CheckpointManager(folder, 60.0, env, ShutdownSignal())
+        checkpoints = CheckpointManager(folder, 60.0, env, ShutdownSignal(), RunIdentity("hash", 0))
         progress = Progress(recipe, plan.steps_per_epoch, 0, env)
         steps = StepMonitor(plan, 1, rows.append)
         with progress, device.forbid_waiting(), pytest.raises(StopIteration):

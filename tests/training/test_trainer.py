@@ -23,15 +23,21 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from modernet.config.experiment import Experiment
-from modernet.errors import DiskFull, Interrupted, RunLocked, UserError
+from modernet.errors import DiskFull, Interrupted, OutOfMemory, RunLocked, UserError
 from modernet.models.network import Network
 from modernet.record import Record, find_record
 from modernet.runtime.lock import is_locked
 from modernet.runtime.signals import ShutdownSignal
+<<<<<<< HEAD
 from modernet.training import checkpoint, trainer
 from modernet.training.checkpoint import latest_checkpoint, steps_done
 from modernet.training.loop import evaluate
 from modernet.training.trainer import WEIGHTS_FILE, Trainer
+=======
+from modernet.training import checkpoint_files, trainer
+from modernet.training.checkpoint_files import latest_checkpoint, steps_done
+from modernet.training.trainer import Trainer
+>>>>>>> main
 
 FINISHED_FILES = ["config.yaml", "metrics.jsonl", "model.pt", "record.json", "steps.jsonl", "train.log"]
 STEPS_PER_EPOCH = 5
@@ -228,10 +234,22 @@ def test_full_disk_ends_the_run_without_a_record_and_names_the_last_checkpoint(t
             raise OSError(errno.ENOSPC, "No space left on device")
         path.write_bytes(content)
 
-    monkeypatch.setattr(checkpoint, "write_bytes", write_bytes)
+    monkeypatch.setattr(checkpoint_files, "write_bytes", write_bytes)
     execution = execution_config(checkpoint_minutes=0)
     with pytest.raises(DiskFull, match=r"no space left on the disk of .*; last good checkpoint: .*-000000002-"):
         Trainer.from_experiment(quick_experiment(), tmp_path, execution).train()
+    assert find_record(tmp_path) is None
+
+
+def test_missing_memory_ends_the_run_without_a_record_and_names_the_batch(tmp_path, monkeypatch):
+    """Another machine, or the same one with less to do, can train it: the run has not failed."""
+
+    def allocate(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(trainer, "fit", allocate)
+    with pytest.raises(OutOfMemory, match="not enough memory for batches of 64 images of 8 px"):
+        Trainer.from_experiment(quick_experiment(), tmp_path, execution_config()).train()
     assert find_record(tmp_path) is None
 
 

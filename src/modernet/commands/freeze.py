@@ -7,7 +7,6 @@ the table and the figures of the study again.
 
 import argparse
 import re
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from modernet.curves import METRICS_FILE, STEPS_FILE
 from modernet.errors import UserError
 from modernet.record import write_record
 from modernet.report.origins import to_publishable
-from modernet.runtime.io import write_text
+from modernet.runtime.io import write_bytes, write_text
 
 STUDIES = Path("results/studies")
 HEADER = "<!-- Written by `make freeze STUDY={name}`; `python scripts/table.py {folder}` prints it again. -->\n\n"
@@ -51,7 +50,7 @@ def _copy(selection: Selection, runs: Path, study: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for name in (METRICS_FILE, STEPS_FILE):
             if name != STEPS_FILE or path.with_name(name).exists():  # modernet 0.1 wrote none
-                shutil.copy2(path.with_name(name), folder / name)
+                write_bytes(folder / name, path.with_name(name).read_bytes())
         write_record(folder, replace(record, overrides=tuple(map(to_publishable, record.overrides))))
 
 

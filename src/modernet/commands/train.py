@@ -28,6 +28,7 @@ from modernet.data.fingerprint import check_data_unchanged, resolve_data
 from modernet.errors import RunFailed
 from modernet.record import RECORD_FILE, find_result
 from modernet.runtime.distributed import distributed_env
+from modernet.runtime.orphans import end_with_parent
 from modernet.runtime.signals import catch_signals
 from modernet.sweeps.slurm import requeue_on_warning
 from modernet.tracking.replay import replay
@@ -47,7 +48,7 @@ def train(config: DictConfig) -> float | None:
         wandb_config, is_main_process = build_wandb(config), distributed_env().is_main_process
         experiment, execution = resolve_data(build_experiment(config)), build_execution(config)
         folder = experiment.folder(Path(config.runs))
-        record = find_result(folder, config.retry_failed)
+        record = find_result(folder, config.retry_failed, experiment.hash)
         if record is None:
             check_data_unchanged(experiment, Path(config.runs))
             with catch_signals() as shutdown, requeue_on_warning(shutdown):
@@ -84,6 +85,11 @@ def main() -> None:
         if known.config_dir:  # the plugin in hydra_plugins/modernet puts it on Hydra's search path
             add_config_dir(known.config_dir)
             sys.argv[1:] = rest
+        if "--wait" in rest:
+            rest = sys.argv[1:] = [word for word in sys.argv[1:] if word != "--wait"]
+            sys.argv.append("wait=true")
+        if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun is the parent
+            end_with_parent(os.getppid())
         flags = [word for word in rest if word.startswith("-")]
         if not flags and any(word.startswith("+study=") for word in rest):
             # The study sets hydra.mode too, but Hydra reads that first, and ignores the mistakes that it meets.

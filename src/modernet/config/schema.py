@@ -208,6 +208,7 @@ class ExecutionConfig:
     num_workers: NonNegativeInt | Literal["auto"] = "auto"  # data loading processes per device; auto: from the CPUs
     checkpoint_minutes: NonNegativeFloat = 5.0  # minutes between checkpoints; a stop signal saves at once
     log_every_steps: PositiveInt = 50  # optimizer steps between rows of steps.jsonl, which wandb shows as curves
+    wait: bool = False  # where another process trains the run: wait for it instead of ending with an error
 
 
 @dataclass(frozen=True, config=STRICT)

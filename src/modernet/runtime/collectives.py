@@ -63,9 +63,9 @@ def all_reduce_max(value: int) -> int:
     return int(values)
 
 
-def any_rank(condition: bool) -> bool:
-    """Whether the condition holds on any rank."""
-    return bool(all_reduce_max(int(condition)))
+def any_rank(condition: object) -> bool:
+    """Whether the condition is true on any rank."""
+    return bool(all_reduce_max(int(bool(condition))))
 
 
 def barrier() -> None:

@@ -1,23 +1,50 @@
 """Files that are written whole or not at all."""
 
 import os
+import secrets
+import time
+from contextlib import suppress
+from glob import escape
 from pathlib import Path
+
+PART = ".part"  # ending of a file that is being written
+ABANDONED_AFTER = 3600  # seconds; a file with this ending is older only where its process was killed
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace the file at `path` atomically; a crash leaves the old one. Raises OSError."""
+    """Replace the file at `path` atomically; a crash leaves the old one. Raises OSError that names `path`."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace the file at `path` atomically, synced to the disk; a crash leaves the old one. Raises OSError."""
-    part = path.with_name(path.name + ".part")
+    """Replace the file at `path` atomically, synced to the disk; a crash leaves the old one.
+
+    Several processes may write the same path: the last one wins. Raises OSError that names `path`.
+    """
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PART}")
     try:
+        _remove_abandoned(path)
         with part.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):  # where the folder is read-only, there is nothing to remove
+            part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+def remove_parts(folder: Path) -> None:
+    """Delete what a killed process left half-written; nobody else may write into the folder now."""
+    for part in folder.glob(f"*{PART}"):
+        part.unlink(missing_ok=True)
+
+
+def _remove_abandoned(path: Path) -> None:
+    for part in path.parent.glob(f"{escape(path.name)}.*{PART}"):
+        with suppress(OSError):  # another process removes it, too
+            if time.time() - part.stat().st_mtime > ABANDONED_AFTER:
+                part.unlink()

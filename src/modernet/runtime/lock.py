@@ -1,6 +1,7 @@
 """A lock in a run's folder: one process trains a run. The kernel releases the lock when the process dies."""
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from modernet.errors import RunLocked
 
 LOCK_FILE = ".lock"
 HOLDER_FILE = ".holder"  # a file besides, as Windows lets nobody read a locked one
+HOLDER = re.compile(r"process (\d+) on (\S+)")
 
 
 @contextmanager
@@ -25,13 +27,24 @@ def run_lock(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        holder = holder_file.read_text(encoding="utf-8") if holder_file.exists() else "another process"
-        raise RunLocked(f"{folder} is being trained by {holder}; run the command again when it has finished") from None
+        raise RunLocked(
+            f"{folder} is being trained by {_read_holder(folder)}; run the command again when it has finished, or add "
+            "wait=true"
+        ) from None
     try:
         holder_file.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         yield
     finally:
         lock.release()
+
+
+def _read_holder(folder: Path) -> str:
+    """Who says that he holds the lock; the file may be missing, and whoever damaged it may have written anything."""
+    try:
+        holder = (folder / HOLDER_FILE).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        holder = ""
+    return holder if HOLDER.fullmatch(holder) else "another process"
 
 
 def remove_lock(folder: Path) -> None:
@@ -42,11 +55,8 @@ def remove_lock(folder: Path) -> None:
 
 def lock_holder(folder: Path) -> int | None:
     """Process id of the last holder, if it was on this machine."""
-    try:
-        _, process, _, host = (folder / HOLDER_FILE).read_text(encoding="utf-8").split()
-    except (OSError, ValueError):
-        return None
-    return int(process) if host == socket.gethostname() else None
+    match = HOLDER.fullmatch(_read_holder(folder))
+    return int(match[1]) if match and match[2] == socket.gethostname() else None
 
 
 def is_locked(folder: Path) -> bool:

@@ -177,7 +177,7 @@ def estimate_job(job: Job, throughput: Throughput, devices: int) -> Estimate:
     rate, source = throughput.images_per_second(job.experiment)
     fraction_done = 0.0
     if job.folder.is_dir():
-        from modernet.training.checkpoint import steps_done  # imports torch
+        from modernet.training.checkpoint_files import steps_done  # imports torch
 
         fraction_done = steps_done(job.folder) / (recipe.epochs * (train // recipe.batch_size))
     seconds = recipe.epochs * (train + test * EVAL_COST) / (rate * devices)

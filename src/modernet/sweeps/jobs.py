@@ -34,7 +34,7 @@ class Job:
 
     def result(self) -> Record | None:
         """The record that ends the run; None where there is something to train."""
-        return find_result(self.folder, self.retry_failed)
+        return find_result(self.folder, self.retry_failed, self.experiment.hash)
 
 
 def parse_overrides(arguments: list[str]) -> list[Override]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import FrameType
 from typing import Any
 
@@ -48,6 +49,7 @@ def run_sweep(jobs: list[Job], launch: Launch, launcher: Any) -> None:
     _print(f"{len(jobs)} runs: {before}{len(todo)} to train{where if todo else ''}", to_stderr=True)
     reasons: dict[Path, str] = {}
     if todo:
+        _check_writable(todo[0].folder.parent)
         with ExitStack() as stack:
             if kind == "JoblibLauncher":
                 stack.enter_context(_forward_signals(todo))
@@ -56,6 +58,16 @@ def run_sweep(jobs: list[Job], launch: Launch, launcher: Any) -> None:
                 stack.enter_context(show_status(jobs, todo))
             reasons = _launch_all(todo, launch, wait)
     _report(jobs, reasons)
+
+
+def _check_writable(folder: Path) -> None:
+    """Raises OSError, which names the folder, where the runs of a sweep cannot be written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
 def _print(*lines: object, to_stderr: bool = False) -> None:

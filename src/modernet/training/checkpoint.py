@@ -1,86 +1,21 @@
-"""Checkpoints: written whole or not at all, verified when they are read, the last two kept."""
+"""When a run saves a checkpoint, stops or aborts."""
 
-import hashlib
-import io
-import re
 import time
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from math import isfinite
 from pathlib import Path
-from typing import Any, TypeVar
-
-import torch
+from typing import TypeVar
 
 from modernet.errors import Interrupted, NonFiniteLoss
 from modernet.runtime.collectives import all_reduce_max, any_rank, barrier
 from modernet.runtime.distributed import DistributedEnv
-from modernet.runtime.io import write_bytes
-from modernet.runtime.logging import logger
 from modernet.runtime.signals import ShutdownSignal
+from modernet.training.checkpoint_files import RunIdentity, latest_checkpoint, save_checkpoint
 from modernet.training.metrics import EvalMetrics, LossMonitor
 from modernet.training.state import TrainState
 
 T = TypeVar("T")
-
-KEEP = 2
-PATTERN = re.compile(r"checkpoint-(\d{9})-([0-9a-f]{16})\.pt")  # optimizer steps done, checksum of the content
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    """Oldest first."""
-    return sorted(path for path in folder.glob("checkpoint-*.pt") if PATTERN.fullmatch(path.name))
-
-
-def _checksum(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
-def serialize(state: Any) -> bytes:
-    """What torch.save writes, in memory."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
-
-
-def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
-    """Write the state after `step` optimizer steps, then delete all but the last two checkpoints."""
-    content = serialize(state)
-    path = folder / f"checkpoint-{step:09}-{_checksum(content)}.pt"
-    write_bytes(path, content)
-    for older in _checkpoints(folder)[:-KEEP]:
-        older.unlink()
-    return path
-
-
-def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The newest intact state; None where there is none. Warns of damaged checkpoints."""
-    for path in reversed(_checkpoints(folder)):
-        content = path.read_bytes()
-        match = PATTERN.fullmatch(path.name)
-        assert match is not None
-        if _checksum(content) == match[2]:
-            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        logger.warning(f"{path} is damaged (its checksum differs); the checkpoint before it is used")
-    return None
-
-
-def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint's path."""
-    return next(reversed(_checkpoints(folder)), None)
-
-
-def steps_done(folder: Path) -> int:
-    """Optimizer steps up to the newest checkpoint; 0 where there is none."""
-    path = latest_checkpoint(folder)
-    match = PATTERN.fullmatch(path.name) if path else None
-    return int(match[1]) if match else 0
-
-
-def remove_checkpoints(folder: Path) -> None:
-    """Delete the checkpoints of a finished run."""
-    for path in _checkpoints(folder):
-        path.unlink()
 
 
 class Action(IntEnum):
@@ -96,8 +31,10 @@ class Action(IntEnum):
 class CheckpointManager:
     """Saves a run every few minutes and when a signal asks it to stop, and ends it when its loss is not finite."""
 
-    def __init__(self, folder: Path, minutes: float, env: DistributedEnv, shutdown: ShutdownSignal) -> None:
-        self.folder, self.seconds, self.env, self.shutdown = folder, 60 * minutes, env, shutdown
+    def __init__(
+        self, folder: Path, minutes: float, env: DistributedEnv, shutdown: ShutdownSignal, run: RunIdentity
+    ) -> None:
+        self.folder, self.seconds, self.env, self.shutdown, self.run = folder, 60 * minutes, env, shutdown, run
         self.saved_at = time.monotonic()
 
     def after_step(self, state: TrainState, losses: LossMonitor) -> bool:
@@ -156,7 +93,7 @@ class CheckpointManager:
         if any_rank(not state.has_finite_weights()):
             raise self._nonfinite(f"the weights after step {state.step} are not finite")
         if self.env.is_main_process:
-            save_checkpoint(self.folder, state.step, state.state_dict())
+            save_checkpoint(self.folder, state.step, state.state_dict(), self.run)
         barrier()  # torchrun ends all ranks when one exits
         self.saved_at = time.monotonic()
 

@@ -11,15 +11,18 @@ from modernet.tracking.replay import log_history
 from modernet.training.state import TrainPlan, TrainState
 
 
-def _read_rows(path: Path) -> list[dict[str, float]]:
-    """The rows of a file; a process that was killed may have left a part of a line at its end."""
+def _read_rows(path: Path, number: str) -> list[dict[str, float]]:
+    """The rows of a file up to the first damaged one, as a killed process leaves it. `number` is in every row."""
     rows = []
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     for line in lines:
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except ValueError:
             break
+        if not isinstance(row, dict) or not isinstance(row.get(number), int):
+            break
+        rows.append(row)
     return rows
 
 
@@ -35,7 +38,7 @@ class RunHistory:
         self.enabled = plan.layout.env.is_main_process
         if not self.enabled:
             return
-        earlier = _read_rows(folder / STEPS_FILE)
+        earlier = _read_rows(folder / STEPS_FILE, "step")
         rows = [row for row in earlier if row["step"] <= state.step]
         write_text(folder / STEPS_FILE, "".join(json.dumps(row) + "\n" for row in rows))
         if wandb.is_new:
@@ -43,7 +46,7 @@ class RunHistory:
             self.logged_steps, self.logged_epochs = state.step, len(state.epochs)
         else:
             self.logged_steps = max((int(row["step"]) for row in earlier), default=0)
-            self.logged_epochs = max(len(_read_rows(folder / METRICS_FILE)), len(state.epochs))
+            self.logged_epochs = max(len(_read_rows(folder / METRICS_FILE, "epoch")), len(state.epochs))
 
     def write_steps(self, steps: Steps) -> None:
         """Append a row to steps.jsonl. Raises OSError."""

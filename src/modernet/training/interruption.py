@@ -1,6 +1,5 @@
-"""What ends a run from outside: a full disk, a process that died. The same command resumes it."""
+"""What ends a run from outside: a full disk, too little memory, a process that died. The same command resumes it."""
 
-import errno
 import re
 import signal
 import threading
@@ -8,19 +7,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modernet.errors import ConnectionLost, DiskFull, ModernetError, squeeze
-from modernet.runtime.collectives import is_communication_error
-from modernet.training.checkpoint import latest_checkpoint
+import torch
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+from modernet.errors import ConnectionLost, DiskFull, ModernetError, OutOfMemory, squeeze
+from modernet.runtime.collectives import is_communication_error
+from modernet.runtime.os_errors import DISK_FULL
+from modernet.training.checkpoint_files import latest_checkpoint
+
+# What torch says where it raises no torch.OutOfMemoryError: its CPU allocator, cuBLAS, cuDNN.
+NO_MEMORY = re.compile(r"can't allocate memory|cannot allocate memory|not enough memory|STATUS_ALLOC_FAILED", re.I)
 # DataLoader reports a dead worker process as a RuntimeError; its cause names the signal, if there was one.
 WORKER_DIED = re.compile(r"DataLoader worker .*(exited unexpectedly|killed by signal)")
 WORKER_CRASHED = re.compile(r"killed by signal: (Segmentation fault|Bus error|Floating point|Aborted)|exit code")
 
 
 def is_interruption(error: BaseException) -> bool:
-    """Whether another process ended from outside: another rank, or a worker process that loads images."""
+    """Whether memory is missing, or another process ended from outside: another rank, or a worker that loads images."""
+    return is_out_of_memory(error) or is_process_lost(error)
+
+
+def is_process_lost(error: BaseException) -> bool:
+    """Whether another rank, or a worker process that loads images, ended from outside."""
     return is_communication_error(error) or _is_worker_killed(error) or _is_connection_cut(error)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the CPU's or the GPU's memory is not enough."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and bool(NO_MEMORY.search(str(error)))
 
 
 def _is_connection_cut(error: BaseException) -> bool:
@@ -45,8 +60,11 @@ def _stop_watching_workers() -> None:
 
 
 @contextmanager
-def explain_interruption(folder: Path) -> Iterator[None]:
-    """Raise what ended the run in `folder` from outside as DiskFull or ConnectionLost; other errors pass."""
+def explain_interruption(folder: Path, batch: str = "a batch") -> Iterator[None]:
+    """Raise what ended the run in `folder` from outside as DiskFull, OutOfMemory or ConnectionLost; other errors pass.
+
+    `batch` says how many images the network sees at a time.
+    """
     try:
         yield
     except ModernetError:
@@ -55,7 +73,13 @@ def explain_interruption(folder: Path) -> Iterator[None]:
         path = latest_checkpoint(folder) or "none"
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise DiskFull(f"no space left on the disk of {folder}; last good checkpoint: {path}") from error
-        if is_interruption(error):
+        if is_out_of_memory(error):
+            raise OutOfMemory(
+                f"not enough memory for {batch} ({squeeze(error)[:200]}); end other programs that use it, take more or "
+                "larger devices, try amp=bf16 or fewer num_workers, or train another run with a smaller "
+                f"recipe.micro_batch_size; last good checkpoint: {path}"
+            ) from error
+        if is_process_lost(error):
             _stop_watching_workers()
             reason = f"another process of the run died ({squeeze(error)[:200]})"
             raise ConnectionLost(f"{reason}; rerun the same command to resume; last good checkpoint: {path}") from error

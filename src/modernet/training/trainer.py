@@ -12,31 +12,35 @@ from modernet.config.experiment import Experiment
 from modernet.config.schema import ExecutionConfig, WandbConfig
 from modernet.config.weights import WEIGHTS_FILE
 from modernet.data.loader import Loader, build_loader
-from modernet.errors import ConnectionLost, Interrupted, NonFiniteLoss, RunLocked, describe
+from modernet.errors import ConnectionLost, Interrupted, NonFiniteLoss, describe
 from modernet.models.flops import model_cost
 from modernet.record import Epoch, Record, find_record, write_record
+<<<<<<< HEAD
 from modernet.runtime.collectives import any_rank, barrier, process_group
 from modernet.runtime.device import select_device, set_deterministic
+=======
+from modernet.runtime.collectives import barrier, process_group
+from modernet.runtime.device import select_device
+>>>>>>> main
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
 from modernet.runtime.io import write_bytes, write_text
-from modernet.runtime.lock import remove_lock, run_lock
+from modernet.runtime.lock import remove_lock
 from modernet.runtime.logging import logger, run_logging
 from modernet.runtime.provenance import HostMemory
 from modernet.runtime.signals import ShutdownSignal
 from modernet.tracking.logger import WandbLogger, wandb_run
-from modernet.training import checkpoint
+from modernet.training import checkpoint_files
 from modernet.training.checkpoint import CheckpointManager
+from modernet.training.checkpoint_files import RunIdentity
 from modernet.training.checks import check_batch_size, check_image_size, check_recipe, find_warnings, slow_input_warning
 from modernet.training.finetune import load_weights
+from modernet.training.folder import CONFIG_FILE, LOG_FILE, hold_lock
 from modernet.training.history import RunHistory
 from modernet.training.interruption import explain_interruption, is_interruption
 from modernet.training.loop import fit
 from modernet.training.result import build_record, describe_machine, describe_origin
 from modernet.training.state import TrainPlan, TrainState, build_state
 from modernet.training.steps import StepMonitor
-
-CONFIG_FILE = "config.yaml"
-LOG_FILE = "train.log"
 
 
 class Trainer:
@@ -95,11 +99,13 @@ class Trainer:
         UserError for invalid input, RunLocked where another process trains the run, and Interrupted or DiskFull
         where the same command will resume.
         """
-        with explain_interruption(self.folder), self:
+        with explain_interruption(self.folder, self._describe_batch()), self:
             self.validate()
             self.lock()
             record = find_record(self.folder)
             if record and record.status == "done":  # by another process since this one started
+                if self.env.is_main_process:
+                    remove_lock(self.folder)
                 return record
             self.build()
             self.resume()
@@ -127,15 +133,7 @@ class Trainer:
 
     def lock(self) -> None:
         """Create the run's folder and hold its lock. Raises RunLocked on every rank where another process holds it."""
-        locked = None
-        if self.env.is_main_process:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            try:
-                self.exit_stack.enter_context(run_lock(self.folder))
-            except RunLocked as error:
-                locked = error
-        if any_rank(locked is not None):
-            raise locked or RunLocked(f"{self.folder} is being trained by other processes")
+        self.exit_stack.enter_context(hold_lock(self.folder, self.env, self.shutdown, self.execution.wait))
 
     def build(self) -> None:
         """Count the costs, build the network and its optimizer, and start the log."""
@@ -152,7 +150,7 @@ class Trainer:
         if self.env.is_main_process:
             write_text(self.folder / CONFIG_FILE, OmegaConf.to_yaml(self._saved_config()))
         log_file = self.folder / LOG_FILE if self.env.is_main_process else None
-        has_checkpoint = checkpoint.latest_checkpoint(self.folder) is not None
+        has_checkpoint = checkpoint_files.latest_checkpoint(self.folder) is not None
         self.exit_stack.enter_context(run_logging(log_file, experiment.name, append=has_checkpoint))
         if self.env.is_main_process:
             warnings = find_warnings(experiment.recipe, self.loader.num_images, num_classes)
@@ -166,7 +164,8 @@ class Trainer:
 
     def resume(self) -> None:
         """Load the newest intact checkpoint, if there is one, and start or continue the wandb run and the history."""
-        saved = checkpoint.load_checkpoint(self.folder)
+        run = RunIdentity(self.experiment.hash, self.experiment.seed)
+        saved = checkpoint_files.load_checkpoint(self.folder, run, self.state)
         if saved:
             self.state.load_state_dict(saved)
             logger.info(f"resuming from step {self.state.step} of {self.plan.total_steps}")
@@ -175,7 +174,7 @@ class Trainer:
         self.wandb = self.exit_stack.enter_context(wandb_run(wandb_config, self.folder, self.experiment, facts))
         self.history = RunHistory(self.folder, self.state, self.plan, self.wandb)
         minutes = self.execution.checkpoint_minutes
-        self.checkpoints = CheckpointManager(self.folder, minutes, self.env, self.shutdown)
+        self.checkpoints = CheckpointManager(self.folder, minutes, self.env, self.shutdown, run)
 
     def fit(self) -> str | None:
         """Train all remaining epochs; returns why the run failed, or None.
@@ -216,13 +215,19 @@ class Trainer:
         self.wandb.log_result(record)
         if self.env.is_main_process:
             if record.status == "done":
-                write_bytes(self.folder / WEIGHTS_FILE, checkpoint.serialize(self.state.weights()))
+                write_bytes(self.folder / WEIGHTS_FILE, checkpoint_files.serialize(self.state.weights()))
             write_record(self.folder, record)
             if record.status == "done":
-                checkpoint.remove_checkpoints(self.folder)
+                checkpoint_files.remove_checkpoints(self.folder)
                 remove_lock(self.folder)
         barrier()  # no rank looks for the record before it is written
         return record
+
+    def _describe_batch(self) -> str:
+        recipe = self.experiment.recipe
+        return (
+            f"batches of {recipe.micro_batch_size or recipe.batch_size} images of {self.experiment.data.image_size} px"
+        )
 
     def _saved_config(self) -> dict[str, Any]:
         """The config of the run, with the folder of its data, which does not identify it."""

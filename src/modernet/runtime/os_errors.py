@@ -1,0 +1,51 @@
+"""Errors of the file system as one line that names the path and says what to try."""
+
+import errno
+from typing import NamedTuple
+
+from modernet.errors import DiskFull, ModernetError, UserError
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Advice(NamedTuple):
+    """The error that a command ends with, and what the user can do."""
+
+    error: type[ModernetError]
+    advice: str
+
+
+FREE_SPACE = Advice(DiskFull, "free some space, or name a folder on another disk")
+PERMISSION = Advice(UserError, "allow it, or name another path")
+ADVICE = {
+    errno.ENOSPC: FREE_SPACE,
+    errno.EDQUOT: FREE_SPACE,
+    errno.EROFS: Advice(UserError, "name a folder that can be written"),
+    errno.EACCES: PERMISSION,
+    errno.EPERM: PERMISSION,
+    errno.ENOENT: Advice(UserError, "name a path that exists"),
+    errno.ENOTDIR: Advice(UserError, "a part of the path is a file; name a folder"),
+    errno.EEXIST: Advice(UserError, "there is a file where a folder must be; name a folder"),
+    errno.EISDIR: Advice(UserError, "there is a folder where a file must be; move it away"),
+    errno.ELOOP: Advice(
+        UserError, "it is a link that leads in a circle or is not followed; name a folder, or remove the link"
+    ),
+    errno.ENAMETOOLONG: Advice(UserError, "name a shorter path"),
+    errno.EIO: Advice(ModernetError, "the disk does not work"),
+    errno.ESTALE: Advice(ModernetError, "the network file system lost it; rerun the same command"),
+    errno.EMFILE: Advice(ModernetError, "allow more open files (ulimit -n)"),
+    errno.ENFILE: Advice(ModernetError, "the machine has too many open files"),
+    errno.ENOMEM: Advice(ModernetError, "free some memory"),
+}
+
+
+def explain_os_error(error: OSError) -> ModernetError | None:
+    """The one-line error for a failed operation on a path; None for other errors.
+
+    A disk that is full of a command's output names no path.
+    """
+    if error.errno not in ADVICE or (error.filename is None and error.errno not in DISK_FULL):
+        return None
+    kind, advice = ADVICE[error.errno]
+    path = "stdout" if error.filename is None else error.filename
+    return kind(f"{path}: {error.strerror}; {advice}")

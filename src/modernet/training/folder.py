@@ -1,0 +1,60 @@
+"""The folder of a run: the names of its files, and the one process that may write them."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from os.path import lexists
+from pathlib import Path
+
+from tqdm import tqdm
+
+from modernet.config.weights import WEIGHTS_FILE
+from modernet.curves import METRICS_FILE, STEPS_FILE
+from modernet.errors import Interrupted, RunLocked, UserError
+from modernet.record import RECORD_FILE
+from modernet.runtime.collectives import any_rank
+from modernet.runtime.distributed import DistributedEnv
+from modernet.runtime.io import remove_parts
+from modernet.runtime.lock import HOLDER_FILE, LOCK_FILE, run_lock
+from modernet.runtime.signals import ShutdownSignal
+
+CONFIG_FILE = "config.yaml"
+LOG_FILE = "train.log"
+FILES = (RECORD_FILE, WEIGHTS_FILE, CONFIG_FILE, LOG_FILE, METRICS_FILE, STEPS_FILE, LOCK_FILE, HOLDER_FILE)
+WAIT_SECONDS = 1.0  # between two attempts to lock a run that another process trains
+
+
+@contextmanager
+def hold_lock(folder: Path, env: DistributedEnv, shutdown: ShutdownSignal, wait: bool) -> Iterator[None]:
+    """Create the folder, hold its lock and remove what a killed process left half-written. Every rank must call it.
+
+    Raises RunLocked on every rank where another process holds the lock; with `wait`, all ranks wait for it instead,
+    until a signal asks one of them to stop: Interrupted. Raises UserError where a run's file has the name of a folder.
+    """
+    with ExitStack() as stack:
+        is_waiting = False
+        while any_rank(locked := _try_lock(folder, stack) if env.is_main_process else None):
+            if not wait:
+                raise locked or RunLocked(f"{folder} is being trained by other processes")
+            if any_rank(shutdown.requested):
+                raise Interrupted(f"stopped by {shutdown.requested or 'a signal to another rank'}")
+            if locked and not is_waiting:
+                tqdm.write(f"waiting: {str(locked).partition(';')[0]}", file=sys.stderr)
+            is_waiting = True
+            time.sleep(WAIT_SECONDS)
+        if env.is_main_process:
+            remove_parts(folder)
+        yield
+
+
+def _try_lock(folder: Path, stack: ExitStack) -> RunLocked | None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in (folder / name for name in FILES):
+        if lexists(path) and not path.is_file():
+            raise UserError(f"{path} is not a file, and the run writes one of that name; move it away")
+    try:
+        stack.enter_context(run_lock(folder))
+    except RunLocked as error:
+        return error
+    return None
