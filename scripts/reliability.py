@@ -13,11 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from tabulate import tabulate
-<<<<<<< HEAD
-from trials import networks, numerics, scale
-=======
-from trials import concurrency, crashes, damage, disk, parents
->>>>>>> main
+from trials import concurrency, crashes, damage, disk, networks, numerics, parents, scale
 from trials.trial import Trial
 
 from modernet.cli import exit_on_error
@@ -27,17 +23,14 @@ from modernet.runtime.provenance import cpu_model, current_commit
 
 # Name -> the trials of a part, given whether they are few, and a seed.
 PARTS: dict[str, Callable[[bool, int], Iterator[Trial]]] = {
-<<<<<<< HEAD
     "networks": networks.trials,
     "numerics": numerics.trials,
     "scale": scale.trials,
-=======
     "crashes": crashes.trials,
     "parents": parents.trials,
     "damage": damage.trials,
     "disk": disk.trials,
     "concurrency": concurrency.trials,
->>>>>>> main
 }
 RESULTS, PAGE = Path("results/reliability.json"), Path("docs/reliability.md")
 START, END = "<!-- summary: written by scripts/reliability.py -->", "<!-- end of the summary -->"

@@ -28,16 +28,10 @@ from modernet.models.network import Network
 from modernet.record import Record, find_record
 from modernet.runtime.lock import is_locked
 from modernet.runtime.signals import ShutdownSignal
-<<<<<<< HEAD
-from modernet.training import checkpoint, trainer
-from modernet.training.checkpoint import latest_checkpoint, steps_done
-from modernet.training.loop import evaluate
-from modernet.training.trainer import WEIGHTS_FILE, Trainer
-=======
 from modernet.training import checkpoint_files, trainer
 from modernet.training.checkpoint_files import latest_checkpoint, steps_done
-from modernet.training.trainer import Trainer
->>>>>>> main
+from modernet.training.loop import evaluate
+from modernet.training.trainer import WEIGHTS_FILE, Trainer
 
 FINISHED_FILES = ["config.yaml", "metrics.jsonl", "model.pt", "record.json", "steps.jsonl", "train.log"]
 STEPS_PER_EPOCH = 5

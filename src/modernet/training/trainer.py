@@ -15,13 +15,8 @@ from modernet.data.loader import Loader, build_loader
 from modernet.errors import ConnectionLost, Interrupted, NonFiniteLoss, describe
 from modernet.models.flops import model_cost
 from modernet.record import Epoch, Record, find_record, write_record
-<<<<<<< HEAD
-from modernet.runtime.collectives import any_rank, barrier, process_group
-from modernet.runtime.device import select_device, set_deterministic
-=======
 from modernet.runtime.collectives import barrier, process_group
-from modernet.runtime.device import select_device
->>>>>>> main
+from modernet.runtime.device import select_device, set_deterministic
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
 from modernet.runtime.io import write_bytes, write_text
 from modernet.runtime.lock import remove_lock
