@@ -64,6 +64,14 @@ def test_model_cost_equals_torch_flop_counter(step):
     assert counted.params == sum(parameter.numel() for parameter in model.parameters())
 
 
+def test_model_cost_counts_depthwise_convolutions_larger_than_the_image():
+    """With gradients they are matrix products on a CPU, which the count would miss."""
+    config = replace(roadmap("micro")["large_kernel"], stem_stride=1)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        build_model(config, num_classes=10).eval()(torch.randn(1, 3, 8, 8))
+    assert flops.model_cost(config, 8, 10).gmacs == pytest.approx(counter.get_total_flops() / 2e9, rel=1e-12)
+
+
 @pytest.mark.parametrize(("step", "millions"), [("resnet50", 11.1), ("convnext", 13.4)])
 def test_activations_equal_published_counts(step, millions):
     """ResNet-50: 11.1 M (Radosavovic et al. 2020, Table 1)."""

@@ -57,7 +57,8 @@ def model_cost(config: ModelConfig, image_size: int = 224, num_classes: int = 10
     images = torch.empty(0, 3, image_size, image_size)
     analysis = JitModelAnalysis(model, images)
     analysis.set_op_handle("aten::_convolution", _convolution, "aten::linear", _linear)
-    total = analysis.unsupported_ops_warnings(False).tracer_warnings("none").by_operator()
+    with torch.no_grad():  # with gradients, depthwise convolutions of small images are other operators
+        total = analysis.unsupported_ops_warnings(False).tracer_warnings("none").by_operator()
     params = sum(parameter.numel() for parameter in model.parameters())
     return ModelCost(params, total["macs"] / 1e9, int(total["activations"]))
 
