@@ -113,7 +113,8 @@ def test_data_wait_is_the_part_of_an_epoch_spent_waiting_for_batches(tmp_path, m
                 advance(3.0)
                 yield batch
 
-        trainer.loader = Mock(loader, train_batches=slow_batches, eval_batches=loader.eval_batches, skipped=loader.skipped)
+        kept = {"eval_batches": loader.eval_batches, "skipped": loader.skipped}
+        trainer.loader = Mock(loader, train_batches=slow_batches, **kept)
         trainer.state.model.register_forward_pre_hook(lambda *_: advance(1.0))
         (epoch,) = trainer.epochs()
     assert epoch.metrics["data_wait"] == pytest.approx(75.0)
