@@ -45,7 +45,7 @@ def measure(part: str, device: torch.device, rounds: int, images: Path) -> list[
     """The rows of a part."""
     gpu = device.type == "cuda"
     if part == "overhead":
-        protocol, steps = ("cifar10", 40) if gpu else ("cifar10_micro", 8)
+        protocol, steps = ("cifar10", 40) if gpu else ("cifar10_micro", 20)
         return [fit_against_loop(protocol, step, device, steps, rounds) for step in ("modern_recipe", "convnext")]
     if part == "ends":
         pixels, steps = (224, 10) if gpu else (128, 1)

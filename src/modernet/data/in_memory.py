@@ -111,7 +111,7 @@ class InMemoryLoader:
             for micro_batch in self.layout.micro_batches():
                 seed_everything(self.seed, Purpose.AUGMENT, epoch, step, 0, micro_batch.number)
                 indices = to_device_of(self.train.images, batch[micro_batch.indices])
-                images = random_crop(self.train.images[indices], self.data.crop_padding)
+                images = random_crop(self.train.images.index_select(0, indices), self.data.crop_padding)
                 images = random_flip(images) if self.data.flip else images
                 images = rand_augment(images, self.recipe, self.data.mean)
                 yield normalize_and_mix(images, self.train.labels[indices], self.data, self.recipe)
