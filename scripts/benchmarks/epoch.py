@@ -50,7 +50,7 @@ def our_epochs(folder: Path, step: str, device: str, workers: int, epochs: int, 
     ]
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
         config = hydra.compose("config", overrides)
-    experiment = resolve_data(build_experiment(config))
+        experiment = resolve_data(build_experiment(config))
     experiment = replace(experiment, recipe=replace(experiment.recipe, randaugment=9.0, randaugment_std=0.5))
     trainer = Trainer.from_experiment(experiment, runs, build_execution(config))
     trainer.validate()

@@ -15,7 +15,7 @@ from modernet.report.studies import Study, to_printable
 
 CURVES = ("epoch", "top1", "train_loss", "val_loss")
 Curves = dict[str, list[float | None]]  # one of CURVES -> its value after each epoch
-STEP_POINTS, MOST_POINTS, FEWEST_POINTS = 60_000, 240, 40  # in the page; in a curve of a run by step
+STEP_POINTS, MOST_POINTS, FEWEST_POINTS = 60_000, 240, 24  # in the page; in a curve of a run by step
 
 
 class RunData:
