@@ -17,6 +17,7 @@ from timm.data.mixup import Mixup
 from timm.loss.cross_entropy import SoftTargetCrossEntropy
 from torch import optim
 
+from benchmarks.image_input import patch_timms_posterize
 from benchmarks.measuring import Row, autocast_on, compare, measure_in_turn, to_device
 from modernet.config.experiment import build_execution, build_experiment
 from modernet.config.search_path import CONFIGS
@@ -101,6 +102,7 @@ def timm_epoch(folder: Path, name: str, device: torch.device, workers: int) -> C
 
 def epoch_against_timm(images: Path, step: str, device: torch.device, number: int, workers: int, rounds: int) -> Row:
     """One epoch of `number` images in each round."""
+    patch_timms_posterize()
     with subset(images, number) as folder, TemporaryDirectory() as runs:
         trainer, epochs = our_epochs(folder, step, str(device), workers, rounds + 1, Path(runs))
         with trainer:

@@ -51,7 +51,7 @@ def main() -> None:
         studies = load_studies(folders, arguments.protocol, arguments.where, arguments.runs)
         from modernet.report.page import build_page  # imports matplotlib, which an error does not need
 
-        gc.disable()  # what the page is made of lives until it is written; looking for garbage takes a tenth of the time
+        gc.disable()  # all of the page lives until it is written; looking for garbage takes a tenth of it
         created = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
         page = build_page(studies, created, _publishable_command(arguments))
         for study in studies:
