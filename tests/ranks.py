@@ -85,17 +85,3 @@ def environment_of(pid: int) -> dict[str, str]:
     """Environment variables of a process (Linux)."""
     words = Path(f"/proc/{pid}/environ").read_text().split("\0")
     return dict(word.split("=", 1) for word in words if "=" in word)
-
-
-def descendants_of(variable: str, value: str) -> list[int]:
-    """Process ids of all processes with this environment variable, whatever their parents are (Linux)."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "environ").read_bytes().split(b"\0")
-            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:  # it ended, or belongs to somebody else
-            continue
-        if f"{variable}={value}".encode() in words and state != "Z":
-            found.append(int(folder.name))
-    return found

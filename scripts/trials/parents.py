@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from trials.processes import EVERYTHING, differences, leftovers, outcome, remove
+from trials.processes import EVERYTHING, descendants_of, differences, leftovers, outcome, remove
 from trials.trial import Trial
 
 REPETITIONS, FEW = 10, 1
@@ -63,25 +63,13 @@ def _outcomes(runs: Path) -> dict[str, dict[str, Any]]:
     return {path.parent.name: outcome(path.parent) for path in runs.glob("*/*/record.json")}
 
 
-def processes_of(token: str) -> list[int]:
-    """All living processes that were started, by whatever parents, with this token (Linux)."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "environ").read_bytes().split(b"\0")
-            state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:  # it ended, or belongs to somebody else
-            continue
-        if f"{VARIABLE}={token}".encode() in words and state != "Z":
-            found.append(int(folder.name))
-    return found
-
-
 def _victims(kind: str, process: subprocess.Popen[str], token: str) -> list[int]:
     if kind == "wandb":
-        return [pid for pid in processes_of(token) if b"wandb-core" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [
+            pid for pid in descendants_of(VARIABLE, token) if b"wandb-core" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
     if kind == "a rank of torchrun":
-        words = {pid: Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") for pid in processes_of(token)}
+        words = {pid: Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") for pid in descendants_of(VARIABLE, token)}
         commands = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in words}
         return [pid for pid, word in words.items() if b"WORLD_SIZE=2" in word and b"train.py" in commands[pid]]
     return [process.pid]
@@ -100,9 +88,9 @@ def _kill(
         pass
     if kind != "wandb":  # whose end ends nothing
         process.wait()
-        left = processes_of(token)
+        left = descendants_of(VARIABLE, token)
         for _ in range(10 * ORPHANS_END):
-            if not (left := processes_of(token)):
+            if not (left := descendants_of(VARIABLE, token)):
                 break
             time.sleep(0.1)
         yield Trial(f"SIGKILL of {kind}: nothing lives on for {ORPHANS_END} s", not left, f"{len(left)} left {detail}")

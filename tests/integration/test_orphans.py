@@ -8,7 +8,8 @@ import uuid
 from pathlib import Path
 
 import pytest
-from ranks import TORCHRUN, Process, descendants_of, end, start, wait_for
+from ranks import TORCHRUN, Process, end, start, wait_for
+from trials.processes import descendants_of
 
 from modernet.record import RECORD_FILE
 
