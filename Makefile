@@ -32,9 +32,10 @@ $(DEV_INSTALLED): $(INSTALLED) requirements-dev.lock
 	@scripts/install.sh dev
 	@touch $@
 
-# A study (configs/study/) and the table of its protocol, also where a run failed. Finished runs are skipped.
+# A study (configs/study/) and the table of its protocol, also where a run failed, but not after a wrong command (status 2).
+# Finished runs are skipped.
 run_study = $(BIN)/python train.py +study=$(1) protocol=$(PROTOCOL) seed=$(SEEDS) hydra/launcher=$(LAUNCHER); \
-	status=$$?; $(BIN)/python scripts/table.py --protocol $(PROTOCOL) && exit $$status
+	status=$$?; [ $$status = 2 ] || $(BIN)/python scripts/table.py --protocol $(PROTOCOL) || status=$$?; exit $$status
 
 roadmap: $(INSTALLED)  ## train every step and print the table (PROTOCOL=cifar10 SEEDS=0,1,2 LAUNCHER=basic|joblib|slurm)
 	$(call run_study,roadmap)

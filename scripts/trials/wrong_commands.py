@@ -236,7 +236,7 @@ make -C {repository} nope                       | No rule to make target 'nope'
 make -C {repository} table TORCH=gpu            | TORCH must be default or cpu, got 'gpu'
 """
 
-# These start Python twice.
+# These start Python in a process of its own.
 SLOW = r"""
 make -C {repository} {installed} roadmap PROTOCOL=nope    | there is no protocol 'nope'
 make -C {repository} {installed} roadmap SEEDS=x          | seed must be an integer
