@@ -72,6 +72,8 @@ recipe.init=zeros                               | recipe.init
 recipe.crop_pct=2                               | recipe.crop_pct: input should be less than or equal to 1
 recipe.drop_path_rate=1                         | recipe.drop_path_rate
 data.num_classes=0                              | data.num_classes: input should be greater than 0
+data.num_classes=7                              | data=digits has 10 classes, got data.num_classes=7
+data.train_images=7                             | data.train_images=7, but data=digits has 1437
 data.split=test                                 | 'train/test' or 'train/val', got 'test'
 data.image_size=0                               | data.image_size: input should be greater than 0
 data.mean=[0.5]                                 | data.mean

@@ -166,6 +166,13 @@ def test_resolve_data_makes_the_files_part_of_the_identity(tmp_path):
     assert digits == short_experiment()
 
 
+@pytest.mark.parametrize("field", ["train_images", "test_images"])
+def test_a_number_that_is_not_that_of_the_files_is_refused(field):
+    """Nobody believes to train on a part of a data set."""
+    with pytest.raises(UserError, match=f"data.{field}=7, but data=digits has"):
+        resolve_data(short_experiment(data=data_config("digits", **{field: 7})))
+
+
 def test_fingerprints_never_change(save_npz, tmp_path):
     """A changed fingerprint would give every run on data files another hash."""
     for number, name in enumerate(("a/train/x/1.jpg", "a/val/x/2.png", "b/train-0.tar", "b/val-0.tar")):

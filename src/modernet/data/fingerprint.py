@@ -49,8 +49,18 @@ def inspect_data(data: DataConfig) -> DataFacts:
 
 
 def resolve_data(experiment: Experiment) -> Experiment:
-    """The experiment with the number of classes and the fingerprint of its data set. Raises UserError."""
+    """The experiment with the number of classes and the fingerprint of its data set.
+
+    Raises UserError where the files are missing or invalid, or hold other numbers than the config says.
+    """
     facts = inspect_data(experiment.data)
+    for name in ("train_images", "test_images"):
+        given, found = getattr(experiment.data, name), getattr(facts, name)
+        if None not in (given, found) and given != found:
+            raise UserError(
+                f"data.{name}={given}, but data={experiment.data.name} has {found}; the field is for data whose files do "
+                "not say the number, and chooses no part of a data set"
+            )
     data = replace(experiment.data, num_classes=facts.num_classes)
     return replace(experiment, data=data, data_fingerprint=facts.fingerprint)
 
@@ -94,6 +104,8 @@ def _is_same_root(before: str | None, now: str | None) -> bool:
 
 
 def _inspect_digits(data: DataConfig) -> DataFacts:
+    if data.num_classes is not None and data.num_classes < DIGITS_CLASSES:
+        raise UserError(f"data=digits has {DIGITS_CLASSES} classes, got data.num_classes={data.num_classes}")
     return DataFacts(data.num_classes or DIGITS_CLASSES, DIGITS_TRAIN_IMAGES, DIGITS_TEST_IMAGES, None)
 
 
