@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from tabulate import tabulate
-from trials import commands, concurrency, crashes, damage, disk, networks, numerics, parents, safety, scale
+from trials import commands, concurrency, crashes, damage, disk, images, networks, numerics, parents, safety, scale
 from trials.trial import Trial
 
 from modernet.cli import exit_on_error
@@ -26,6 +26,7 @@ PARTS: dict[str, Callable[[bool, int], Iterator[Trial]]] = {
     "crashes": crashes.trials,
     "parents": parents.trials,
     "damage": damage.trials,
+    "images": images.trials,
     "disk": disk.trials,
     "concurrency": concurrency.trials,
     "networks": networks.trials,

@@ -39,14 +39,14 @@ def _one_of(*values: Any) -> Callable[[random.Random], Any]:
 
 # A value of each field of ModelConfig.
 DRAWS: dict[str, Callable[[random.Random], Any]] = {
-    "depths": lambda rng: tuple(rng.choice((1, 1, 1, 2)) for _ in range(4)),
-    "width": lambda rng: rng.randint(1, 10),
+    "depths": lambda rng: tuple(rng.choice((1, 1, 1, 2, 3)) for _ in range(4)),
+    "width": lambda rng: rng.choice((rng.randint(1, 10), rng.randint(1, 40))),
     "stem": _one_of("resnet", "patchify", "overlap"),
     "stem_stride": _one_of(4, 2, 1),
     "depthwise": _one_of(False, True),
     "inverted": _one_of(False, True),
     "spatial_first": _one_of(False, True),
-    "kernel_size": _one_of(1, 3, 5, 7, 9, 11, 13),
+    "kernel_size": _one_of(*range(1, 17, 2), 21, 31),
     "act": _one_of("relu", "gelu"),
     "act_after": _subset,
     "norm_after": _subset,

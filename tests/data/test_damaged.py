@@ -5,7 +5,6 @@ import json
 import os
 import re
 import socket
-import zlib
 
 import numpy as np
 import pytest
@@ -20,32 +19,13 @@ from image_files import (
     write_shard,
 )
 from PIL import Image
+from trials.images import DAMAGE, png_header
 
 from modernet.data.decoding import decode_image
 from modernet.data.file_lists import list_images
 from modernet.errors import DamagedImage, UserError
 
 SMALL = ("+step=gelu", "model.width=8", "data.image_size=32", "recipe.epochs=2", "recipe.warmup_epochs=0")
-
-
-def png_header(width: int, height: int) -> bytes:
-    """A PNG file that claims this size and holds no pixels."""
-    file = io.BytesIO()
-    Image.new("RGB", (1, 1)).save(file, "png")
-    content = bytearray(file.getvalue())
-    content[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
-    content[29:33] = zlib.crc32(bytes(content[12:29])).to_bytes(4, "big")
-    return bytes(content)
-
-
-DAMAGE = {
-    "truncated JPEG": encode_image(1)[:-40],
-    "header of a JPEG": encode_image(1)[:200],
-    "broken PNG": encode_image(1, "P")[:60] + b"\xff" * 40,
-    "header of a PNG": png_header(40, 48),
-    "text": b"<html>404 Not Found</html>",
-    "empty file": b"",
-}
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])

@@ -1,0 +1,81 @@
+"""Commands with every way out of the machine closed."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from socket import create_server
+
+from trials.commands import REPOSITORY
+from trials.hostile import KEY, QUICK
+
+CLOSED_SOCKETS = """
+import sys
+LOCAL = ("127.", "::1", "localhost")
+def hook(event, arguments):
+    if event in ("socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname"):
+        address = arguments[0] if event in ("socket.getaddrinfo", "socket.gethostbyname") else arguments[-1]
+        host = address[0] if isinstance(address, tuple) else address
+        is_local = host is None or (isinstance(address, (str, bytes)) and event == "socket.connect")
+        if not is_local and not str(host).startswith(LOCAL):
+            open("network.log", "a").write(f"{event} {arguments[1:]}\\n")
+            raise OSError(f"no network: {event} {arguments}")
+sys.addaudithook(hook)
+"""
+
+
+def no_network(folder: Path) -> str:
+    """Training with wandb's offline copy, tables, figures, the report and a plan, with every way out closed.
+
+    An audit hook raises for connections of Python, and a proxy counts those of other programs, such as wandb's.
+    """
+    (folder / "hook").mkdir()
+    (folder / "hook/sitecustomize.py").write_text(CLOSED_SOCKETS)
+    connections: list[object] = []
+    with create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        def count() -> None:
+            while True:
+                try:
+                    connection, peer = server.accept()
+                except OSError:
+                    return
+                connections.append(peer)
+                connection.close()
+
+        threading.Thread(target=count, daemon=True).start()
+        proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), address)
+        environment = (
+            os.environ
+            | proxies
+            | {
+                "PYTHONPATH": str(folder / "hook"),
+                "NO_PROXY": "127.0.0.1,localhost",
+                "WANDB_API_KEY": KEY,
+            }
+        )
+        modernet = [sys.executable, "-c", "from modernet.cli import main; main()"]
+        commands = [
+            [sys.executable, str(REPOSITORY / "train.py"), *QUICK.split()[1:], "runs=results/runs"],
+            [*modernet, "table"],
+            [*modernet, "figures"],
+            [*modernet, "report"],
+            [*modernet, "plan", "seed=0"],
+        ]
+        output = ""
+        for command in commands:
+            result = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+            output += result.stdout + result.stderr
+            if result.returncode:
+                return f"{command[1:]}: status {result.returncode}: {result.stderr[-300:]}"
+    if (folder / "network.log").exists() or connections:
+        log = (folder / "network.log").read_text() if (folder / "network.log").exists() else ""
+        return f"connections: {log[:300]} {connections[:3]}"
+    if not any(folder.rglob("*.wandb")):
+        return "wandb logged nothing, so the trial shows nothing"
+    holders = [path for path in folder.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
+    if holders or KEY in output:
+        return f"wandb's key is in {holders[:3] or 'the output'}"
+    return ""
