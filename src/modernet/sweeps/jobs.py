@@ -83,7 +83,7 @@ def expand(
     """
     overrides = _merge_params(parse_overrides(arguments), params or {})
     (combinations,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
-    jobs: dict[Path, Job] = {}
+    jobs: dict[str, Job] = {}
 
     @cache
     def build(*words: str) -> tuple[DictConfig, Experiment]:
@@ -110,7 +110,10 @@ def expand(
         if not is_alone:
             experiment = with_seed(experiment, parse_seed(next(word for word in reversed(words) if word not in others)))
         folder = experiment.folder(Path(config.runs))
-        jobs.setdefault(folder, Job(words, experiment, folder, config.retry_failed))
+        # With recipe=a3, resnet50 and modern_recipe are one run. Its last name is kept, from which the next step differs.
+        jobs[f"{folder.parent} {experiment.seed} {experiment.hash}"] = Job(
+            words, experiment, folder, config.retry_failed
+        )
     if not jobs:
         raise UserError("the sweep has no runs; a list or range on the command line is empty")
     return list(jobs.values())
