@@ -80,8 +80,7 @@ class Epoch:
         ema = "" if self.top1_ema is None else f", EMA top-1 {self.top1_ema:.2f} %"
         return (
             f"epoch {self.epoch}: train loss {self.train_loss:.4f}, train top-1 {self.train_top1:.2f} %, "
-            f"top-1 {self.top1:.2f} %, top-5 {self.top5:.2f} %{ema}, {self.images_per_second:.0f} images/s"
-            f"{wait}"
+            f"top-1 {self.top1:.2f} %, top-5 {self.top5:.2f} %{ema}, {self.images_per_second:.0f} images/s{wait}"
         )
 
 
