@@ -116,13 +116,3 @@ def test_batch_that_ranks_cannot_divide_is_refused():
     assert (layout.batch_size, layout.micro_batch_size, layout.grad_accum_steps) == (4096, 128, 4)
 
 
-def test_repeated_augmentation_repeats_images_within_a_batch():
-    """Of 1,437 images, an epoch of 22 batches has 469 or 470, three times each."""
-    images = torch.arange(1437).reshape(-1, 1, 1, 1).expand(-1, 3, 8, 8)
-    numbered = LabeledImages(images.to(torch.uint8), torch.arange(1437))
-    recipe = recipe_config("a2", batch_size=64, **NO_AUGMENTATION)
-    layout = batch_layout(DistributedEnv(), 64, None)
-    loader = InMemoryLoader(numbered, numbered, data_config("digits", num_classes=1437), recipe, 0, layout)
-    labels = torch.cat([labels for _, labels in loader.train_batches(0)])
-    assert torch.equal(labels[0:1407:3], labels[1:1407:3])
-    assert len(labels.unique()) == 470

@@ -16,11 +16,11 @@ from modernet.data.damaged import Loaded, SkippedImages, load_or_explain, skip_o
 from modernet.data.decoding import decode_image
 from modernet.data.file_batches import Batch, BatchAugmentation, load_batches, to_device
 from modernet.data.file_lists import ImageFile, ImageSplit, list_images
-from modernet.data.splits import hold_out
+from modernet.data.splits import hold_out, training_order
 from modernet.data.transforms import ImageTransform
 from modernet.errors import DamagedImage
 from modernet.runtime.distributed import BatchLayout
-from modernet.runtime.seeding import Purpose, derive_seed, repeated_permutation
+from modernet.runtime.seeding import Purpose, derive_seed
 from modernet.runtime.signals import ignore_signals
 
 MAX_DRAWS = 100  # of an image that replaces a damaged one
@@ -175,7 +175,7 @@ class ImageFolderLoader:
         """The part of train_batches that runs on the host: each micro-batch with its number in the epoch."""
         batch_size, micro_batches = self.layout.batch_size, self.layout.micro_batches()
         copies = self.recipe.repeated_augmentation
-        order = repeated_permutation(self.num_images, copies, self.seed, Purpose.ORDER, epoch).tolist()
+        order = training_order(self.num_images, copies, self.layout, self.seed, epoch).tolist()
         loader, sampler = self._train_loader
         sampler.batches = [
             FileBatch(

@@ -14,10 +14,10 @@ from modernet.data.damaged import SkippedImages
 from modernet.data.npz import Split, load_npz
 from modernet.data.on_device import to_device_of
 from modernet.data.randaugment import rand_augment
-from modernet.data.splits import hold_out
+from modernet.data.splits import hold_out, training_order
 from modernet.errors import UserError
 from modernet.runtime.distributed import BatchLayout
-from modernet.runtime.seeding import Purpose, derive_seed, repeated_permutation, seed_everything
+from modernet.runtime.seeding import Purpose, derive_seed, seed_everything
 
 EVAL_BATCH_SIZE = 500  # images; does not change the metrics
 
@@ -105,7 +105,7 @@ class InMemoryLoader:
         """
         batch_size = self.layout.batch_size
         n, copies = len(self.train), self.recipe.repeated_augmentation
-        order = repeated_permutation(n, copies, self.seed, Purpose.ORDER, epoch) % n
+        order = training_order(n, copies, self.layout, self.seed, epoch) % n
         for step in range(first_step, len(self.train) // batch_size):
             batch = order[step * batch_size : (step + 1) * batch_size]
             for micro_batch in self.layout.micro_batches():

@@ -1,10 +1,13 @@
-"""The split that hyperparameters are tuned on: images held out of train. The test images stay untouched."""
+"""Which images are trained on: those not held out of train, on which hyperparameters are tuned; and in which order."""
 
 from typing import Any
 
 import numpy as np
+import torch
 
 from modernet.errors import UserError
+from modernet.runtime.distributed import BatchLayout
+from modernet.runtime.seeding import Purpose, permutation
 
 HELD_OUT = 0.1  # fraction of each class
 
@@ -24,3 +27,19 @@ def hold_out(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         )
     indices: Any = train_test_split(np.arange(len(labels)), test_size=HELD_OUT, stratify=labels, random_state=0)
     return indices[0], indices[1]
+
+
+def training_order(n: int, copies: int, layout: BatchLayout, seed: int, epoch: int) -> torch.Tensor:
+    """The numbers of an epoch's n images in their order, (n,) int64: a permutation of 0..n-1.
+
+    With repeated augmentation, each image is followed by its further copies, and the epoch ends after n numbers. Copy c
+    of image i is c * n + i. Within each batch, they are dealt out in turn to as many groups as there are copies, or
+    micro-batches if these are more: Mixup and CutMix mix neighbours, and would mix most images with themselves.
+    """
+    order = permutation(n, seed, Purpose.ORDER, epoch)
+    if copies == 1:
+        return order
+    order = (order[:, None] + n * torch.arange(copies)).flatten()[:n]
+    dealt = (torch.arange(layout.batch_size) % max(copies, layout.micro_batches_per_step)).argsort(stable=True)
+    full = n // layout.batch_size * layout.batch_size
+    return torch.cat([order[:full].view(-1, layout.batch_size)[:, dealt].flatten(), order[full:]])

@@ -38,15 +38,6 @@ def _has_accelerator() -> bool:
     return torch.accelerator.is_available()
 
 
-def repeated_permutation(n: int, copies: int, seed: int, purpose: Purpose, *index: int) -> torch.Tensor:
-    """The first n entries of a permutation of 0..n-1 in which each is followed by its further copies, (n,) int64.
-
-    Copy c of entry i is the number c * n + i. One copy is the permutation itself.
-    """
-    order = permutation(n, seed, purpose, *index)
-    return (order[:, None] + n * torch.arange(copies)).flatten()[:n]
-
-
 def permutation(n: int, seed: int, purpose: Purpose, *index: int) -> torch.Tensor:
     """0..n-1 in the order of this key, (n,) int64; the same on every device."""
     generator = torch.Generator().manual_seed(derive_seed(seed, purpose, *index))
