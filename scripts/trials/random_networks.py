@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from modernet.config.schema import ExecutionConfig, ModelConfig, RecipeConfig
 from modernet.models.flops import model_cost
-from modernet.models.network import build_model, min_image_size
+from modernet.models.network import build_model
 from modernet.runtime.distributed import DistributedEnv, batch_layout
 from modernet.training.losses import training_loss
 from modernet.training.state import TrainPlan, build_state
@@ -89,7 +89,7 @@ def draw_case(number: int, large: bool) -> Case:
         except ValidationError:  # a combination without a meaning
             continue
         pixels = batch_size * (image_size // model.stem_stride) ** 2
-        if image_size >= min_image_size(model) and pixels * 4 * model.width * model.hidden_factor <= MAX_ELEMENTS:
+        if image_size >= model.min_image_size and pixels * 4 * model.width * model.hidden_factor <= MAX_ELEMENTS:
             return Case(model, image_size, batch_size, optimizer, channels_last)
 
 

@@ -144,6 +144,16 @@ def test_leave_one_out_ablates_nothing_and_then_each_step():
     assert studies.leave_one_out("convnext", "micro") == ",".join(["[]", *names])
 
 
+def test_studies_leave_out_what_is_no_network_and_say_so(capsys):
+    """The Inception mixer splits a depthwise convolution."""
+    left_out = studies.leave_one_out("inception_mixer", "micro").split(",")
+    assert "depthwise_conv" not in left_out
+    assert {"kernel_size", "inception_mixer"} <= set(left_out)
+    added = studies.add_one_in("inception_mixer", "micro")
+    assert len(added.split("],[")) == len(network_steps("inception_mixer", "micro"))  # all steps, and each but one
+    assert "mixer=inception needs depthwise=true" in capsys.readouterr().err
+
+
 def test_add_one_in_keeps_no_step_and_then_each_alone(experiment):
     names = network_steps("patchify_stem", "micro")
     assert studies.add_one_in("patchify_stem", "micro") == "[stage_ratio,patchify_stem],[patchify_stem],[stage_ratio]"

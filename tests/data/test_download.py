@@ -25,6 +25,9 @@ class Server(BaseHTTPRequestHandler):
         first = self.headers.get("Range", "")
         self.requested.append(first)
         start = int(first.removeprefix("bytes=").removesuffix("-")) if first and self.continues else 0
+        if start >= len(CONTENT):
+            self.send_error(416)
+            return
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(CONTENT) - start))
         self.end_headers()
@@ -59,6 +62,12 @@ def test_an_interrupted_download_resumes(server, tmp_path):
     (tmp_path / "data.zip.part").write_bytes(CONTENT[:1000])
     assert fetch(archive, tmp_path).read_bytes() == CONTENT
     assert requested == ["bytes=1000-"]
+
+
+def test_a_download_that_ended_before_it_was_renamed_is_kept(server, tmp_path):
+    archive, _ = server
+    (tmp_path / "data.zip.part").write_bytes(CONTENT)
+    assert fetch(archive, tmp_path).read_bytes() == CONTENT
 
 
 def test_another_file_is_deleted_and_named(server, tmp_path):

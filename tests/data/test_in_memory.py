@@ -114,5 +114,3 @@ def test_batch_that_ranks_cannot_divide_is_refused():
         batch_layout(DistributedEnv(0, 3), 64, 16)
     layout = batch_layout(DistributedEnv(0, 8), 4096, 128)
     assert (layout.batch_size, layout.micro_batch_size, layout.grad_accum_steps) == (4096, 128, 4)
-
-

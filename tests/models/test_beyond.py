@@ -8,8 +8,9 @@ import pytest
 import timm
 import torch
 import torchvision
+from timm.models.convnext import ConvNeXtBlock
 from timm.models.fastvit import ReparamLargeKernelConv
-from timm.models.inception_next import MetaNeXtBlock
+from timm.models.inception_next import InceptionDWConv2d, MetaNeXtBlock
 from torch import Tensor, nn
 
 from modernet import ModelConfig, build_model, roadmap
@@ -29,7 +30,27 @@ def timm_convnext(**fields: Any) -> Reference:
     return lambda: timm.models.ConvNeXt(depths=depths, dims=dims, **fields)
 
 
-# Our network, an independent implementation, and its number of parameters as published.
+def timm_convnext_with(convolution: Callable[[int], nn.Module]) -> Reference:
+    """timm's ConvNeXt-T with other depthwise convolutions."""
+
+    def build() -> nn.Module:
+        model: Any = timm_convnext()()
+        for module in [*model.modules()]:
+            if isinstance(module, ConvNeXtBlock):
+                module.conv_dw = convolution(module.conv_dw.in_channels)
+        return model
+
+    return build
+
+
+def resnext_with_patches() -> nn.Module:
+    """torchvision's ResNeXt 32x4d with the depths and the stem of the step before."""
+    model = torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, [3, 3, 9, 3], groups=32, width_per_group=4)
+    model.conv1, model.bn1 = nn.Conv2d(3, 64, 4, 4), nn.Identity()
+    return model
+
+
+# Our network, an independent implementation, and its number of parameters, as published where it is.
 REFERENCES: list[tuple[str, ModelConfig, Reference, int]] = [
     ("grn-t", roadmap("t")["grn"], lambda: timm.create_model("convnextv2_tiny"), 28_635_496),
     ("grn-atto", roadmap("atto")["grn"], lambda: timm.create_model("convnextv2_atto"), 3_708_400),
@@ -38,7 +59,15 @@ REFERENCES: list[tuple[str, ModelConfig, Reference, int]] = [
     ("grn-nano", roadmap("nano")["grn"], lambda: timm.create_model("convnextv2_nano"), 15_623_800),
     ("grn-b", roadmap("b")["grn"], lambda: timm.create_model("convnextv2_base"), 88_717_800),
     ("resnext50_32x4d", RESNEXT50, torchvision.models.resnext50_32x4d, 25_028_904),
+    ("resnext", roadmap("t")["resnext"], resnext_with_patches, 28_119_080),
     ("conv_stem", roadmap("t")["conv_stem"], timm_convnext(stem_type="overlap_act"), 28_670_152),
+    ("inception_mixer", roadmap("t")["inception_mixer"], timm_convnext_with(InceptionDWConv2d), 28_286_080),
+    (
+        "large_kernel",
+        roadmap("t")["large_kernel"],
+        timm_convnext_with(lambda dim: ReparamLargeKernelConv(dim, dim, 13, 1, group_size=1, small_kernel=5)),
+        29_569_480,
+    ),
 ]
 
 

@@ -17,7 +17,7 @@ from modernet import ModelConfig, build_model, roadmap
 from modernet.config.schema import RecipeConfig
 from modernet.models.blocks import ACTS, NORMS
 from modernet.models.init import INITS, init_weights
-from modernet.models.network import Network, build_stem, min_image_size
+from modernet.models.network import Network, build_stem
 
 # Off and on for each of the thirteen fields that the published steps change, small enough to run all 2^13 combinations.
 SWITCHES: dict[str, tuple[Any, Any]] = {
@@ -170,7 +170,7 @@ def test_stem_downsamples_by_its_stride(stem, stride, size):
 @pytest.mark.parametrize("stride", [4, 2, 1])
 def test_min_image_size_is_the_smallest_that_runs(step, stride):
     config = replace(roadmap("micro")[step], stem_stride=stride)
-    model, size = build_model(config, num_classes=2).eval(), min_image_size(config)
+    model, size = build_model(config, num_classes=2).eval(), config.min_image_size
     model(torch.randn(1, 3, size, size))
     if config.downsample == "separate":
         with pytest.raises(RuntimeError):

@@ -70,5 +70,11 @@ def test_recipe_that_the_data_cannot_follow_is_refused(data, changes, message):
         check_recipe(roadmap("t")["convnext"], recipe_config("a3", **changes), data_config(data))
 
 
+def test_lamb_without_timm_is_one_line_that_names_the_extra(monkeypatch):
+    monkeypatch.setattr("modernet.training.checks.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"recipe\.optimizer=lamb needs timm: pip install 'modernet\[recipes\]'"):
+        check_recipe(roadmap("t")["convnext"], recipe_config("a3"), data_config("imagenet"))
+
+
 def test_a3_is_accepted_where_images_are_files():
     check_recipe(roadmap("t")["convnext"], recipe_config("a3"), data_config("imagenet"))

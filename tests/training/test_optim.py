@@ -1,6 +1,5 @@
 """The optimizer: its learning rate is a function of the step, its parameter groups follow the recipe."""
 
-import sys
 from math import cos, pi
 
 import pytest
@@ -10,7 +9,6 @@ from timm.optim.lamb import Lamb
 from torch import nn
 
 from modernet import build_model, roadmap
-from modernet.errors import UserError
 from modernet.runtime.distributed import DistributedEnv, batch_layout
 from modernet.training.optim import build_optimizer, lr_at, parameter_groups
 from modernet.training.state import TrainPlan
@@ -66,12 +64,6 @@ def test_lamb_is_timms_with_two_groups_and_the_recipes_values():
     assert isinstance(optimizer, Lamb)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.02, 0.0]
     assert {(group["lr"], group["betas"]) for group in optimizer.param_groups} == {(8e-3, (0.9, 0.999))}
-
-
-def test_lamb_without_timm_is_one_line_that_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "timm.optim.lamb", None)
-    with pytest.raises(UserError, match=r"recipe\.optimizer=lamb needs timm: pip install 'modernet\[recipes\]'"):
-        build_optimizer(nn.Linear(2, 2), recipe_config("a3"))
 
 
 def test_optimizer_and_its_hyperparameters_come_from_the_recipe():

@@ -159,7 +159,8 @@ def network_steps(name: str, size: str) -> list[str]:
 def apply_steps(names: Iterable[str], size: str) -> ModelConfig:
     """The start with the changes of these steps alone, applied in roadmap order.
 
-    Any subset is a valid network: a kernel size without depthwise convolutions is that of dense ones.
+    Any subset of the published steps is a network: a kernel size without depthwise convolutions is that of dense ones.
+    Raises ValidationError where a step needs another one, as inception_mixer needs depthwise_conv.
     """
     chosen = set(names)
     changes = [step.change for name, (step, _) in _composed(size).items() if name in chosen]

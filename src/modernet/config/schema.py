@@ -76,6 +76,14 @@ class ModelConfig:
     mixer: Literal["conv", "inception"] = "conv"  # kxk, or 3x3, 1xk, kx1 and identity on four parts of the channels
     small_kernel: NonNegativeInt = 0  # side of a second kernel parallel to the kxk one, folded for inference; 0 is off
 
+    @property
+    def min_image_size(self) -> int:
+        """Smallest side in pixels that survives all downsampling. Strided convolutions pad, 2x2 convolutions do not."""
+        behind_stem = 8 if self.downsample == "separate" else 1
+        if self.stem == "overlap":  # pads, so it rounds up
+            return self.stem_stride * (behind_stem - 1) + 1
+        return self.stem_stride * behind_stem
+
     @field_validator("groups")
     @classmethod
     def _check_groups(cls, value: int, info: ValidationInfo) -> int:

@@ -1,10 +1,13 @@
 """Values that the sweeps in configs/study/ refer to, as OmegaConf resolvers: steps, ablations, multiples."""
 
+import sys
 from collections.abc import Sequence
+from functools import cache
 
 from omegaconf import OmegaConf
+from pydantic import ValidationError
 
-from modernet.config.roadmap import main_path, network_steps, step_option
+from modernet.config.roadmap import apply_steps, main_path, network_steps, step_option
 
 
 def _format_list(names: list[str]) -> str:
@@ -27,15 +30,31 @@ def multiples(value: float, factors: Sequence[float]) -> str:
 
 
 def leave_one_out(end: str, size: str) -> str:
-    """Values of `ablate`: nothing, then each step of `end` alone."""
-    return ",".join(["[]", *network_steps(end, size)])
+    """Values of `ablate`: nothing, then each step of `end` without which there is a network."""
+    steps = network_steps(end, size)
+    return ",".join(["[]", *(name for name in steps if _is_network((*_without(steps, name),), size))])
 
 
 def add_one_in(end: str, size: str) -> str:
-    """Values of `ablate`: all steps of `end`, then all but one."""
+    """Values of `ablate`: all steps of `end`, then all but one that is a network alone."""
     steps = network_steps(end, size)
-    all_but_one = [_format_list([name for name in steps if name != kept]) for kept in steps]
-    return ",".join([_format_list(steps), *all_but_one])
+    alone = [name for name in steps if _is_network((name,), size)]
+    return ",".join([_format_list(steps), *(_format_list(_without(steps, kept)) for kept in alone)])
+
+
+def _without(steps: list[str], left_out: str) -> list[str]:
+    return [name for name in steps if name != left_out]
+
+
+@cache  # a study is composed for each of its runs
+def _is_network(names: tuple[str, ...], size: str) -> bool:
+    """Whether the start with these steps is a network; a line on stderr says why it is none."""
+    try:
+        apply_steps(names, size)
+    except ValidationError as error:
+        print(f"left out, because it is no network: {' + '.join(names)} ({error.errors()[0]['msg']})", file=sys.stderr)
+        return False
+    return True
 
 
 def register() -> None:

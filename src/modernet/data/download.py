@@ -3,8 +3,10 @@
 import hashlib
 import shutil
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -58,7 +60,13 @@ def _download(url: str, part: Path) -> None:
     """Append what is missing of the file to `part`; start again where the server does not continue files."""
     done = part.stat().st_size if part.exists() else 0
     request = Request(url, headers={"Range": f"bytes={done}-"} if done else {})
-    with urlopen(request, timeout=TIMEOUT) as response, part.open("ab") as file:
+    try:
+        connection = urlopen(request, timeout=TIMEOUT)
+    except HTTPError as error:
+        if done and error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # nothing is missing
+            return
+        raise
+    with connection as response, part.open("ab") as file:
         if done and response.status != 206:
             file.truncate(0)
             done = 0

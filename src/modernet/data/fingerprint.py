@@ -58,8 +58,8 @@ def resolve_data(experiment: Experiment) -> Experiment:
         given, found = getattr(experiment.data, name), getattr(facts, name)
         if None not in (given, found) and given != found:
             raise UserError(
-                f"data.{name}={given}, but data={experiment.data.name} has {found}; the field is for data whose files do "
-                "not say the number, and chooses no part of a data set"
+                f"data.{name}={given}, but data={experiment.data.name} has {found}; the field is for data whose files "
+                "do not say the number, and chooses no part of a data set"
             )
     data = replace(experiment.data, num_classes=facts.num_classes)
     return replace(experiment, data=data, data_fingerprint=facts.fingerprint)

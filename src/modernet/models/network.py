@@ -78,11 +78,3 @@ class Network(nn.Module):
 def build_model(config: ModelConfig, num_classes: int = 1000, drop_path_rate: float = 0.0) -> Network:
     """The network of a config, with torch's default initial weights; `drop_path_rate` is that of the last block."""
     return Network(config, num_classes, drop_path_rate)
-
-
-def min_image_size(config: ModelConfig) -> int:
-    """Smallest side in pixels that survives all downsampling. Strided convolutions pad, 2x2 convolutions do not."""
-    behind_stem = 8 if config.downsample == "separate" else 1
-    if config.stem == "overlap":  # pads, so it rounds up
-        return config.stem_stride * (behind_stem - 1) + 1
-    return config.stem_stride * behind_stem

@@ -19,6 +19,7 @@ from modernet.data.fingerprint import resolve_data
 from modernet.errors import UserError
 from modernet.record import Record, find_result
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
+from modernet.training.checks import check_image_size, check_recipe
 
 SEED = re.compile(r"\$\{[^}]*\bseed\b")  # a value that follows the seed, such as ${seed}
 
@@ -60,10 +61,12 @@ def devices_per_run(launcher: Any) -> int:
     return distributed_env().world_size
 
 
-def _check_layout(experiment: Experiment, num_devices: int) -> None:
-    """Raises UserError where these devices cannot divide the run's batches evenly."""
+def _check(experiment: Experiment, num_devices: int) -> None:
+    """Raises UserError for a run that cannot start: images, recipe and network that do not fit, or these devices."""
     recipe = experiment.recipe
     try:
+        check_image_size(experiment.model, experiment.data)
+        check_recipe(experiment.model, recipe, experiment.data)
         batch_layout(DistributedEnv(world_size=num_devices), recipe.batch_size, recipe.micro_batch_size)
     except UserError as error:
         raise UserError(f"{experiment.title}: {error}") from error
@@ -91,7 +94,7 @@ def expand(
         build_wandb(config)
         experiment = resolve(build_experiment(config))
         build_execution(config)
-        _check_layout(experiment, num_devices)
+        _check(experiment, num_devices)
         return config, experiment
 
     @cache
@@ -110,7 +113,7 @@ def expand(
         if not is_alone:
             experiment = with_seed(experiment, parse_seed(next(word for word in reversed(words) if word not in others)))
         folder = experiment.folder(Path(config.runs))
-        # With recipe=a3, resnet50 and modern_recipe are one run. Its last name is kept, from which the next step differs.
+        # With recipe=a3, resnet50 and modern_recipe are one run. Its last name is kept: the next step follows on it.
         jobs[f"{folder.parent} {experiment.seed} {experiment.hash}"] = Job(
             words, experiment, folder, config.retry_failed
         )

@@ -1,10 +1,10 @@
 """What is refused, or warned of, before a run starts: combinations of a network, a recipe and a data set."""
 
 from dataclasses import replace
+from importlib.util import find_spec
 
 from modernet.config.schema import DataConfig, ModelConfig, RecipeConfig
 from modernet.errors import UserError
-from modernet.models.network import min_image_size
 from modernet.record import Epoch
 
 MAX_LEFT_OUT = 0.1  # of the training images, per epoch, without a warning
@@ -13,17 +13,18 @@ MAX_DATA_WAIT = 10.0  # percent of an epoch, without a warning
 
 def check_image_size(model: ModelConfig, data: DataConfig) -> None:
     """Raises UserError for images that are too small for the network's strides."""
-    smallest = min_image_size(model)
-    if data.image_size < smallest:
+    if data.image_size < model.min_image_size:
         raise UserError(
             f"model.stem_stride={model.stem_stride} with model.downsample={model.downsample} needs images of at "
-            f"least {smallest} pixels, {data.name} has {data.image_size}; a smaller model.stem_stride (4, 2, 1) "
-            "allows them"
+            f"least {model.min_image_size} pixels, {data.name} has {data.image_size}; a smaller model.stem_stride "
+            "(4, 2, 1) allows them"
         )
 
 
 def check_recipe(model: ModelConfig, recipe: RecipeConfig, data: DataConfig) -> None:
-    """Raises UserError for a recipe that this kind of data set, or the network's strides, cannot follow."""
+    """Raises UserError for a recipe that this kind of data set, the network's strides or the packages cannot follow."""
+    if recipe.optimizer == "lamb" and find_spec("timm") is None:
+        raise UserError("recipe.optimizer=lamb needs timm: pip install 'modernet[recipes]'")
     in_files = data.kind in ("folder", "shards")
     if recipe.train_image_size is not None:
         if not in_files:
