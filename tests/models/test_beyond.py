@@ -37,7 +37,8 @@ def timm_convnext_with(convolution: Callable[[int], nn.Module]) -> Reference:
         model: Any = timm_convnext()()
         for module in [*model.modules()]:
             if isinstance(module, ConvNeXtBlock):
-                module.conv_dw = convolution(module.conv_dw.in_channels)
+                depthwise: Any = module.conv_dw
+                module.conv_dw = convolution(depthwise.in_channels)
         return model
 
     return build

@@ -34,7 +34,9 @@ def add_format_arguments(parser: argparse.ArgumentParser, formats: Iterable[str]
 def add_references_argument(parser: argparse.ArgumentParser) -> None:
     """--references."""
     parser.add_argument(
-        "--references", action="store_true", help="add published results on the data set, with setting and source"
+        "--references",
+        action="store_true",
+        help="add published results on the data set: to tables with setting and source, to the figure pareto by GMACs",
     )
 
 

@@ -1,6 +1,6 @@
 """Print parameters, GMACs and measured speeds of every network of the roadmap, beside the paper's values.
 
-modernet costs [--size t|b|micro] [--device NAME] [--json]      # about 10 seconds
+modernet costs [--size t|b|micro|...] [--device NAME] [--json]      # about 10 seconds
 
 The speeds are those that scripts/benchmark.py wrote to results/benchmarks/.
 """

@@ -111,7 +111,7 @@ def _composed_from(folders: tuple[Path, ...], size: str) -> dict[str, tuple[Step
 
 
 def roadmap(size: str = "t") -> dict[str, ModelConfig]:
-    """Step name -> the step's network, in roadmap order, for size `t`, `b`, `micro` or one of the user's.
+    """Step name -> the step's network, in roadmap order, for a size of `configs/size/` or one of the user's.
 
     The start has the name of its network: resnet50, in size b resnet200. Raises ValueError for an unknown size.
     """

@@ -71,7 +71,9 @@ def plot_pareto(
     cost = _Cost(unit, lambda row: factor * (row.gmacs or 0.0))
     known = [(factor * reference.gmacs, reference) for reference in published if reference.gmacs is not None]
     if known:
-        caption += " Diamonds: published results, each in its authors' setting."
+        caption += (
+            " Diamonds: published results, each in its authors' setting, which the table with --references names."
+        )
     return _plot(variants, cost, f"{group_title(rows, title)}: accuracy against cost", caption, form, known)
 
 
