@@ -1,9 +1,11 @@
 """An epoch of training from image files, end to end: our trainer against timm's loader, network and loop."""
 
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -61,6 +63,37 @@ def our_epochs(folder: Path, step: str, device: str, workers: int, epochs: int, 
     return trainer, trainer.epochs()
 
 
+@contextmanager
+def timm_epochs(folder: Path, name: str, device: torch.device, workers: int) -> Iterator[Callable[[], float]]:
+    """timm's epochs in a process of their own: the allocator of ours has the settings of `keep_freed_memory`."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve_timm_epochs, args=(theirs, folder, name, device, workers))
+    process.start()
+    theirs.close()
+
+    def contestant() -> float:
+        ours.send(None)
+        return ours.recv()
+
+    try:
+        yield contestant
+    finally:
+        ours.close()
+        process.join()
+
+
+def _serve_timm_epochs(connection: Connection, folder: Path, name: str, device: torch.device, workers: int) -> None:
+    """Train an epoch for each message, and answer with its rate; ends with the connection."""
+    multiprocessing.set_start_method("fork", force=True)  # of the loader's workers; the parent's choice is inherited
+    patch_timms_posterize()
+    contestant = timm_epoch(folder, name, device, workers)
+    with suppress(EOFError):
+        while True:
+            connection.recv()
+            connection.send(contestant())
+
+
 def timm_epoch(folder: Path, name: str, device: torch.device, workers: int) -> Callable[[], float]:
     """timm's parts, put together as in its train.py; trained images/s."""
     loader = create_loader(
@@ -102,14 +135,14 @@ def timm_epoch(folder: Path, name: str, device: torch.device, workers: int) -> C
 
 def epoch_against_timm(images: Path, step: str, device: torch.device, number: int, workers: int, rounds: int) -> Row:
     """One epoch of `number` images in each round."""
-    patch_timms_posterize()
-    with subset(images, number) as folder, TemporaryDirectory() as runs:
+    with (
+        subset(images, number) as folder,
+        TemporaryDirectory() as runs,
+        timm_epochs(folder, NETWORKS[step], device, workers) as theirs,
+    ):
         trainer, epochs = our_epochs(folder, step, str(device), workers, rounds + 1, Path(runs))
         with trainer:
-            contestants = {
-                "modernet": lambda: next(epochs).images_per_second,
-                "timm": timm_epoch(folder, NETWORKS[step], device, workers),
-            }
+            contestants = {"modernet": lambda: next(epochs).images_per_second, "timm": theirs}
             rates = measure_in_turn(contestants, rounds)
     what = f"epoch from files, {step}, batch {BATCH}, {SIZE} px, {workers} worker(s)"
     return compare(what, "images/s", rates, "modernet")

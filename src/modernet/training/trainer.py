@@ -16,7 +16,7 @@ from modernet.errors import ConnectionLost, Interrupted, NonFiniteLoss, UserErro
 from modernet.models.flops import model_cost
 from modernet.record import Epoch, Record, find_record, write_record
 from modernet.runtime.collectives import barrier, process_group
-from modernet.runtime.device import select_device, set_deterministic
+from modernet.runtime.device import keep_freed_memory, select_device, set_deterministic
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
 from modernet.runtime.io import write_bytes, write_text
 from modernet.runtime.lock import remove_lock
@@ -138,6 +138,7 @@ class Trainer:
         self.cost = model_cost(experiment.model, experiment.data.image_size, num_classes)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
+        keep_freed_memory()
         self.state = build_state(experiment.model, num_classes, self.plan, self.execution, self.device)
         start_note = self.state.start_from(self.weights) if self.weights else None
         self.machine = describe_machine(self.execution, self.plan, self.device, self.loader.num_workers)
