@@ -26,7 +26,7 @@ from benchmarks.growth import measure_growth, plot_growth
 from benchmarks.image_input import measure_input
 from benchmarks.measuring import Row
 from benchmarks.networks import compare_ends, measure_steps
-from benchmarks.overhead import fit_against_loop
+from benchmarks.overhead import fit_against_loop, fit_with_kept_memory
 from benchmarks.sweeps import measure_sweeps
 from tabulate import tabulate
 
@@ -37,7 +37,7 @@ from modernet.runtime.io import write_text
 from modernet.runtime.provenance import cpu_model, current_commit
 
 FOLDER = Path("results/benchmarks")
-PARTS = ("input", "overhead", "ends", "epoch", "steps", "growth", "commands", "sweeps")
+PARTS = ("input", "overhead", "memory", "ends", "epoch", "steps", "growth", "commands", "sweeps")
 EPOCH_ROUNDS = 3  # an epoch takes a minute
 
 
@@ -47,6 +47,10 @@ def measure(part: str, device: torch.device, rounds: int, images: Path) -> list[
     if part == "overhead":
         protocol, steps = ("cifar10", 40) if gpu else ("cifar10_micro", 20)
         return [fit_against_loop(protocol, step, device, steps, rounds) for step in ("modern_recipe", "convnext")]
+    if part == "memory":
+        return [
+            fit_with_kept_memory("cifar10_micro", step, device, 20, rounds) for step in ("modern_recipe", "convnext")
+        ]
     if part == "ends":
         pixels, steps = (224, 10) if gpu else (128, 1)
         batches = {"t": 128, "b": 32} if gpu else {"t": 8, "b": 2}

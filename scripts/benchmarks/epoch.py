@@ -1,11 +1,9 @@
 """An epoch of training from image files, end to end: our trainer against timm's loader, network and loop."""
 
-import multiprocessing
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +18,7 @@ from timm.loss.cross_entropy import SoftTargetCrossEntropy
 from torch import optim
 
 from benchmarks.image_input import patch_timms_posterize
-from benchmarks.measuring import Row, autocast_on, compare, measure_in_turn, to_device
+from benchmarks.measuring import Row, autocast_on, compare, in_own_process, measure_in_turn, to_device
 from modernet.config.experiment import build_execution, build_experiment
 from modernet.config.search_path import CONFIGS
 from modernet.data.fingerprint import resolve_data
@@ -63,39 +61,9 @@ def our_epochs(folder: Path, step: str, device: str, workers: int, epochs: int, 
     return trainer, trainer.epochs()
 
 
-@contextmanager
-def timm_epochs(folder: Path, name: str, device: torch.device, workers: int) -> Iterator[Callable[[], float]]:
-    """timm's epochs in a process of their own: the allocator of ours has the settings of `keep_freed_memory`."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve_timm_epochs, args=(theirs, folder, name, device, workers))
-    process.start()
-    theirs.close()
-
-    def contestant() -> float:
-        ours.send(None)
-        return ours.recv()
-
-    try:
-        yield contestant
-    finally:
-        ours.close()
-        process.join()
-
-
-def _serve_timm_epochs(connection: Connection, folder: Path, name: str, device: torch.device, workers: int) -> None:
-    """Train an epoch for each message, and answer with its rate; ends with the connection."""
-    multiprocessing.set_start_method("fork", force=True)  # of the loader's workers; the parent's choice is inherited
-    patch_timms_posterize()
-    contestant = timm_epoch(folder, name, device, workers)
-    with suppress(EOFError):
-        while True:
-            connection.recv()
-            connection.send(contestant())
-
-
 def timm_epoch(folder: Path, name: str, device: torch.device, workers: int) -> Callable[[], float]:
     """timm's parts, put together as in its train.py; trained images/s."""
+    patch_timms_posterize()
     loader = create_loader(
         ImageDataset(str(folder / "train")),
         input_size=(3, SIZE, SIZE),
@@ -138,7 +106,7 @@ def epoch_against_timm(images: Path, step: str, device: torch.device, number: in
     with (
         subset(images, number) as folder,
         TemporaryDirectory() as runs,
-        timm_epochs(folder, NETWORKS[step], device, workers) as theirs,
+        in_own_process(timm_epoch, folder, NETWORKS[step], device, workers) as theirs,
     ):
         trainer, epochs = our_epochs(folder, step, str(device), workers, rounds + 1, Path(runs))
         with trainer:

@@ -4,9 +4,11 @@ import math
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import partial
+from multiprocessing.connection import Connection
 from statistics import median
 from typing import Any
 from unittest.mock import patch
@@ -43,6 +45,36 @@ def measure_in_turn(contestants: Mapping[str, Contestant], rounds: int) -> dict[
                 rates[name].append(rate)
         order = [*order[1:], order[0]] if number % 2 else order[::-1]
     return rates
+
+
+@contextmanager
+def in_own_process(build: Callable[..., Contestant], *arguments: Any) -> Iterator[Contestant]:
+    """The contestant that `build(*arguments)` makes, in a process of its own: with its own allocator and settings."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, build, arguments))
+    process.start()
+    theirs.close()
+
+    def contestant() -> float:
+        ours.send(None)
+        return ours.recv()
+
+    try:
+        yield contestant
+    finally:
+        ours.close()
+        process.join()
+
+
+def _serve(connection: Connection, build: Callable[..., Contestant], arguments: tuple[Any, ...]) -> None:
+    """Answer each message with the contestant's rate; ends with the connection."""
+    multiprocessing.set_start_method("fork", force=True)  # for loaders' workers; a spawned process would spawn too
+    contestant = build(*arguments)
+    with suppress(EOFError):
+        while True:
+            connection.recv()
+            connection.send(contestant())
 
 
 def compare(what: str, unit: str, rates: Mapping[str, list[float]], ours: str, **more: Any) -> Row:

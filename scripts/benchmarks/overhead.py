@@ -1,14 +1,24 @@
-"""`fit`, with the input pipeline of a protocol, against a bare loop of forward, backward and step on one batch."""
+"""`fit`, with the input pipeline of a protocol, against a bare loop on one batch, and without what makes it faster."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import hydra
 import torch
 
-from benchmarks.measuring import Row, compare, measure_in_turn, random_batch, train_contestant
+from benchmarks.measuring import (
+    Contestant,
+    Row,
+    compare,
+    in_own_process,
+    measure_in_turn,
+    random_batch,
+    train_contestant,
+)
 from modernet.config.experiment import build_execution, build_experiment
 from modernet.config.search_path import CONFIGS
 from modernet.training.trainer import Trainer
@@ -44,3 +54,19 @@ def fit_against_loop(protocol: str, step: str, device: torch.device, steps: int,
             }
             rates = measure_in_turn(contestants, rounds)
     return compare(f"fit, {protocol}, {step}, batch {batch_size}, {size} px", "images/s", rates, "fit")
+
+
+def fit_contestant(protocol: str, step: str, device: torch.device, steps: int, rounds: int, keeps: bool) -> Contestant:
+    """Epochs of the product; `keeps` is whether it keeps freed memory (`modernet.runtime.device.keep_freed_memory`)."""
+    folder = TemporaryDirectory()
+    with nullcontext() if keeps else patch("modernet.training.trainer.keep_freed_memory"):
+        epochs = prepare_trainer(protocol, step, str(device), steps, rounds + 1, Path(folder.name)).epochs()
+    return lambda: next(epochs).images_per_second if folder else 0.0
+
+
+def fit_with_kept_memory(protocol: str, step: str, device: torch.device, steps: int, rounds: int) -> Row:
+    """The product, and the product whose freed memory goes back to the kernel."""
+    build = partial(in_own_process, fit_contestant, protocol, step, device, steps, rounds)
+    with build(True) as keeping, build(False) as returning:
+        rates = measure_in_turn({"memory kept": keeping, "memory given back": returning}, rounds)
+    return compare(f"fit, {protocol}, {step}", "images/s", rates, "memory kept")
