@@ -33,7 +33,7 @@ from modernet.errors import (
     squeeze,
 )
 from modernet.runtime.distributed import distributed_env
-from modernet.runtime.os_errors import explain_os_error
+from modernet.runtime.os_errors import explain_os_error, is_out_of_memory
 
 TRACEBACK_VARIABLE = "HYDRA_FULL_ERROR"
 SET_BY_US = "MODERNET_SETS_HYDRA_FULL_ERROR"  # child processes inherit the first variable, which the user did not set
@@ -97,8 +97,9 @@ def _explain_missing_config(error: MissingConfigException) -> str:
 
 def as_modernet_error(error: Exception) -> Exception:
     """A fault of files or memory as our exception; other errors as they are."""
-    if isinstance(error, MemoryError):
-        return OutOfMemory(f"the machine has not enough memory ({squeeze(error) or 'MemoryError'}); free some of it")
+    if is_out_of_memory(error):
+        reason = squeeze(error)[:200] or "MemoryError"
+        return OutOfMemory(f"the machine has not enough memory ({reason}); free some of it")
     if isinstance(error, OSError):
         return explain_os_error(error) or error
     return error

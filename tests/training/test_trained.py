@@ -50,6 +50,18 @@ def test_a_run_is_loaded_by_its_folder_or_its_record(run):
     assert not torch.equal(averaged.classifier.weight, model.classifier.weight)
 
 
+@pytest.mark.parametrize("verb", ["evaluate", "export"])
+def test_missing_memory_is_not_taken_for_a_bad_file_of_weights(run, tmp_path, verb, monkeypatch):
+    def load(*_: object, **__: object) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(torch, "load", load)
+    result = run_command(verb, run, *([tmp_path / "weights.safetensors"] if verb == "export" else []))
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert "the machine has not enough memory" in line
+
+
 # Evaluate
 
 

@@ -18,6 +18,7 @@ from modernet.record import Epoch
 from modernet.runtime.collectives import all_gather
 from modernet.runtime.io import write_bytes
 from modernet.runtime.logging import logger
+from modernet.runtime.os_errors import is_out_of_memory
 from modernet.training.state import StepMark, TrainState
 
 KEEP = 2
@@ -126,9 +127,9 @@ def _read(path: Path, run: RunIdentity, fresh: TrainState) -> dict[str, Any]:
         raise Unusable("is damaged (its checksum differs)")
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
     except Exception as error:  # torch raises many kinds
+        if is_out_of_memory(error):
+            raise
         raise Unusable(f"holds no tensors and plain values ({type(error).__name__})") from error
     if not isinstance(state, dict) or "model" not in state:
         raise Unusable("holds something else than a checkpoint")

@@ -11,6 +11,7 @@ from modernet.config.experiment import Experiment
 from modernet.errors import UserError, squeeze
 from modernet.models.network import build_model
 from modernet.models.pretrained import HEAD, convert_pretrained, find_source
+from modernet.runtime.os_errors import is_out_of_memory
 
 OURS = "stem.0.weight"  # a name that every network of ours has, and no other source
 
@@ -48,6 +49,8 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         values = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # torch's reader of pickles raises almost any exception for another file
+        if is_out_of_memory(error):
+            raise
         raise UserError(f"finetune: {path} is not a readable file of weights ({squeeze(error)[:200]})") from error
     if isinstance(values, dict) and isinstance(values.get("model"), dict):
         values = values["model"]

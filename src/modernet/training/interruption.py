@@ -7,15 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
 from modernet.errors import ConnectionLost, DiskFull, ModernetError, OutOfMemory, squeeze
 from modernet.runtime.collectives import is_communication_error
-from modernet.runtime.os_errors import DISK_FULL
+from modernet.runtime.os_errors import DISK_FULL, is_out_of_memory
 from modernet.training.checkpoint_files import latest_checkpoint
 
-# What torch says where it raises no torch.OutOfMemoryError: its CPU allocator, cuBLAS, cuDNN.
-NO_MEMORY = re.compile(r"can't allocate memory|cannot allocate memory|not enough memory|STATUS_ALLOC_FAILED", re.I)
 # DataLoader reports a dead worker process as a RuntimeError; its cause names the signal, if there was one.
 WORKER_DIED = re.compile(r"DataLoader worker .*(exited unexpectedly|killed by signal)")
 WORKER_CRASHED = re.compile(r"killed by signal: (Segmentation fault|Bus error|Floating point|Aborted)|exit code")
@@ -29,13 +25,6 @@ def is_interruption(error: BaseException) -> bool:
 def is_process_lost(error: BaseException) -> bool:
     """Whether another rank, or a worker process that loads images, ended from outside."""
     return is_communication_error(error) or _is_worker_killed(error) or _is_connection_cut(error)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the CPU's or the GPU's memory is not enough."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and bool(NO_MEMORY.search(str(error)))
 
 
 def _is_connection_cut(error: BaseException) -> bool:

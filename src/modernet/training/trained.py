@@ -15,6 +15,7 @@ from modernet.models.network import Network, build_model
 from modernet.models.pretrained import export_pretrained
 from modernet.record import RECORD_FILE, Record, find_record
 from modernet.runtime.io import write_bytes
+from modernet.runtime.os_errors import is_out_of_memory
 from modernet.training.trainer import WEIGHTS_FILE
 
 SUFFIX = ".safetensors"
@@ -50,6 +51,8 @@ def load_run(folder: str | Path, ema: bool = False) -> Network:
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's reader of pickles raises almost any exception for another file
+        if is_out_of_memory(error):
+            raise
         raise UserError(f"{path} is not a readable file of weights ({type(error).__name__})") from error
     name = "ema_model" if ema else "model"
     if name not in weights:
