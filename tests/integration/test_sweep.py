@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from helpers import ROOT, run_command, without_clock
+from helpers import RANDOM_IMAGES, ROOT, run_command, without_clock
 
 from modernet.errors import RunLocked
 from modernet.record import RECORD_FILE
@@ -191,6 +191,21 @@ def test_lock_is_held_once_and_a_finished_run_has_none(tmp_path, train_in_proces
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("sweep", [(), ("-m",)])
+def test_leftovers_of_a_process_killed_after_its_record_are_removed(tmp_path, train_in_process, sweep):
+    """Unless a process holds the lock: it is about to remove them."""
+    folder = Path(train_in_process(*RANDOM_IMAGES, *QUICK, "recipe.batch_size=32").stdout.strip()).parent
+    files = sorted(folder.iterdir())
+    leftovers = [folder / name for name in ("checkpoint-000000002-0123456789abcdef.pt", ".lock", ".holder")]
+    for path in leftovers:
+        path.write_text("left")
+    with run_lock(folder):
+        assert train_in_process(*sweep, *RANDOM_IMAGES, *QUICK, "recipe.batch_size=32").returncode == 0
+        assert all(path.exists() for path in leftovers)
+    assert train_in_process(*sweep, *RANDOM_IMAGES, *QUICK, "recipe.batch_size=32").returncode == 0
+    assert sorted(folder.iterdir()) == files
+
+
 def test_a_stopped_sweep_saves_what_it_trains_and_starts_nothing_else(tmp_path):
     process = start(tmp_path, "-m", "+step=gelu", "seed=0,1,2,3", "recipe.epochs=10", *JOBLIB)
     wait_for(lambda: len(training(tmp_path)) == 2, process)

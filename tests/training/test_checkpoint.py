@@ -23,11 +23,11 @@ from modernet.training.checkpoint_files import (
     RunIdentity,
     latest_checkpoint,
     load_checkpoint,
-    remove_checkpoints,
     save_checkpoint,
     serialize,
     steps_done,
 )
+from modernet.training.leftovers import remove_checkpoints
 from modernet.training.metrics import LossMonitor
 from modernet.training.state import TrainState
 

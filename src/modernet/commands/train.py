@@ -34,6 +34,7 @@ from modernet.runtime.signals import catch_signals
 from modernet.sweeps.slurm import requeue_on_warning
 from modernet.tracking.replay import replay
 from modernet.tracking.settings import check_environment, is_agent
+from modernet.training.leftovers import remove_leftovers
 
 config_help.register()
 studies.register()
@@ -59,8 +60,11 @@ def train(config: DictConfig) -> float | None:
                 record = Trainer.from_experiment(
                     experiment, folder, execution, wandb_config, shutdown, overrides
                 ).train()
-        elif is_agent() and is_main_process:
-            replay(wandb_config, folder, experiment, record)
+        elif is_main_process:
+            if record.status == "done":
+                remove_leftovers(folder)
+            if is_agent():
+                replay(wandb_config, folder, experiment, record)
         if record.status == "failed":
             raise RunFailed(f"{record.reason} ({folder / RECORD_FILE}); retry_failed=true trains it again")
         if is_main_process and not is_sweep:

@@ -32,6 +32,7 @@ from modernet.training.finetune import load_weights
 from modernet.training.folder import CONFIG_FILE, LOG_FILE, hold_lock
 from modernet.training.history import RunHistory
 from modernet.training.interruption import explain_interruption, is_interruption
+from modernet.training.leftovers import remove_checkpoints
 from modernet.training.loop import fit
 from modernet.training.result import build_record, describe_machine, describe_origin
 from modernet.training.state import TrainPlan, TrainState, build_state
@@ -100,7 +101,7 @@ class Trainer:
             record = find_record(self.folder)
             if record and record.status == "done":  # by another process since this one started
                 if self.env.is_main_process:
-                    remove_lock(self.folder)
+                    self._tidy_up()
                 return record
             self.build()
             self.resume()
@@ -213,10 +214,13 @@ class Trainer:
                 write_bytes(self.folder / WEIGHTS_FILE, checkpoint_files.serialize(self.state.weights()))
             write_record(self.folder, record)
             if record.status == "done":
-                checkpoint_files.remove_checkpoints(self.folder)
-                remove_lock(self.folder)
+                self._tidy_up()
         barrier()  # no rank looks for the record before it is written
         return record
+
+    def _tidy_up(self) -> None:
+        remove_checkpoints(self.folder)
+        remove_lock(self.folder)
 
     def _describe_batch(self) -> str:
         recipe = self.experiment.recipe
