@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from modernet.config.experiment import Experiment
 from modernet.config.schema import ExecutionConfig, WandbConfig
-from modernet.config.weights import WEIGHTS_FILE
+from modernet.config.weights import RUN_OF_WEIGHTS, WEIGHTS_FILE
 from modernet.data.loader import Loader, build_loader
 from modernet.errors import ConnectionLost, Interrupted, NonFiniteLoss, UserError, describe
 from modernet.models.flops import model_cost
@@ -211,7 +211,8 @@ class Trainer:
         self.wandb.log_result(record)
         if self.env.is_main_process:
             if record.status == "done":
-                write_bytes(self.folder / WEIGHTS_FILE, checkpoint_files.serialize(self.state.weights()))
+                weights = self.state.weights() | {RUN_OF_WEIGHTS: {record.hash: torch.empty(0)}}
+                write_bytes(self.folder / WEIGHTS_FILE, checkpoint_files.serialize(weights))
             write_record(self.folder, record)
             if record.status == "done":
                 self._tidy_up()
