@@ -11,7 +11,9 @@ import sys
 import termios
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TypeVar
 
 import pytest
@@ -21,7 +23,8 @@ from modernet.errors import RunLocked
 from modernet.record import RECORD_FILE
 from modernet.runtime.lock import LOCK_FILE, is_locked, lock_holder, run_lock
 from modernet.sweeps.estimate import Throughput
-from modernet.training import loop
+from modernet.training import folder as training_folder
+from modernet.training import loop, trainer
 
 T = TypeVar("T")
 
@@ -190,7 +193,6 @@ def test_lock_is_held_once_and_a_finished_run_has_none(tmp_path, train_in_proces
     assert not list((tmp_path / "runs").rglob(LOCK_FILE))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("sweep", [(), ("-m",)])
 def test_leftovers_of_a_process_killed_after_its_record_are_removed(tmp_path, train_in_process, sweep):
     """Unless a process holds the lock: it is about to remove them."""
@@ -206,6 +208,32 @@ def test_leftovers_of_a_process_killed_after_its_record_are_removed(tmp_path, tr
     assert sorted(folder.iterdir()) == files
 
 
+@pytest.mark.parametrize("option", ["--wait", "wait=true"])
+def test_a_run_that_fails_while_others_wait_for_it_is_trained_once(tmp_path, train_in_process, monkeypatch, option):
+    arguments = (*RANDOM_IMAGES, *QUICK, "recipe.batch_size=32", DIVERGING)
+    assert train_in_process(*arguments).returncode == 1
+    (path,) = tmp_path.rglob(RECORD_FILE)
+    content = path.read_bytes()
+    path.unlink()
+    with ExitStack() as other_process:
+        other_process.enter_context(run_lock(path.parent))
+
+        def fail_meanwhile(seconds: float) -> None:
+            path.write_bytes(content)
+            other_process.close()
+
+        monkeypatch.setattr(training_folder, "time", SimpleNamespace(sleep=fail_meanwhile))
+        with monkeypatch.context() as patched:
+            patched.setattr(trainer, "fit", None)  # nothing is trained
+            result = train_in_process(*arguments, option)
+    assert result.returncode == 1
+    waiting, error = result.stderr.splitlines()
+    assert waiting.startswith(f"waiting: {path.parent} is being trained by process {os.getpid()} on ")
+    assert error.endswith(f"({path}); retry_failed=true trains it again")
+    assert path.read_bytes() == content
+
+
+@pytest.mark.slow
 def test_a_stopped_sweep_saves_what_it_trains_and_starts_nothing_else(tmp_path):
     process = start(tmp_path, "-m", "+step=gelu", "seed=0,1,2,3", "recipe.epochs=10", *JOBLIB)
     wait_for(lambda: len(training(tmp_path)) == 2, process)

@@ -27,7 +27,7 @@ from modernet.config.overrides import explain_override
 from modernet.config.search_path import CONFIGS, add_config_dir
 from modernet.data.fingerprint import check_data_unchanged, resolve_data
 from modernet.errors import RunFailed, UserError
-from modernet.record import RECORD_FILE, find_result
+from modernet.record import RECORD_FILE, find_record, find_result
 from modernet.runtime.distributed import distributed_env
 from modernet.runtime.orphans import end_with_parent
 from modernet.runtime.signals import catch_signals
@@ -52,6 +52,7 @@ def train(config: DictConfig) -> float | None:
         folder = experiment.folder(Path(config.runs))
         record = find_result(folder, config.retry_failed, experiment.hash)
         if record is None:
+            failed = find_record(folder)  # that retry_failed trains again
             check_data_unchanged(experiment, Path(config.runs))
             with catch_signals() as shutdown, requeue_on_warning(shutdown):
                 from modernet.training.trainer import Trainer  # imports torch, which a finished run does not need
@@ -59,7 +60,7 @@ def train(config: DictConfig) -> float | None:
                 overrides = HydraConfig.get().overrides.task
                 record = Trainer.from_experiment(
                     experiment, folder, execution, wandb_config, shutdown, overrides
-                ).train()
+                ).train(failed)
         elif is_main_process:
             if record.status == "done":
                 remove_leftovers(folder)

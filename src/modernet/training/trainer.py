@@ -15,7 +15,7 @@ from modernet.data.loader import Loader, build_loader
 from modernet.errors import ConnectionLost, Interrupted, NonFiniteLoss, UserError, describe
 from modernet.models.flops import model_cost
 from modernet.record import Epoch, Record, find_record, write_record
-from modernet.runtime.collectives import barrier, process_group
+from modernet.runtime.collectives import any_rank, barrier, process_group
 from modernet.runtime.device import select_device, set_deterministic
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
 from modernet.runtime.io import write_bytes, write_text
@@ -88,19 +88,21 @@ class Trainer:
     def __exit__(self, *exception: Any) -> None:
         self.exit_stack.__exit__(*exception)
 
-    def train(self) -> Record:
+    def train(self, failed: Record | None = None) -> Record:
         """Train to the end, from the last checkpoint if there is one, and write the record.
 
-        The record's status is `failed` where the loss became non-finite or anything unexpected was raised. Raises
-        UserError for invalid input, RunLocked where another process trains the run, and Interrupted or DiskFull
-        where the same command will resume.
+        The record's status is `failed` where the loss became non-finite or anything unexpected was raised. A run that
+        another process has ended meanwhile is not trained: its record is returned. `failed` is the record of an
+        earlier attempt, which does not end the run. Raises UserError for invalid input, RunLocked where another
+        process trains the run, and Interrupted or DiskFull where the same command will resume.
         """
         with explain_interruption(self.folder, self._describe_batch()), self:
             self.validate()
             self.lock()
             record = find_record(self.folder)
-            if record and record.status == "done":  # by another process since this one started
-                if self.env.is_main_process:
+            is_ended = self.env.is_main_process and record is not None and record != failed
+            if any_rank(is_ended) and record:  # by another process since this one started
+                if self.env.is_main_process and record.status == "done":
                     self._tidy_up()
                 return record
             self.build()
