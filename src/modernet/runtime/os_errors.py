@@ -60,4 +60,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether the CPU's or the GPU's memory is not enough."""
     if isinstance(error, MemoryError):
         return True
+    if isinstance(error, OSError):  # with a path, `explain_os_error` names it; a fork has none
+        return error.errno == errno.ENOMEM and error.filename is None
     return isinstance(error, RuntimeError) and bool(NO_MEMORY.search(str(error)))
