@@ -33,7 +33,7 @@ from modernet.errors import (
     squeeze,
 )
 from modernet.runtime.distributed import distributed_env
-from modernet.runtime.os_errors import explain_os_error, is_out_of_memory
+from modernet.runtime.os_errors import DISK_FULL, explain_os_error, is_out_of_memory
 
 TRACEBACK_VARIABLE = "HYDRA_FULL_ERROR"
 SET_BY_US = "MODERNET_SETS_HYDRA_FULL_ERROR"  # child processes inherit the first variable, which the user did not set
@@ -157,7 +157,7 @@ def exit_on_error() -> Iterator[None]:
         line = explain(error)
         if line is None:
             raise
-        if isinstance(error, OSError) and error.errno and error.filename is None:  # stdout
+        if isinstance(error, OSError) and error.errno in DISK_FULL and error.filename is None:  # stdout
             _discard_stdout()
         if SHOW_TRACEBACK:
             traceback.print_exc()

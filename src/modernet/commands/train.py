@@ -19,6 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from modernet import PARENT
 from modernet.cli import exit_on_error, raise_for_sweep
 from modernet.config import help as config_help
 from modernet.config import studies
@@ -97,7 +98,7 @@ def main() -> None:
             rest = sys.argv[1:] = [word for word in sys.argv[1:] if word != "--wait"]
             sys.argv.append("wait=true")
         if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun is the parent
-            end_with_parent(os.getppid())
+            end_with_parent(PARENT)
         flags = [word for word in rest if word.startswith("-")]
         if not flags and any(word.startswith("+study=") for word in rest):
             # The study sets hydra.mode too, but Hydra reads that first, and ignores the mistakes that it meets.

@@ -76,8 +76,8 @@ def explain_interruption(folder: Path, batch: str = "a batch") -> Iterator[None]
         if _is_shared_memory_full(error):
             _stop_watching_workers()
             raise OutOfMemory(
-                f"not enough shared memory for the processes that load images ({squeeze(error)[:200]}); enlarge /dev/shm "
-                f"(--shm-size of a container), or try fewer num_workers; last good checkpoint: {path}"
+                f"not enough shared memory for the processes that load images ({squeeze(error)[:200]}); enlarge "
+                f"/dev/shm (--shm-size of a container), or try fewer num_workers; last good checkpoint: {path}"
             ) from error
         if is_out_of_memory(error):
             raise OutOfMemory(
