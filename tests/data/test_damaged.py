@@ -38,7 +38,7 @@ def test_damaged_image_is_named_by_its_path(image_folder, damage, split, num_wor
     with pytest.raises(UserError) as error:
         list(loader.train_batches(0) if split == "train" else loader.eval_batches())
     assert str(error.value).startswith(f"{path} ")
-    assert str(error.value).endswith("data.on_error=skip skips damaged images")
+    assert str(error.value).endswith("data.on_error=skip trains another run without it")
     assert "\n" not in str(error.value)
 
 
@@ -48,8 +48,30 @@ def test_run_with_a_damaged_image_ends_with_one_line_and_status_2(train_in_proce
     words = ("data=folder", f"data.root={image_folder}", "recipe.batch_size=8", f"num_workers={num_workers}")
     result = train_in_process(*SMALL, *words)
     assert result.returncode == 2
-    assert re.search(r"error: .*val/cat/04\.png cannot be decoded: .*; data\.on_error=skip skips", result.stderr)
+    assert re.search(r"error: .*val/cat/04\.png cannot be decoded: .*; data\.on_error=skip trains", result.stderr)
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("checkpoint_minutes", [60, 0])
+def test_repaired_image_trains_by_the_same_command_unless_the_run_has_a_checkpoint(
+    train, train_in_process, image_folder, checkpoint_minutes
+):
+    """The size of a file is part of the run's identity: a checkpoint is of the damaged data set."""
+    path = image_folder / "val/cat/04.png"
+    intact = path.read_bytes()
+    path.write_bytes(intact[:40])
+    words = (*SMALL, "data=folder", f"data.root={image_folder}", "recipe.batch_size=8", "num_workers=0")
+    words = (*words, f"checkpoint_minutes={checkpoint_minutes}")
+    assert train_in_process(*words).returncode == 2
+    path.write_bytes(intact)
+    result = train(*words)  # another process, which lists the files again
+    if checkpoint_minutes:
+        assert result.returncode == 0, result.stderr
+        return
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert f"the files below data.root={image_folder} changed since " in line
+    assert "restore the files to resume that run, or delete the folder to train from the start" in line
 
 
 def test_skipped_images_are_counted_in_the_record_and_are_wrong(train_in_process, image_folder):

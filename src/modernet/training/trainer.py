@@ -189,7 +189,7 @@ class Trainer:
             if self.env.is_main_process:
                 logger.warning(error)
             raise
-        except (ConnectionLost, OSError, UserError):  # UserError: a damaged image; the run resumes once it is repaired
+        except (ConnectionLost, OSError, UserError):  # UserError: a damaged image, which says nothing about the run
             raise
         except NonFiniteLoss as error:
             logger.error(error)
