@@ -60,7 +60,7 @@ def convert_tiny_imagenet(archive: Path, path: Path) -> None:
 def _read_images(file: zipfile.ZipFile, wnids: dict[str, str], classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, H, W, 3) uint8 and labels (N,) of the members of a zip file."""
     numbers = {wnid: number for number, wnid in enumerate(classes)}
-    images = [np.asarray(Image.open(BytesIO(file.read(name))).convert("RGB")) for name in wnids]
+    images = [np.asarray(Image.open(BytesIO(file.read(name)), formats=("JPEG",)).convert("RGB")) for name in wnids]
     return np.stack(images), np.array([numbers[wnid] for wnid in wnids.values()], dtype=np.int64)
 
 
