@@ -30,6 +30,7 @@ from modernet.errors import (
     RunFailed,
     UserError,
     describe,
+    printable,
     squeeze,
 )
 from modernet.runtime.distributed import distributed_env
@@ -162,7 +163,7 @@ def exit_on_error() -> Iterator[None]:
         if SHOW_TRACEBACK:
             traceback.print_exc()
         if _prints(error):
-            print(f"{Path(sys.argv[0]).name}: error: {line}", file=sys.stderr)
+            print(f"{Path(sys.argv[0]).name}: error: {printable(line)}", file=sys.stderr)
             if isinstance(error, MissingConfigException) and str(error.missing_cfg_file).startswith("step/"):
                 print(steps_help())
         known = as_modernet_error(error)
@@ -189,7 +190,7 @@ def raise_for_sweep() -> Iterator[None]:
         if line is None:
             traceback.print_exc()
             line = describe(error)
-        raise RunFailed(line) from None
+        raise RunFailed(printable(line)) from None
 
 
 def verbs() -> dict[str, str]:

@@ -1,7 +1,9 @@
 """Damaged images: named by path, or skipped and counted; other than regular files are refused when listed."""
 
+import gzip
 import io
 import json
+import logging
 import os
 import re
 import socket
@@ -21,6 +23,7 @@ from image_files import (
 from PIL import Image
 from trials.images import DAMAGE, png_header
 
+from modernet.data.damaged import SkippedImages
 from modernet.data.decoding import decode_image
 from modernet.data.file_lists import list_images
 from modernet.errors import DamagedImage, UserError
@@ -91,6 +94,19 @@ def test_skipped_images_are_counted_in_the_record_and_are_wrong(train_in_process
     result = run_command("evaluate", folder)
     assert "6 images and 1 damaged ones, which count as wrong" in result.stdout
     assert f"top-1 {record['top1']:.2f} %, top-5 85.71 %" in result.stdout
+
+
+def test_log_names_a_hundred_skipped_images_and_says_that_it_stops(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("modernet"), "propagate", True)  # to caplog
+    skipped = SkippedImages()
+    for _ in range(2):
+        skipped.add([f"{number}\n\x1b.jpg cannot be decoded" for number in range(105)])
+    assert skipped.take() == 210
+    assert caplog.messages[0] == r"skipped: 0\n\x1b.jpg cannot be decoded"
+    assert caplog.messages[99:] == [
+        r"skipped: 99\n\x1b.jpg cannot be decoded",
+        "further skipped images are only counted",
+    ]
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -170,6 +186,13 @@ def test_wrong_label_in_a_shard_is_named(shards, label, monkeypatch):
     write_shard(shards / "train-003.tar", {3: label.decode(), 9: 1, 15: 1, 21: 1})
     with pytest.raises(UserError, match=r"train-003\.tar: 0003\.cls must hold an integer from 0 to 1 "):
         list(files_loader(files_config("shards", shards)).train_batches(0))
+
+
+def test_truncated_compressed_shard_is_named(shards):
+    content = gzip.compress((shards / "val-000.tar").read_bytes())
+    (shards / "val-000.tar").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"the shard .*val-000\.tar is not a readable tar file \(EOFError"):
+        files_loader(files_config("shards", shards))
 
 
 def test_truncated_shard_is_named(shards):
