@@ -189,9 +189,9 @@ def test_wrong_label_in_a_shard_is_named(shards, label, monkeypatch):
 
 
 def test_truncated_compressed_shard_is_named(shards):
-    content = gzip.compress((shards / "val-000.tar").read_bytes())
-    (shards / "val-000.tar").write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match=r"the shard .*val-000\.tar is not a readable tar file \(EOFError"):
+    content = gzip.compress((shards / "train-003.tar").read_bytes())
+    (shards / "train-003.tar").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"the shard .*train-003\.tar is not a readable tar file \(EOFError"):
         files_loader(files_config("shards", shards))
 
 
