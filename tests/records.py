@@ -47,7 +47,8 @@ def make_record(step: str, top1: float | None, seed: int = 0, variant: str | Non
         status="done",
         config={"seed": seed, "model": {"act": variant or step}},
     )
-    return replace(record, **changes)
+    record = replace(record, **changes)
+    return replace(record, config={"model": {}, "recipe": {}, "data": {}} | record.config)  # no record lacks a section
 
 
 def write_study(folder: Path, records: Iterable[Record]) -> Path:

@@ -33,6 +33,13 @@ def test_error_becomes_one_line_and_its_status(error, status, capsys):
     assert line.endswith(f": error: {error}")
 
 
+def test_control_characters_of_a_name_reach_no_terminal(capsys):
+    with pytest.raises(SystemExit), cli.exit_on_error():
+        raise errors.UserError("there is no file a\nb\x1b[31m\u2028ü")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(r": error: there is no file a\nb\x1b[31m\u2028ü")
+
+
 def test_interruption_exits_with_143_and_repeats_nothing(capsys):
     with pytest.raises(SystemExit) as exit_, cli.exit_on_error():
         raise errors.Interrupted("stopped by SIGTERM")

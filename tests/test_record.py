@@ -81,6 +81,15 @@ def test_record_with_an_unknown_field_is_rejected(tmp_path):
         load_record(write_values(tmp_path, colour="red"))
 
 
+@pytest.mark.parametrize("section", ["model", "recipe", "data"])
+@pytest.mark.parametrize("value", [[], None, "relu"])
+def test_record_without_a_section_of_its_config_is_rejected(tmp_path, section, value):
+    path = write_values(tmp_path, config=DONE.config | {section: value})
+    with pytest.raises(ValueError, match=f"config.{section} must be an object"):
+        load_record(path)
+    assert load_records(tmp_path).rejected == [f"{path}: not a record (config.{section} must be an object)"]
+
+
 def test_record_of_another_run_is_rejected(tmp_path):
     """As in a folder that was copied and renamed."""
     write_record(tmp_path, DONE)

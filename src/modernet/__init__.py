@@ -5,11 +5,14 @@
 >>> model_cost(roadmap("t")["gelu"])
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from modernet.config.roadmap import roadmap
-from modernet.config.schema import DataConfig, ModelConfig, RecipeConfig
+PARENT = os.getppid()  # before the imports that take seconds: once the parent is killed, another process is the parent
+
+from modernet.config.roadmap import roadmap  # noqa: E402
+from modernet.config.schema import DataConfig, ModelConfig, RecipeConfig  # noqa: E402
 
 if TYPE_CHECKING:
     from modernet.models.flops import model_cost

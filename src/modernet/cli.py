@@ -30,10 +30,11 @@ from modernet.errors import (
     RunFailed,
     UserError,
     describe,
+    printable,
     squeeze,
 )
 from modernet.runtime.distributed import distributed_env
-from modernet.runtime.os_errors import explain_os_error
+from modernet.runtime.os_errors import DISK_FULL, explain_os_error, is_out_of_memory
 
 TRACEBACK_VARIABLE = "HYDRA_FULL_ERROR"
 SET_BY_US = "MODERNET_SETS_HYDRA_FULL_ERROR"  # child processes inherit the first variable, which the user did not set
@@ -97,8 +98,9 @@ def _explain_missing_config(error: MissingConfigException) -> str:
 
 def as_modernet_error(error: Exception) -> Exception:
     """A fault of files or memory as our exception; other errors as they are."""
-    if isinstance(error, MemoryError):
-        return OutOfMemory(f"the machine has not enough memory ({squeeze(error) or 'MemoryError'}); free some of it")
+    if is_out_of_memory(error):
+        reason = squeeze(error)[:200] or "MemoryError"
+        return OutOfMemory(f"the machine has not enough memory ({reason}); free some of it")
     if isinstance(error, OSError):
         return explain_os_error(error) or error
     return error
@@ -156,12 +158,12 @@ def exit_on_error() -> Iterator[None]:
         line = explain(error)
         if line is None:
             raise
-        if isinstance(error, OSError) and error.errno and error.filename is None:  # stdout
+        if isinstance(error, OSError) and error.errno in DISK_FULL and error.filename is None:  # stdout
             _discard_stdout()
         if SHOW_TRACEBACK:
             traceback.print_exc()
         if _prints(error):
-            print(f"{Path(sys.argv[0]).name}: error: {line}", file=sys.stderr)
+            print(f"{Path(sys.argv[0]).name}: error: {printable(line)}", file=sys.stderr)
             if isinstance(error, MissingConfigException) and str(error.missing_cfg_file).startswith("step/"):
                 print(steps_help())
         known = as_modernet_error(error)
@@ -188,7 +190,7 @@ def raise_for_sweep() -> Iterator[None]:
         if line is None:
             traceback.print_exc()
             line = describe(error)
-        raise RunFailed(line) from None
+        raise RunFailed(printable(line)) from None
 
 
 def verbs() -> dict[str, str]:

@@ -47,6 +47,12 @@ class Interrupted(ModernetError):
     status = 143  # what a shell reports for a process ended by SIGTERM
 
 
+def printable(message: object) -> str:
+    """The message as one line without control characters, which a file's name can bring to the terminal."""
+    letters = str(message)
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in letters)
+
+
 def describe(error: BaseException) -> str:
     """`ValueError: its message`, on one line."""
     return f"{type(error).__name__}: {squeeze(error)}"

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from modernet.config.identity import run_hash
+from modernet.config.identity import check_sections, run_hash
 from modernet.config.schema import STRICT
 from modernet.errors import UserError
 from modernet.runtime.io import write_text
@@ -54,8 +54,7 @@ measure is absent from the dictionary. Names must differ from the fields of Epoc
 
 Who shows metrics iterates over METRICS, never over a name: `metric.heading` titles a column, `metric.format_value(
 record.metrics.get(metric.name))` fills it, and `declared_metrics(records or rows)` lists those that anything has.
-`flatten(epoch)` has the metrics beside the other values, for lines of metrics.jsonl (so that `load_epochs` returns
-them under their names, for curves) and for wandb.
+`flatten(epoch)` has them beside the other values, for lines of metrics.jsonl (and so for curves) and for wandb.
 """
 
 
@@ -200,11 +199,13 @@ def load_record(path: Path) -> Record:
     if version != SCHEMA_VERSION:
         raise ValueError(f"schema_version is {version}, this modernet reads {SCHEMA_VERSION}")
     try:
-        return _ADAPTER.validate_python(values)
+        record = _ADAPTER.validate_python(values)
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip() for fault in error.errors()]
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise ValueError(", ".join(faults[:3]) + more) from error
+    check_sections(record.config)
+    return record
 
 
 def record_paths(folder: Path) -> Iterator[Path]:
@@ -214,8 +215,7 @@ def record_paths(folder: Path) -> Iterator[Path]:
 
 def load_records(folder: Path) -> LoadedRecords:
     """Every record below a folder; files that hold none are rejected with a reason, one line each."""
-    records: dict[Path, Record] = {}
-    rejected = []
+    records, rejected = dict[Path, Record](), list[str]()
     for path in record_paths(folder):
         try:
             records[path] = load_record(path)

@@ -1,7 +1,9 @@
 """Damaged images: named by path, or skipped and counted; other than regular files are refused when listed."""
 
+import gzip
 import io
 import json
+import logging
 import os
 import re
 import socket
@@ -21,6 +23,7 @@ from image_files import (
 from PIL import Image
 from trials.images import DAMAGE, png_header
 
+from modernet.data.damaged import SkippedImages
 from modernet.data.decoding import decode_image
 from modernet.data.file_lists import list_images
 from modernet.errors import DamagedImage, UserError
@@ -38,7 +41,7 @@ def test_damaged_image_is_named_by_its_path(image_folder, damage, split, num_wor
     with pytest.raises(UserError) as error:
         list(loader.train_batches(0) if split == "train" else loader.eval_batches())
     assert str(error.value).startswith(f"{path} ")
-    assert str(error.value).endswith("data.on_error=skip skips damaged images")
+    assert str(error.value).endswith("data.on_error=skip trains another run without it")
     assert "\n" not in str(error.value)
 
 
@@ -48,8 +51,30 @@ def test_run_with_a_damaged_image_ends_with_one_line_and_status_2(train_in_proce
     words = ("data=folder", f"data.root={image_folder}", "recipe.batch_size=8", f"num_workers={num_workers}")
     result = train_in_process(*SMALL, *words)
     assert result.returncode == 2
-    assert re.search(r"error: .*val/cat/04\.png cannot be decoded: .*; data\.on_error=skip skips", result.stderr)
+    assert re.search(r"error: .*val/cat/04\.png cannot be decoded: .*; data\.on_error=skip trains", result.stderr)
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("checkpoint_minutes", [60, 0])
+def test_repaired_image_trains_by_the_same_command_unless_the_run_has_a_checkpoint(
+    train, train_in_process, image_folder, checkpoint_minutes
+):
+    """The size of a file is part of the run's identity: a checkpoint is of the damaged data set."""
+    path = image_folder / "val/cat/04.png"
+    intact = path.read_bytes()
+    path.write_bytes(intact[:40])
+    words = (*SMALL, "data=folder", f"data.root={image_folder}", "recipe.batch_size=8", "num_workers=0")
+    words = (*words, f"checkpoint_minutes={checkpoint_minutes}")
+    assert train_in_process(*words).returncode == 2
+    path.write_bytes(intact)
+    result = train(*words)  # another process, which lists the files again
+    if checkpoint_minutes:
+        assert result.returncode == 0, result.stderr
+        return
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert f"the files below data.root={image_folder} changed since " in line
+    assert "restore the files to resume that run, or delete the folder to train from the start" in line
 
 
 def test_skipped_images_are_counted_in_the_record_and_are_wrong(train_in_process, image_folder):
@@ -69,6 +94,19 @@ def test_skipped_images_are_counted_in_the_record_and_are_wrong(train_in_process
     result = run_command("evaluate", folder)
     assert "6 images and 1 damaged ones, which count as wrong" in result.stdout
     assert f"top-1 {record['top1']:.2f} %, top-5 85.71 %" in result.stdout
+
+
+def test_log_names_a_hundred_skipped_images_and_says_that_it_stops(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("modernet"), "propagate", True)  # to caplog
+    skipped = SkippedImages()
+    for _ in range(2):
+        skipped.add([f"{number}\n\x1b.jpg cannot be decoded" for number in range(105)])
+    assert skipped.take() == 210
+    assert caplog.messages[0] == r"skipped: 0\n\x1b.jpg cannot be decoded"
+    assert caplog.messages[99:] == [
+        r"skipped: 99\n\x1b.jpg cannot be decoded",
+        "further skipped images are only counted",
+    ]
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -148,6 +186,13 @@ def test_wrong_label_in_a_shard_is_named(shards, label, monkeypatch):
     write_shard(shards / "train-003.tar", {3: label.decode(), 9: 1, 15: 1, 21: 1})
     with pytest.raises(UserError, match=r"train-003\.tar: 0003\.cls must hold an integer from 0 to 1 "):
         list(files_loader(files_config("shards", shards)).train_batches(0))
+
+
+def test_truncated_compressed_shard_is_named(shards):
+    content = gzip.compress((shards / "train-003.tar").read_bytes())
+    (shards / "train-003.tar").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"the shard .*train-003\.tar is not a readable tar file \(EOFError"):
+        files_loader(files_config("shards", shards))
 
 
 def test_truncated_shard_is_named(shards):

@@ -5,10 +5,10 @@ import io
 import numpy as np
 import pytest
 from image_files import FORMATS, encode_image
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from modernet.data.decoding import decode_image
-from modernet.errors import UserError
+from modernet.errors import DamagedImage, UserError
 
 LIMIT = 100_000_000  # pixels
 
@@ -78,3 +78,15 @@ def test_truncated_files_are_refused_by_name(name, kept):
 def test_a_text_is_no_image():
     with pytest.raises(UserError, match=r"cat/1\.jpg is no image that Pillow can decode"):
         decode_image(b"<html>404 Not Found</html>", "cat/1.jpg", LIMIT)
+
+
+def test_postscript_starts_no_program(tmp_path, monkeypatch):
+    """Pillow decodes EPS by Ghostscript, whatever the suffix of the file is."""
+    program = tmp_path / "gs"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    with pytest.raises(DamagedImage, match=r"a\.jpg is no image that Pillow can decode"):
+        decode_image(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n", "a.jpg", LIMIT)
+    assert not (tmp_path / "started").exists()

@@ -1,5 +1,7 @@
 """get_data writes what the loader reads."""
 
+import os
+import pickle
 import tarfile
 import zipfile
 from io import BytesIO
@@ -10,13 +12,20 @@ import numpy as np
 import pytest
 from helpers import data_config, run_script
 from PIL import Image
+from torchvision.datasets import CIFAR10
 
 from modernet.commands import get_data
-from modernet.data.conversion import convert_imagenet64, convert_tiny_imagenet, extract_folder, write_npz
+from modernet.data.conversion import (
+    convert_imagenet64,
+    convert_tiny_imagenet,
+    extract_folder,
+    read_cifar,
+    write_npz,
+)
 from modernet.data.download import Archive
 from modernet.data.fingerprint import inspect_data
 from modernet.data.in_memory import load_images
-from modernet.errors import ModernetError
+from modernet.errors import ModernetError, UserError
 
 
 def cifar_split(n: int) -> SimpleNamespace:
@@ -114,3 +123,39 @@ def test_without_internet_one_line_names_the_address(tmp_path, monkeypatch):
     with pytest.raises(ModernetError, match=r"http://127\.0\.0\.1:9/tiny\.zip cannot be downloaded"):
         get_data.get_data("tiny_imagenet", tmp_path)
     assert not (tmp_path / "tiny_imagenet.npz").exists()
+
+
+def write_cifar(path: Path, batch: object) -> Path:
+    """An archive in the format of CIFAR-10, with this as each batch."""
+    names = [name for name, _ in CIFAR10.train_list + CIFAR10.test_list]
+    contents = dict.fromkeys(names, batch) | {"batches.meta": {"label_names": ["a", "b"]}}
+    with tarfile.open(path, "w:gz") as tar:
+        for name, values in contents.items():
+            content = pickle.dumps(values, protocol=2)
+            member = tarfile.TarInfo(f"{CIFAR10.base_folder}/{name}")
+            member.size = len(content)
+            tar.addfile(member, BytesIO(content))
+    return path
+
+
+def test_batches_of_cifar_are_read_with_channels_last(tmp_path):
+    pixels = np.arange(2 * 3072, dtype=np.uint32).astype(np.uint8).reshape(2, 3072)
+    train, test = read_cifar(write_cifar(tmp_path / "a.tar.gz", {"data": pixels, "labels": [0, 1]}), CIFAR10)
+    assert (train.data.shape, test.data.shape, test.targets) == ((10, 32, 32, 3), (2, 32, 32, 3), [0, 1])
+    assert test.classes == ["a", "b"]
+    assert (test.data[1, 5, 7] == pixels[1].reshape(3, 32, 32)[:, 5, 7]).all()
+
+
+class MakesFolder:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self):
+        return os.mkdir, ("made",)
+
+
+def test_code_in_a_batch_of_cifar_is_not_executed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    archive = write_cifar(tmp_path / "a.tar.gz", MakesFolder())
+    with pytest.raises(UserError, match=r"data_batch_1 is not a file of CIFAR \(posix\.mkdir "):
+        read_cifar(archive, CIFAR10)
+    assert not (tmp_path / "made").exists()

@@ -40,6 +40,29 @@ def kill_and_wait(process: Process, token: str) -> list[int]:
     return left
 
 
+# torchrun is killed while its rank imports: the rank would wait for half an hour for the others.
+PARENT_DIES_EARLY = """
+import os, signal, time
+import modernet
+parent = os.getppid()
+os.kill(parent, signal.SIGKILL)
+while os.getppid() == parent:
+    time.sleep(0.01)
+from modernet.commands.train import main
+main()
+"""
+
+
+def test_rank_ends_whose_torchrun_was_killed_while_it_started(tmp_path):
+    token, words = uuid.uuid4().hex, [*LONG, "recipe.micro_batch_size=32", f"runs={tmp_path}"]
+    ranks = {"TORCHELASTIC_RUN_ID": "1", "RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}
+    shell = ["sh", "-c", '"$@" & wait', "sh", sys.executable, "-c", PARENT_DIES_EARLY, *words]
+    process = start(shell, MASTER_ADDR="127.0.0.1", MASTER_PORT="29599", **ranks, **{VARIABLE: token})
+    process.wait()
+    assert kill_and_wait(process, token) == []
+    process.communicate()
+
+
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_processes_end_within_ten_seconds_of_their_killed_parent_and_the_runs_resume(tmp_path, kind):
     token, command = uuid.uuid4().hex, [sys.executable, *COMMANDS[kind], *LONG, f"runs={tmp_path}"]

@@ -11,17 +11,20 @@ import sys
 import termios
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TypeVar
 
 import pytest
-from helpers import ROOT, run_command, without_clock
+from helpers import RANDOM_IMAGES, ROOT, run_command, without_clock
 
 from modernet.errors import RunLocked
 from modernet.record import RECORD_FILE
 from modernet.runtime.lock import LOCK_FILE, is_locked, lock_holder, run_lock
 from modernet.sweeps.estimate import Throughput
-from modernet.training import loop
+from modernet.training import folder as training_folder
+from modernet.training import loop, trainer
 
 T = TypeVar("T")
 
@@ -188,6 +191,46 @@ def test_lock_is_held_once_and_a_finished_run_has_none(tmp_path, train_in_proces
         pass
     assert train_in_process("+step=gelu", *QUICK).returncode == 0
     assert not list((tmp_path / "runs").rglob(LOCK_FILE))
+
+
+@pytest.mark.parametrize("sweep", [(), ("-m",)])
+def test_leftovers_of_a_process_killed_after_its_record_are_removed(tmp_path, train_in_process, sweep):
+    """Unless a process holds the lock: it is about to remove them."""
+    folder = Path(train_in_process(*RANDOM_IMAGES, *QUICK, "recipe.batch_size=32").stdout.strip()).parent
+    files = sorted(folder.iterdir())
+    leftovers = [folder / name for name in ("checkpoint-000000002-0123456789abcdef.pt", ".lock", ".holder")]
+    for path in leftovers:
+        path.write_text("left")
+    with run_lock(folder):
+        assert train_in_process(*sweep, *RANDOM_IMAGES, *QUICK, "recipe.batch_size=32").returncode == 0
+        assert all(path.exists() for path in leftovers)
+    assert train_in_process(*sweep, *RANDOM_IMAGES, *QUICK, "recipe.batch_size=32").returncode == 0
+    assert sorted(folder.iterdir()) == files
+
+
+@pytest.mark.parametrize("option", ["--wait", "wait=true"])
+def test_a_run_that_fails_while_others_wait_for_it_is_trained_once(tmp_path, train_in_process, monkeypatch, option):
+    arguments = (*RANDOM_IMAGES, *QUICK, "recipe.batch_size=32", DIVERGING)
+    assert train_in_process(*arguments).returncode == 1
+    (path,) = tmp_path.rglob(RECORD_FILE)
+    content = path.read_bytes()
+    path.unlink()
+    with ExitStack() as other_process:
+        other_process.enter_context(run_lock(path.parent))
+
+        def fail_meanwhile(seconds: float) -> None:
+            path.write_bytes(content)
+            other_process.close()
+
+        monkeypatch.setattr(training_folder, "time", SimpleNamespace(sleep=fail_meanwhile))
+        with monkeypatch.context() as patched:
+            patched.setattr(trainer, "fit", None)  # nothing is trained
+            result = train_in_process(*arguments, option)
+    assert result.returncode == 1
+    waiting, error = result.stderr.splitlines()
+    assert waiting.startswith(f"waiting: {path.parent} is being trained by process {os.getpid()} on ")
+    assert error.endswith(f"({path}); retry_failed=true trains it again")
+    assert path.read_bytes() == content
 
 
 @pytest.mark.slow

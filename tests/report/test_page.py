@@ -116,7 +116,9 @@ def test_excluded_files_are_named_without_paths_of_this_machine(page, folder):
 def test_markup_in_records_stays_text(tmp_path):
     text = dict.fromkeys(("device", "torch", "commit", "data", "recipe"), MARKUP)
     hostile = make_record("gelu", 80.0, variant=f"{MARKUP}\x01", **text)
-    hostile = replace(hostile, config={MARKUP: {MARKUP: MARKUP}, "data": {MARKUP: MARKUP}}, machine={MARKUP: MARKUP})
+    hostile = replace(
+        hostile, config=hostile.config | {MARKUP: {MARKUP: MARKUP}, "data": {MARKUP: MARKUP}}, machine={MARKUP: MARKUP}
+    )
     page = page_of(
         write_study(tmp_path / "<b>runs", [hostile, make_record("kernel_size", 79.0), make_record("convnext", 81.0)])
     )

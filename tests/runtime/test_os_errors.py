@@ -28,9 +28,10 @@ def test_failed_operation_on_a_path_is_one_line_that_names_it(number, status, ca
     assert f": error: some/path: {os.strerror(number)}; " in line
 
 
-def test_missing_memory_is_one_line_and_status_1(capsys):
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))])
+def test_missing_memory_is_one_line_and_status_1(error, capsys):
     with pytest.raises(SystemExit) as exit_, cli.exit_on_error():
-        raise MemoryError
+        raise error
     assert exit_.value.code == 1
     assert "the machine has not enough memory" in capsys.readouterr().err
 

@@ -19,6 +19,7 @@ from wandb_server import Server
 from modernet.config.schema import WandbConfig
 from modernet.record import flatten, load_record, write_record
 from modernet.tracking.logger import wandb_run
+from modernet.tracking.sync import find_offline_runs
 
 
 def log_offline(folder: Path, step: str, epochs: range, stopped: bool = False) -> None:
@@ -190,3 +191,10 @@ def test_a_missing_login_is_one_line_and_status_2(server, runs):
     assert (result.returncode, result.stdout) == (2, "")
     login = "sync.py: error: there is no login at wandb; run `wandb login` or set WANDB_API_KEY\n"
     assert result.stderr == login
+
+
+def test_run_file_that_holds_no_object_has_no_run_in_wandb_dir(tmp_path, monkeypatch):
+    (tmp_path / "run/wandb").mkdir(parents=True)
+    (tmp_path / "run/wandb/run.json").write_text("[1]")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path / "elsewhere"))
+    assert find_offline_runs(tmp_path) == {}

@@ -23,11 +23,11 @@ from modernet.training.checkpoint_files import (
     RunIdentity,
     latest_checkpoint,
     load_checkpoint,
-    remove_checkpoints,
     save_checkpoint,
     serialize,
     steps_done,
 )
+from modernet.training.leftovers import remove_checkpoints
 from modernet.training.metrics import LossMonitor
 from modernet.training.state import TrainState
 
@@ -175,6 +175,24 @@ def test_bad_checkpoint_is_named_and_set_aside(tmp_path, fresh, kind, has_earlie
     assert os.path.lexists(f"{path}.bad")
     assert not (tmp_path / "made").exists(), "a pickle was executed"
     assert steps_done(folder) == (1 if has_earlier else 0)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_checkpoint_stays_where_memory_is_too_short_to_read_it(tmp_path, fresh, error, monkeypatch):
+    def load(*_: object, **__: object) -> None:
+        raise error
+
+    path = save_checkpoint(tmp_path / "fresh", 2, saved_state(fresh, 2), RUN)
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(type(error)):
+        load_checkpoint(tmp_path / "fresh", RUN, fresh)
+    assert path.is_file()
 
 
 def test_bad_checkpoints_with_one_name_are_all_kept(tmp_path, fresh):

@@ -35,9 +35,11 @@ def test_what_has_the_name_of_a_file_is_named_before_anything_is_trained(tmp_pat
 
 
 def test_holder_removes_what_a_killed_process_left_half_written(tmp_path):
-    (tmp_path / "record.json.0a0a0a0a.part").write_text("half")
+    (tmp_path / "wandb").mkdir()
+    for name in ("record.json", "wandb/run.json"):
+        (tmp_path / f"{name}.0a0a0a0a.part").write_text("half")
     with hold_lock(tmp_path, DistributedEnv(), ShutdownSignal(), wait=False):
-        assert not list(tmp_path.glob("*.part"))
+        assert not list(tmp_path.rglob("*.part"))
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"process x on y", b"process 1 on 2 on 3", b""])

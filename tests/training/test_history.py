@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import assert_identical_runs, execution_config, random_images, short_experiment
+from helpers import assert_identical_runs, execution_config, random_images, ready_trainer, short_experiment
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from modernet.curves import METRICS_FILE, STEPS_FILE, load_steps
+from modernet.record import Steps
 from modernet.training.trainer import Trainer
 
 CLOCK = {"images_per_second", "data_wait"}
@@ -98,3 +99,14 @@ def test_run_that_is_killed_and_resumed_has_every_row_once(trained, tmp_path, st
     train(tmp_path)
     assert without_clock(tmp_path) == without_clock(trained)
     assert_identical_runs(trained, tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_row_that_cannot_be_written_is_an_error_with_the_path(tmp_path):
+    path = tmp_path / STEPS_FILE
+    with ready_trainer(tmp_path, experiment()) as trainer:
+        path.unlink()
+        path.symlink_to("/dev/full")
+        row = Steps(step=1, epoch=0.1, lr=0.1, train_loss=1.0, train_top1=0.0, images_per_second=1.0, data_wait=0.0)
+        with pytest.raises(OSError, match=rf"No space left on device: '{path}'"):
+            trainer.history.write_steps(row)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from modernet.errors import ConnectionLost, DiskFull, OutOfMemory
-from modernet.training.interruption import explain_interruption
+from modernet.training.interruption import explain_interruption, is_interruption
 
 WORKER = "DataLoader worker (pid 1) is killed by signal: "
 
@@ -31,6 +31,7 @@ def test_full_disk_names_the_last_good_checkpoint(tmp_path, number):
         MemoryError("Unable to allocate 2.00 GiB for an array"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),  # of a fork
     ],
 )
 def test_missing_memory_names_the_batch_and_what_to_try(tmp_path, error):
@@ -38,6 +39,29 @@ def test_missing_memory_names_the_batch_and_what_to_try(tmp_path, error):
         r"^not enough memory for batches of 256 images \(.*\); .*amp=bf16.*recipe.micro_batch_size; last good .*: none$"
     )
     with pytest.raises(OutOfMemory, match=message), explain_interruption(tmp_path, "batches of 256 images"):
+        raise error
+
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+BUS_ERROR = RuntimeError(WORKER + "Bus error. It is possible that dataloader's workers are out of shared memory. ")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BUS_ERROR,
+        caused(RuntimeError("DataLoader worker (pid(s) 1) exited unexpectedly"), BUS_ERROR),
+        RuntimeError("Caught RuntimeError in DataLoader worker process 0.\nunable to allocate shared memory(shm)"),
+    ],
+)
+def test_full_shared_memory_names_the_file_system_and_the_workers(tmp_path, error):
+    assert is_interruption(error)
+    message = r"^not enough shared memory .*/dev/shm.*num_workers; last good checkpoint: none$"
+    with pytest.raises(OutOfMemory, match=message), explain_interruption(tmp_path):
         raise error
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,56 @@ def test_a_run_is_loaded_by_its_folder_or_its_record(run):
     averaged = load_run(run, ema=True)
     assert torch.equal(averaged.classifier.weight, weights["ema_model"]["classifier.weight"])
     assert not torch.equal(averaged.classifier.weight, model.classifier.weight)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda weights: 7, "holds something else than the weights of a run"),
+        (lambda weights: [weights], "holds something else than the weights of a run"),
+        (lambda weights: weights | {"model": None}, "holds something else than the weights of a run"),
+        (lambda weights: weights | {"run": 7}, "holds something else than the weights of a run"),
+        (lambda weights: weights["model"], "holds something else than the weights of a run"),
+        (lambda weights: weights | {"run": {"0a1b2c3d4e": torch.empty(0)}}, "weights of another run (0a1b2c3d4e, not "),
+        (lambda weights: weights | {"model": {"a": torch.ones(1)}}, "weights of another network than "),
+        (
+            lambda weights: weights | {"model": weights["model"] | {"classifier.bias": torch.ones(11)}},
+            "classifier.bias has shape (11,) instead of (10,)",
+        ),
+    ],
+)
+def test_weights_that_are_not_those_of_the_run_are_one_line_and_status_2(run, tmp_path, change, message):
+    shutil.copy(run / "record.json", tmp_path)
+    torch.save(change(torch.load(run / "model.pt", weights_only=True)), tmp_path / "model.pt")
+    for verb, arguments in (("evaluate", ()), ("export", (tmp_path / "weights.safetensors",))):
+        result = run_command(verb, tmp_path, *arguments)
+        assert (result.returncode, len(result.stderr.splitlines())) == (2, 1), result.stderr
+        assert f"{tmp_path / 'model.pt'} has" in result.stderr or f"{tmp_path / 'model.pt'} holds" in result.stderr
+        assert message in result.stderr
+
+
+def test_weights_of_another_seed_are_refused_and_those_of_earlier_versions_load(run, tmp_path):
+    shutil.copy(run / "record.json", tmp_path)
+    other = train(tmp_path / "other", seed=1)
+    shutil.copy(other / "model.pt", tmp_path)
+    with pytest.raises(UserError, match=r"has the weights of another run"):
+        load_run(tmp_path)
+    weights = torch.load(run / "model.pt", weights_only=True)
+    assert list(weights.pop("run")) == [load_record(run / "record.json").hash]
+    torch.save(weights, tmp_path / "model.pt")
+    assert torch.equal(load_run(tmp_path).classifier.weight, weights["model"]["classifier.weight"])
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "export"])
+def test_missing_memory_is_not_taken_for_a_bad_file_of_weights(run, tmp_path, verb, monkeypatch):
+    def load(*_: object, **__: object) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(torch, "load", load)
+    result = run_command(verb, run, *([tmp_path / "weights.safetensors"] if verb == "export" else []))
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert "the machine has not enough memory" in line
 
 
 # Evaluate

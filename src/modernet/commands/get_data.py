@@ -52,9 +52,8 @@ def _get_cifar(class_name: str) -> Get:
         from torchvision import datasets  # imports torch, which --help does not need
 
         dataset = getattr(datasets, class_name)
-        fetch(Archive(dataset.url, "md5", dataset.tgz_md5), downloads)
-        splits = (dataset(downloads, train=is_train, download=True) for is_train in (True, False))
-        conversion.write_npz(path, *splits)
+        archive = fetch(Archive(dataset.url, "md5", dataset.tgz_md5), downloads)
+        conversion.write_npz(path, *conversion.read_cifar(archive, dataset))
 
     return get
 

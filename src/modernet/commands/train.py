@@ -19,6 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from modernet import PARENT
 from modernet.cli import exit_on_error, raise_for_sweep
 from modernet.config import help as config_help
 from modernet.config import studies
@@ -27,13 +28,14 @@ from modernet.config.overrides import explain_override
 from modernet.config.search_path import CONFIGS, add_config_dir
 from modernet.data.fingerprint import check_data_unchanged, resolve_data
 from modernet.errors import RunFailed, UserError
-from modernet.record import RECORD_FILE, find_result
+from modernet.record import RECORD_FILE, find_record, find_result
 from modernet.runtime.distributed import distributed_env
 from modernet.runtime.orphans import end_with_parent
 from modernet.runtime.signals import catch_signals
 from modernet.sweeps.slurm import requeue_on_warning
 from modernet.tracking.replay import replay
 from modernet.tracking.settings import check_environment, is_agent
+from modernet.training.leftovers import remove_leftovers
 
 config_help.register()
 studies.register()
@@ -51,6 +53,7 @@ def train(config: DictConfig) -> float | None:
         folder = experiment.folder(Path(config.runs))
         record = find_result(folder, config.retry_failed, experiment.hash)
         if record is None:
+            failed = find_record(folder)  # that retry_failed trains again
             check_data_unchanged(experiment, Path(config.runs))
             with catch_signals() as shutdown, requeue_on_warning(shutdown):
                 from modernet.training.trainer import Trainer  # imports torch, which a finished run does not need
@@ -58,9 +61,12 @@ def train(config: DictConfig) -> float | None:
                 overrides = HydraConfig.get().overrides.task
                 record = Trainer.from_experiment(
                     experiment, folder, execution, wandb_config, shutdown, overrides
-                ).train()
-        elif is_agent() and is_main_process:
-            replay(wandb_config, folder, experiment, record)
+                ).train(failed)
+        elif is_main_process:
+            if record.status == "done":
+                remove_leftovers(folder)
+            if is_agent():
+                replay(wandb_config, folder, experiment, record)
         if record.status == "failed":
             raise RunFailed(f"{record.reason} ({folder / RECORD_FILE}); retry_failed=true trains it again")
         if is_main_process and not is_sweep:
@@ -92,7 +98,7 @@ def main() -> None:
             rest = sys.argv[1:] = [word for word in sys.argv[1:] if word != "--wait"]
             sys.argv.append("wait=true")
         if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun is the parent
-            end_with_parent(os.getppid())
+            end_with_parent(PARENT)
         flags = [word for word in rest if word.startswith("-")]
         if not flags and any(word.startswith("+study=") for word in rest):
             # The study sets hydra.mode too, but Hydra reads that first, and ignores the mistakes that it meets.

@@ -55,6 +55,13 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def check_sections(config: Mapping[str, Any]) -> None:
+    """Raises ValueError for the config of a record from which no identity can be computed."""
+    for section in SCHEMAS:
+        if not isinstance(config.get(section), Mapping):
+            raise ValueError(f"config.{section} must be an object")
+
+
 def run_hash(config: Mapping[str, Any]) -> str:
     """Ten hexadecimal digits by which a run is found."""
     return digest(identity(config))

@@ -8,6 +8,7 @@ from pathlib import Path
 from modernet.errors import UserError
 
 WEIGHTS_FILE = "model.pt"  # of a finished run: state dicts `model`, and `ema_model` where the recipe has EMA
+RUN_OF_WEIGHTS = "run"  # in it, beside them: an empty tensor named by the run's hash; absent from earlier files
 RECORD_FILE = "record.json"  # a run may be named by its record
 LENGTH = 10  # hexadecimal digits of a fingerprint
 

@@ -1,21 +1,72 @@
 """From the archives of published data sets to what the loaders read: one .npz file, or a folder of images."""
 
+import pickle
 import tarfile
 import zipfile
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from modernet.errors import UserError
+
 IMAGENET64 = 64  # pixels
+# What the pickles of CIFAR hold besides numbers, texts, lists and dictionaries: arrays.
+PICKLED = {
+    *(("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")),
+    *(("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")),
+}
+
+
+class CifarSplit(NamedTuple):
+    """A split of CIFAR: images (N, 32, 32, 3) uint8, labels, and the names of the classes."""
+
+    data: np.ndarray
+    targets: list[int]
+    classes: list[str]
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Reads arrays and plain values, and executes nothing."""
+
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        if (module_name, global_name) not in PICKLED:
+            raise pickle.UnpicklingError(f"{module_name}.{global_name} has no place in a data set")
+        return super().find_class(module_name, global_name)
+
+
+def read_cifar(archive: Path, dataset: Any) -> tuple[CifarSplit, CifarSplit]:
+    """Train and test of the archive of a CIFAR, of which torchvision's class names the files.
+
+    Raises UserError for a pickle of something else than arrays: torchvision would execute it.
+    """
+    with tarfile.open(archive) as tar:
+
+        def read(name: str) -> dict[str, Any]:
+            file = tar.extractfile(f"{dataset.base_folder}/{name}")
+            try:
+                return _ArrayUnpickler(file, encoding="latin1").load()  # pyright: ignore[reportArgumentType]
+            except pickle.UnpicklingError as error:
+                raise UserError(f"{archive}: {name} is not a file of CIFAR ({error})") from error
+
+        classes = read(dataset.meta["filename"])[dataset.meta["key"]]
+        train, test = ([read(name) for name, _ in files] for files in (dataset.train_list, dataset.test_list))
+    return _join_cifar(train, classes), _join_cifar(test, classes)
+
+
+def _join_cifar(batches: list[dict[str, Any]], classes: list[str]) -> CifarSplit:
+    labels = "labels" if "labels" in batches[0] else "fine_labels"
+    images = np.vstack([batch["data"] for batch in batches]).reshape(-1, 3, 32, 32)
+    targets = [target for batch in batches for target in batch[labels]]
+    return CifarSplit(images.transpose(0, 2, 3, 1), targets, classes)  # (N, 3, H, W) -> (N, H, W, 3)
 
 
 def write_npz(path: Path, train: Any, test: Any) -> None:
-    """Write two of torchvision's CIFAR data sets as one .npz file, atomically.
+    """Write the splits of a CIFAR as one .npz file, atomically.
 
     It holds x_train (N, 32, 32, 3) uint8, y_train (N,) uint8, the same of test, and the names of the classes.
     """
@@ -60,7 +111,7 @@ def convert_tiny_imagenet(archive: Path, path: Path) -> None:
 def _read_images(file: zipfile.ZipFile, wnids: dict[str, str], classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, H, W, 3) uint8 and labels (N,) of the members of a zip file."""
     numbers = {wnid: number for number, wnid in enumerate(classes)}
-    images = [np.asarray(Image.open(BytesIO(file.read(name))).convert("RGB")) for name in wnids]
+    images = [np.asarray(Image.open(BytesIO(file.read(name)), formats=("JPEG",)).convert("RGB")) for name in wnids]
     return np.stack(images), np.array([numbers[wnid] for wnid in wnids.values()], dtype=np.int64)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from modernet.config.schema import DataConfig
-from modernet.errors import DamagedImage, UserError
+from modernet.errors import DamagedImage, UserError, printable
 from modernet.runtime.logging import logger
 
 MOST_LOGGED = 100  # skipped images, in the log
@@ -44,7 +44,7 @@ def skip_or_raise(error: DamagedImage, data: DataConfig, skipped: list[str]) -> 
     """Append a line to `skipped`. Raises UserError where data.on_error=raise."""
     if data.on_error == "raise":
         hint = "a larger data.max_pixels decodes it, " if "data.max_pixels" in str(error) else ""
-        raise UserError(f"{error}; {hint}data.on_error=skip skips damaged images") from error
+        raise UserError(f"{error}; {hint}data.on_error=skip trains another run without it") from error
     skipped.append(str(error))
 
 
@@ -66,12 +66,14 @@ class SkippedImages:
     number: int = 0
 
     def add(self, lines: Iterable[str]) -> None:
-        """Count them, and log each once."""
+        """Count them, and log each once up to MOST_LOGGED."""
         for line in lines:
             self.number += 1
-            if line not in self.named and len(self.named) < MOST_LOGGED:
-                self.named.add(line)
-                logger.warning(f"skipped: {line}")
+            if line in self.named or len(self.named) > MOST_LOGGED:
+                continue
+            self.named.add(line)
+            is_last = len(self.named) > MOST_LOGGED
+            logger.warning("further skipped images are only counted" if is_last else f"skipped: {printable(line)}")
 
     def take(self) -> int:
         """The number of images since the last call."""

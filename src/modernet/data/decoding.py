@@ -11,6 +11,8 @@ from torch import Tensor
 from modernet.errors import DamagedImage, describe
 
 Image.MAX_IMAGE_PIXELS = None  # data.max_pixels is the limit, with its own message
+# Those of the suffixes of image folders, and GIF. Pillow reads others, and starts Ghostscript for EPS.
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 JPEG_START = b"\xff\xd8"
 COLORSPACES = ("YCbCr", "RGB", "Gray")  # Pillow rounds CMYK in another way
 
@@ -47,7 +49,7 @@ def _decode_jpeg(content: bytes, name: str, max_pixels: int) -> Tensor | None:
 
 def _decode_by_pillow(content: bytes, name: str, max_pixels: int) -> Tensor:
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_pixels(image.height, image.width, name, max_pixels)
             pixels = np.array(image.convert("RGB"))
     except (DamagedImage, MemoryError):

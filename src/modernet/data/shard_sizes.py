@@ -90,7 +90,7 @@ def _count(url: str) -> int:
             names = (member.name for member in archive if member.isreg() and not METADATA.match(member.name))
             keys = (key for key, _ in map(base_plus_ext, names) if key is not None)
             return sum(1 for _ in groupby(keys))
-    except (tarfile.TarError, OSError, ValueError, ImportError) as error:  # webdataset raises the last three
+    except (tarfile.TarError, EOFError, OSError, ValueError, ImportError) as error:  # the last three: webdataset
         raise UserError(f"the shard {url} is not a readable tar file ({describe(error)})") from error
 
 

@@ -38,8 +38,11 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def remove_parts(folder: Path) -> None:
-    """Delete what a killed process left half-written; nobody else may write into the folder now."""
-    for part in folder.glob(f"*{PART}"):
+    """Delete what a killed process left half-written in a folder and the folders in it.
+
+    Nobody else may write there now.
+    """
+    for part in (*folder.glob(f"*{PART}"), *folder.glob(f"*/*{PART}")):
         part.unlink(missing_ok=True)
 
 

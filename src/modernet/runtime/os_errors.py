@@ -1,11 +1,16 @@
-"""Errors of the file system as one line that names the path and says what to try."""
+"""Errors of files as one line that names the path and says what to try; and which errors mean missing memory."""
 
 import errno
+import re
 from typing import NamedTuple
 
 from modernet.errors import DiskFull, ModernetError, UserError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+# What torch's allocators, cuBLAS and cuDNN say. torch.OutOfMemoryError is a RuntimeError with the third.
+NO_MEMORY = re.compile(
+    r"can't allocate memory|cannot allocate memory|out of memory|not enough memory|STATUS_ALLOC_FAILED", re.I
+)
 
 
 class Advice(NamedTuple):
@@ -49,3 +54,12 @@ def explain_os_error(error: OSError) -> ModernetError | None:
     kind, advice = ADVICE[error.errno]
     path = "stdout" if error.filename is None else error.filename
     return kind(f"{path}: {error.strerror}; {advice}")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the CPU's or the GPU's memory is not enough."""
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError):  # with a path, `explain_os_error` names it; a fork has none
+        return error.errno == errno.ENOMEM and error.filename is None
+    return isinstance(error, RuntimeError) and bool(NO_MEMORY.search(str(error)))

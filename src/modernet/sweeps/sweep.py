@@ -26,6 +26,7 @@ from modernet.runtime.signals import stop_signals
 from modernet.sweeps import slurm
 from modernet.sweeps.jobs import Job
 from modernet.sweeps.status import show_status
+from modernet.training.leftovers import remove_leftovers
 
 Launch = Callable[[list[list[str]]], Sequence[JobReturn]]
 
@@ -114,6 +115,8 @@ def _report(jobs: list[Job], reasons: dict[Path, str]) -> None:
     for job in jobs:
         record, path = find_record(job.folder), job.folder / RECORD_FILE
         if record and record.status == "done":
+            if distributed_env().is_main_process:
+                remove_leftovers(job.folder)
             _print(path)
             continue
         found = f"{record.reason} ({path}); retry_failed=true trains it again" if record else "it did not finish"

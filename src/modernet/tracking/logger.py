@@ -93,9 +93,10 @@ class WandbLogger:
 def read_run_file(folder: Path) -> dict[str, Any]:
     """`id`, `entity`, `project` and `url` of a run at wandb; empty where the run's folder does not have them."""
     try:
-        return json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+        values = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+    return values if isinstance(values, dict) else {}
 
 
 def _init(config: WandbConfig | None, folder: Path, experiment: Experiment, facts: Mapping[str, Any]) -> WandbLogger:

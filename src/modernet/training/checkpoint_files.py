@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from os.path import lexists
@@ -18,10 +17,11 @@ from modernet.record import Epoch
 from modernet.runtime.collectives import all_gather
 from modernet.runtime.io import write_bytes
 from modernet.runtime.logging import logger
+from modernet.runtime.os_errors import is_out_of_memory
+from modernet.training.leftovers import PATTERN, list_checkpoints
 from modernet.training.state import StepMark, TrainState
 
 KEEP = 2
-PATTERN = re.compile(r"checkpoint-(\d{9})-([0-9a-f]{16})\.pt")  # optimizer steps done, checksum of the content
 SCHEMA_VERSION = 2  # 1: modernet before 0.2, without the run's identity inside
 BAD = ".bad"  # ending of a checkpoint that was set aside
 
@@ -51,11 +51,6 @@ class PlainValues:
     started: str
 
 
-def _checkpoints(folder: Path) -> list[Path]:
-    """Oldest first."""
-    return sorted(path for path in folder.glob("checkpoint-*.pt") if PATTERN.fullmatch(path.name))
-
-
 def _checksum(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
@@ -72,7 +67,7 @@ def save_checkpoint(folder: Path, step: int, state: Mapping[str, Any], run: RunI
     content = serialize({"schema_version": SCHEMA_VERSION, "run": asdict(run), **state})
     path = folder / f"checkpoint-{step:09}-{_checksum(content)}.pt"
     write_bytes(path, content)
-    for older in _checkpoints(folder)[:-KEEP]:
+    for older in list_checkpoints(folder)[:-KEEP]:
         older.unlink()
     return path
 
@@ -93,7 +88,7 @@ def load_checkpoint(folder: Path, run: RunIdentity, fresh: TrainState) -> dict[s
 
 
 def _newest_usable(folder: Path, run: RunIdentity, fresh: TrainState) -> tuple[Path | None, dict[str, Any] | None]:
-    paths = _checkpoints(folder)
+    paths = list_checkpoints(folder)
     while paths:
         path = paths.pop()
         try:
@@ -126,9 +121,9 @@ def _read(path: Path, run: RunIdentity, fresh: TrainState) -> dict[str, Any]:
         raise Unusable("is damaged (its checksum differs)")
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except MemoryError:
-        raise
     except Exception as error:  # torch raises many kinds
+        if is_out_of_memory(error):
+            raise
         raise Unusable(f"holds no tensors and plain values ({type(error).__name__})") from error
     if not isinstance(state, dict) or "model" not in state:
         raise Unusable("holds something else than a checkpoint")
@@ -189,7 +184,7 @@ def _fits_optimizer(saved: Any, fresh: TrainState) -> bool:
 
 def latest_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint's path."""
-    return next(reversed(_checkpoints(folder)), None)
+    return next(reversed(list_checkpoints(folder)), None)
 
 
 def steps_done(folder: Path) -> int:
@@ -197,9 +192,3 @@ def steps_done(folder: Path) -> int:
     path = latest_checkpoint(folder)
     match = PATTERN.fullmatch(path.name) if path else None
     return int(match[1]) if match else 0
-
-
-def remove_checkpoints(folder: Path) -> None:
-    """Delete the checkpoints of a finished run."""
-    for path in _checkpoints(folder):
-        path.unlink()

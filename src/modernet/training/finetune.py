@@ -1,7 +1,7 @@
 """The weights that a run starts from, checked against its network before anything is written."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from safetensors.torch import load_file
@@ -11,6 +11,7 @@ from modernet.config.experiment import Experiment
 from modernet.errors import UserError, squeeze
 from modernet.models.network import build_model
 from modernet.models.pretrained import HEAD, convert_pretrained, find_source
+from modernet.runtime.os_errors import is_out_of_memory
 
 OURS = "stem.0.weight"  # a name that every network of ours has, and no other source
 
@@ -31,7 +32,12 @@ def load_weights(experiment: Experiment) -> dict[str, Tensor] | None:
     ours = model.state_dict()
     source = find_source(state_dict)
     if OURS in state_dict:
-        weights = _checked(path, state_dict, ours)
+        if misfits := find_misfits(state_dict, ours, any_classes=True):
+            raise UserError(
+                f"finetune: {path} has the weights of another network: {misfits}; allowed are weights of the same "
+                "step, size and stem"
+            )
+        weights = state_dict
     elif source:
         try:
             weights = convert_pretrained(model, state_dict, source, any_classes=True)
@@ -48,27 +54,32 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         values = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # torch's reader of pickles raises almost any exception for another file
+        if is_out_of_memory(error):
+            raise
         raise UserError(f"finetune: {path} is not a readable file of weights ({squeeze(error)[:200]})") from error
     if isinstance(values, dict) and isinstance(values.get("model"), dict):
         values = values["model"]
-    if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
+    if not is_state_dict(values):
         raise UserError(f"finetune: {path} holds no state dict, names with tensors")
     return values
 
 
-def _checked(path: Path, weights: dict[str, Tensor], ours: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Raises UserError with the first name that does not fit."""
+def is_state_dict(values: object) -> TypeGuard[dict[str, Tensor]]:
+    """Whether these are names with tensors."""
+    if not isinstance(values, dict):
+        return False
+    return all(isinstance(name, str) and isinstance(value, Tensor) for name, value in values.items())
+
+
+def find_misfits(weights: dict[str, Tensor], ours: dict[str, Tensor], any_classes: bool = False) -> str | None:
+    """The first names that differ from those of `ours` or have another shape; `any_classes` allows another head."""
     missing = [f"{name} is missing" for name in ours if name not in weights]
     unknown = [f"{name} is unknown" for name in weights if name not in ours]
     misshapen = [
         f"{name} has shape {tuple(value.shape)} instead of {tuple(ours[name].shape)}"
         for name, value in weights.items()
-        if name in ours and name not in HEAD and value.shape != ours[name].shape
+        if name in ours and not (any_classes and name in HEAD) and value.shape != ours[name].shape
     ]
-    if problems := missing + unknown + misshapen:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise UserError(
-            f"finetune: {path} has the weights of another network: {', '.join(problems[:3])}{more}; allowed are "
-            "weights of the same step, size and stem"
-        )
-    return weights
+    problems = missing + unknown + misshapen
+    more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+    return ", ".join(problems[:3]) + more if problems else None

@@ -49,10 +49,13 @@ class RunHistory:
             self.logged_epochs = max(len(_read_rows(folder / METRICS_FILE, "epoch")), len(state.epochs))
 
     def write_steps(self, steps: Steps) -> None:
-        """Append a row to steps.jsonl. Raises OSError."""
-        row = steps.values()
-        with (self.folder / STEPS_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        """Append a row to steps.jsonl. Raises OSError that names it."""
+        row, path = steps.values(), self.folder / STEPS_FILE
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
         if steps.step > self.logged_steps:
             self.wandb.log_steps(row)
 

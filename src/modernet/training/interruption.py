@@ -7,23 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
 from modernet.errors import ConnectionLost, DiskFull, ModernetError, OutOfMemory, squeeze
 from modernet.runtime.collectives import is_communication_error
-from modernet.runtime.os_errors import DISK_FULL
+from modernet.runtime.os_errors import DISK_FULL, is_out_of_memory
 from modernet.training.checkpoint_files import latest_checkpoint
 
-# What torch says where it raises no torch.OutOfMemoryError: its CPU allocator, cuBLAS, cuDNN.
-NO_MEMORY = re.compile(r"can't allocate memory|cannot allocate memory|not enough memory|STATUS_ALLOC_FAILED", re.I)
 # DataLoader reports a dead worker process as a RuntimeError; its cause names the signal, if there was one.
 WORKER_DIED = re.compile(r"DataLoader worker .*(exited unexpectedly|killed by signal)")
 WORKER_CRASHED = re.compile(r"killed by signal: (Segmentation fault|Bus error|Floating point|Aborted)|exit code")
+# What torch says where /dev/shm is full, through which workers hand batches over.
+SHARED_MEMORY_FULL = re.compile(r"DataLoader worker .*killed by signal: Bus error|unable to allocate shared memory")
 
 
 def is_interruption(error: BaseException) -> bool:
     """Whether memory is missing, or another process ended from outside: another rank, or a worker that loads images."""
-    return is_out_of_memory(error) or is_process_lost(error)
+    return is_out_of_memory(error) or _is_shared_memory_full(error) or is_process_lost(error)
 
 
 def is_process_lost(error: BaseException) -> bool:
@@ -31,26 +29,28 @@ def is_process_lost(error: BaseException) -> bool:
     return is_communication_error(error) or _is_worker_killed(error) or _is_connection_cut(error)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the CPU's or the GPU's memory is not enough."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and bool(NO_MEMORY.search(str(error)))
-
-
 def _is_connection_cut(error: BaseException) -> bool:
     """Whether a worker died while it handed a batch over; an error inside a worker arrives as `Caught ...`."""
     return isinstance(error, ConnectionError | EOFError) and not str(error).startswith("Caught ")
 
 
-def _is_worker_killed(error: BaseException | None) -> bool:
+def _is_worker_killed(error: BaseException) -> bool:
+    text = _runtime_errors(error)
+    return bool(WORKER_DIED.search(text)) and not WORKER_CRASHED.search(text)
+
+
+def _is_shared_memory_full(error: BaseException) -> bool:
+    return bool(SHARED_MEMORY_FULL.search(_runtime_errors(error)))
+
+
+def _runtime_errors(error: BaseException | None) -> str:
+    """The messages of the RuntimeErrors that led to an error, a line each."""
     messages = []
     while error is not None:
         if isinstance(error, RuntimeError):
             messages.append(str(error))
         error = error.__cause__ or error.__context__
-    text = "\n".join(messages)
-    return bool(WORKER_DIED.search(text)) and not WORKER_CRASHED.search(text)
+    return "\n".join(messages)
 
 
 def _stop_watching_workers() -> None:
@@ -73,6 +73,12 @@ def explain_interruption(folder: Path, batch: str = "a batch") -> Iterator[None]
         path = latest_checkpoint(folder) or "none"
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise DiskFull(f"no space left on the disk of {folder}; last good checkpoint: {path}") from error
+        if _is_shared_memory_full(error):
+            _stop_watching_workers()
+            raise OutOfMemory(
+                f"not enough shared memory for the processes that load images ({squeeze(error)[:200]}); enlarge "
+                f"/dev/shm (--shm-size of a container), or try fewer num_workers; last good checkpoint: {path}"
+            ) from error
         if is_out_of_memory(error):
             raise OutOfMemory(
                 f"not enough memory for {batch} ({squeeze(error)[:200]}); end other programs that use it, take more or "

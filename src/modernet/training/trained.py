@@ -10,12 +10,14 @@ from safetensors.torch import save
 from torch import Tensor
 
 from modernet.config.schema import ModelConfig
+from modernet.config.weights import RUN_OF_WEIGHTS, WEIGHTS_FILE
 from modernet.errors import UserError
 from modernet.models.network import Network, build_model
 from modernet.models.pretrained import export_pretrained
 from modernet.record import RECORD_FILE, Record, find_record
 from modernet.runtime.io import write_bytes
-from modernet.training.trainer import WEIGHTS_FILE
+from modernet.runtime.os_errors import is_out_of_memory
+from modernet.training.finetune import find_misfits, is_state_dict
 
 SUFFIX = ".safetensors"
 OUR_NAMES = "modernet"
@@ -50,11 +52,20 @@ def load_run(folder: str | Path, ema: bool = False) -> Network:
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's reader of pickles raises almost any exception for another file
+        if is_out_of_memory(error):
+            raise
         raise UserError(f"{path} is not a readable file of weights ({type(error).__name__})") from error
+    if not isinstance(weights, dict) or "model" not in weights or not all(map(is_state_dict, weights.values())):
+        raise UserError(f"{path} holds something else than the weights of a run")
+    if RUN_OF_WEIGHTS in weights and record.hash not in weights[RUN_OF_WEIGHTS]:
+        other = ", ".join(weights[RUN_OF_WEIGHTS])
+        raise UserError(f"{path} has the weights of another run ({other}, not {record.hash})")
     name = "ema_model" if ema else "model"
     if name not in weights:
         raise UserError(f"{path} has no averaged weights; recipe.ema_decay={record.config['recipe']['ema_decay']}")
     model = build_model(ModelConfig(**record.config["model"]), record.config["data"]["num_classes"])
+    if misfits := find_misfits(weights[name], model.state_dict()):
+        raise UserError(f"{path} has the weights of another network than {folder / RECORD_FILE}: {misfits}")
     model.load_state_dict(weights[name])
     return model.eval()
 

@@ -10,12 +10,12 @@ from omegaconf import OmegaConf
 
 from modernet.config.experiment import Experiment
 from modernet.config.schema import ExecutionConfig, WandbConfig
-from modernet.config.weights import WEIGHTS_FILE
+from modernet.config.weights import RUN_OF_WEIGHTS, WEIGHTS_FILE
 from modernet.data.loader import Loader, build_loader
 from modernet.errors import ConnectionLost, Interrupted, NonFiniteLoss, UserError, describe
 from modernet.models.flops import model_cost
 from modernet.record import Epoch, Record, find_record, write_record
-from modernet.runtime.collectives import barrier, process_group
+from modernet.runtime.collectives import any_rank, barrier, process_group
 from modernet.runtime.device import keep_freed_memory, select_device, set_deterministic
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
 from modernet.runtime.io import write_bytes, write_text
@@ -32,6 +32,7 @@ from modernet.training.finetune import load_weights
 from modernet.training.folder import CONFIG_FILE, LOG_FILE, hold_lock
 from modernet.training.history import RunHistory
 from modernet.training.interruption import explain_interruption, is_interruption
+from modernet.training.leftovers import remove_checkpoints
 from modernet.training.loop import fit
 from modernet.training.result import build_record, describe_machine, describe_origin
 from modernet.training.state import TrainPlan, TrainState, build_state
@@ -87,20 +88,22 @@ class Trainer:
     def __exit__(self, *exception: Any) -> None:
         self.exit_stack.__exit__(*exception)
 
-    def train(self) -> Record:
+    def train(self, failed: Record | None = None) -> Record:
         """Train to the end, from the last checkpoint if there is one, and write the record.
 
-        The record's status is `failed` where the loss became non-finite or anything unexpected was raised. Raises
-        UserError for invalid input, RunLocked where another process trains the run, and Interrupted or DiskFull
-        where the same command will resume.
+        The record's status is `failed` where the loss became non-finite or anything unexpected was raised. A run that
+        another process has ended meanwhile is not trained: its record is returned. `failed` is the record of an
+        earlier attempt, which does not end the run. Raises UserError for invalid input, RunLocked where another
+        process trains the run, and Interrupted or DiskFull where the same command will resume.
         """
         with explain_interruption(self.folder, self._describe_batch()), self:
             self.validate()
             self.lock()
             record = find_record(self.folder)
-            if record and record.status == "done":  # by another process since this one started
-                if self.env.is_main_process:
-                    remove_lock(self.folder)
+            is_ended = self.env.is_main_process and record is not None and record != failed
+            if any_rank(is_ended) and record:  # by another process since this one started
+                if self.env.is_main_process and record.status == "done":
+                    self._tidy_up()
                 return record
             self.build()
             self.resume()
@@ -187,7 +190,7 @@ class Trainer:
             if self.env.is_main_process:
                 logger.warning(error)
             raise
-        except (ConnectionLost, OSError, UserError):  # UserError: a damaged image; the run resumes once it is repaired
+        except (ConnectionLost, OSError, UserError):  # UserError: a damaged image, which says nothing about the run
             raise
         except NonFiniteLoss as error:
             logger.error(error)
@@ -211,13 +214,17 @@ class Trainer:
         self.wandb.log_result(record)
         if self.env.is_main_process:
             if record.status == "done":
-                write_bytes(self.folder / WEIGHTS_FILE, checkpoint_files.serialize(self.state.weights()))
+                weights = self.state.weights() | {RUN_OF_WEIGHTS: {record.hash: torch.empty(0)}}
+                write_bytes(self.folder / WEIGHTS_FILE, checkpoint_files.serialize(weights))
             write_record(self.folder, record)
             if record.status == "done":
-                checkpoint_files.remove_checkpoints(self.folder)
-                remove_lock(self.folder)
+                self._tidy_up()
         barrier()  # no rank looks for the record before it is written
         return record
+
+    def _tidy_up(self) -> None:
+        remove_checkpoints(self.folder)
+        remove_lock(self.folder)
 
     def _describe_batch(self) -> str:
         recipe = self.experiment.recipe
