@@ -66,7 +66,9 @@ def no_network(folder: Path) -> str:
         ]
         output = ""
         for command in commands:
-            result = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+            result = subprocess.run(
+                command, env=environment, cwd=folder, capture_output=True, text=True, check=False, timeout=300
+            )
             output += result.stdout + result.stderr
             if result.returncode:
                 return f"{command[1:]}: status {result.returncode}: {result.stderr[-300:]}"

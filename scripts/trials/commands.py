@@ -51,7 +51,7 @@ def run_in_shell(command: str) -> tuple[int, str]:
     """Run a command of `make` or a script of the shell: exit status and stderr."""
     words = shlex.split(command.format(repository=REPOSITORY, installed=INSTALLED))
     outside_of_make = {name: value for name, value in os.environ.items() if name not in ("MAKELEVEL", "MAKEFLAGS")}
-    result = subprocess.run(words, capture_output=True, text=True, check=False, env=outside_of_make)
+    result = subprocess.run(words, capture_output=True, text=True, check=False, env=outside_of_make, timeout=300)
     return result.returncode, result.stderr
 
 

@@ -166,7 +166,7 @@ def differences(folder: Path, reference: dict[str, Any]) -> str:
     """What of a run differs from another's outcome; empty where nothing does."""
     try:
         found = outcome(folder)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # torch.load raises many kinds
         return f"{type(error).__name__}: {error}"
     return ", ".join(f"{name} differs" for name in reference if found[name] != reference[name])
 

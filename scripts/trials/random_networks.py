@@ -2,9 +2,11 @@
 
 python scripts/trials/random_networks.py small|large NUMBER ...
 Prints a line of JSON for each number, which is the seed of a network: {"number": 3, "step": "", "cost": ""}. The texts
-are problems. A process that dies names the network by the line that is missing.
+are problems. A process that dies names the network by the line that is missing; it also ends where a network takes
+longer than MAX_SECONDS.
 """
 
+import faulthandler
 import json
 import random
 import sys
@@ -25,6 +27,7 @@ from modernet.training.losses import training_loss
 from modernet.training.state import TrainPlan, build_state
 
 CLASSES = 7
+MAX_SECONDS = 120
 MAX_ERROR = 0.05  # of all gradients in float32, relative to those in float64
 MAX_ELEMENTS = 20_000_000  # of the widest activation, so that a step fits into a few GB
 
@@ -145,6 +148,7 @@ def main() -> None:
     torch.set_num_threads(1)
     kind, *numbers = sys.argv[1:]
     for number in map(int, numbers):
+        faulthandler.dump_traceback_later(MAX_SECONDS, exit=True)
         print(json.dumps({"number": number, **check(draw_case(number, kind == "large"), number)}), flush=True)
 
 
