@@ -17,7 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
-from trials import commands, concurrency, crashes, damage, disk, images, networks, numerics, parents, safety, scale
+from trials import (
+    commands,
+    concurrency,
+    crashes,
+    damage,
+    disk,
+    images,
+    networks,
+    numerics,
+    parents,
+    safety,
+    scale,
+    slurm,
+)
 from trials.trial import Trial
 
 from modernet.cli import exit_on_error
@@ -29,6 +42,7 @@ from modernet.runtime.provenance import cpu_model, current_commit
 PARTS: dict[str, Callable[[bool, int], Iterator[Trial]]] = {
     "crashes": crashes.trials,
     "parents": parents.trials,
+    "slurm": slurm.trials,
     "damage": damage.trials,
     "images": images.trials,
     "disk": disk.trials,

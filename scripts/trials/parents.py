@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trials import images
 from trials.processes import EVERYTHING, descendants_of, differences, leftovers, outcome, remove
 from trials.trial import Trial
 
-REPETITIONS = 6  # of each signal of each target, which takes half a minute
-FEW = {"wandb", "torchrun"}  # targets of the short form, which get SIGKILL once
+REPETITIONS = 4  # of each signal of each target, which takes half a minute
+FEW = {"wandb"}  # targets of the short form, once; test_orphans.py has torchrun and joblib
 ORPHANS_END = 10  # seconds
 MAX_SECONDS = 300  # of a command
 VARIABLE = "MODERNET_TRIAL"
@@ -51,12 +52,12 @@ class Target:
             return False
 
 
-def _targets() -> Iterator[Target]:
-    run = [*EVERYTHING, "wandb=offline"]
-    torchrun = [*TORCHRUN, "train.py", *run]
+def _targets(folder: Path) -> Iterator[Target]:
+    """Commands; that of torchrun reads image files from below the folder, with worker processes of both ranks."""
+    run, of_files = [*EVERYTHING, "wandb=offline"], [*images.write_everything(folder / "images"), "wandb=offline"]
     yield Target("wandb", [sys.executable, "train.py", *run], BOTH[:1], b"wandb-core")
-    yield Target("torchrun", torchrun)
-    yield Target("a rank of torchrun", torchrun, BOTH, b"train.py", b"WORLD_SIZE=2")
+    yield Target("torchrun", [*TORCHRUN, "train.py", *of_files])
+    yield Target("a rank of torchrun", [*TORCHRUN, "train.py", *run], BOTH, b"train.py", b"WORLD_SIZE=2")
     yield Target("joblib", [sys.executable, "train.py", *SWEEP, *run])
 
 
@@ -65,12 +66,12 @@ def trials(short: bool, seed: int) -> Iterator[Trial]:
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="modernet-") as name:
         references: dict[tuple[str, ...], tuple[float, dict[str, Any]]] = {}
-        for target in (target for target in _targets() if target.name in FEW or not short):
+        for target in (target for target in _targets(Path(name)) if target.name in FEW or not short):
             folder, command = Path(name) / target.name, tuple(target.command)
             if command not in references:
                 began = time.monotonic()
-                status = _call(command, folder / "whole")
-                references[command] = time.monotonic() - began, _outcomes(folder / "whole")
+                status = call(command, folder / "whole")
+                references[command] = time.monotonic() - began, outcomes(folder / "whole")
                 whole = Trial("a command that nothing stops", status == 0 and len(references[command][1]) > 0)
                 yield whole._replace(detail=f"{target.name}: status {status}, {folder}")
                 if not whole.held:
@@ -81,14 +82,15 @@ def trials(short: bool, seed: int) -> Iterator[Trial]:
                     yield from _stop(target, number, here, rng, *references[command])
 
 
-def _start(command: Sequence[str], runs: Path, token: str) -> subprocess.Popen[str]:
+def start_command(command: Sequence[str], runs: Path, token: str) -> subprocess.Popen[str]:
+    """Start a command on a folder of runs, which gets its output; its processes have the token in VARIABLE."""
     runs.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"OMP_NUM_THREADS": "1", VARIABLE: token}
     with (runs / "output").open("a") as output:
         return subprocess.Popen([*command, f"runs={runs}"], env=environment, stdout=output, stderr=output, text=True)
 
 
-def _wait(process: subprocess.Popen[str], token: str) -> int | None:
+def wait_for_end(process: subprocess.Popen[str], token: str) -> int | None:
     """The status; a command that does not end is killed with all its processes and has the status None."""
     try:
         return process.wait(MAX_SECONDS)
@@ -105,12 +107,14 @@ def _kill_all(pids: list[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _call(command: Sequence[str], runs: Path) -> int | None:
+def call(command: Sequence[str], runs: Path) -> int | None:
+    """The status of a command on a folder of runs."""
     token = uuid.uuid4().hex
-    return _wait(_start(command, runs, token), token)
+    return wait_for_end(start_command(command, runs, token), token)
 
 
-def _outcomes(runs: Path) -> dict[str, dict[str, Any]]:
+def outcomes(runs: Path) -> dict[str, dict[str, Any]]:
+    """Folder of a run -> its outcome, of all finished runs."""
     return {path.parent.name: outcome(path.parent) for path in runs.glob("*/*/record.json")}
 
 
@@ -139,13 +143,13 @@ def _stop(
     reference: dict[str, dict[str, Any]],
 ) -> Iterator[Trial]:
     token, was_sent, delay = "", False, 0.0
-    while not was_sent:  # a command that has ended before is started again, and gets the signal earlier or later
+    while not was_sent:  # a command that has ended before is started again, and gets the signal earlier
         remove(runs)
-        token, delay = uuid.uuid4().hex, rng.uniform(0, seconds)
-        process = _start(target.command, runs, token)
+        token, delay = uuid.uuid4().hex, rng.uniform(0, delay or seconds)
+        process = start_command(target.command, runs, token)
         time.sleep(delay)
         was_sent = _signal(target, number, process, token, rng)
-        _wait(process, token)
+        wait_for_end(process, token)
     what, detail = f"{number.name} of {target.name}", f"after {delay:.1f} s, {runs}"
     left: list[int] = []
     for _ in range(10 * ORPHANS_END):
@@ -154,15 +158,15 @@ def _stop(
         time.sleep(0.1)
     yield Trial(f"{what}: nothing lives on for {ORPHANS_END} s", not left, f"{len(left)} left {detail}")
     _kill_all(left)
-    status = _call(target.command, runs)
+    status = call(target.command, runs)
     faults = [f"status {status}"] if status else []
-    faults += list(_find_faults(runs, reference))
+    faults += list(find_faults(runs, reference))
     yield Trial(f"{what}: the same command gives the same result", not faults, f"{'; '.join(faults)} {detail}")
     if not faults:
         remove(runs)
 
 
-def _find_faults(runs: Path, reference: dict[str, dict[str, Any]]) -> Iterator[str]:
+def find_faults(runs: Path, reference: dict[str, dict[str, Any]]) -> Iterator[str]:
     """How the finished runs differ from the reference."""
     names = {path.parent.name for path in runs.glob("*/*/record.json")}
     if names != reference.keys():

@@ -1,4 +1,4 @@
-"""scripts/reliability.py: the short form of its trials, and what it writes. commands and safety have other tests."""
+"""scripts/reliability.py: the short form of its trials, and what it writes."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ import reliability
 from reliability import END, PARTS, START
 from trials.trial import Trial
 
-TESTED_ELSEWHERE = {"commands", "safety"}
+TESTED_ELSEWHERE = {"commands", "safety", "slurm"}  # in test_wrong_commands.py, test_safety.py, test_slurm.py
 TIMED = {"scale"}  # its limits are seconds, which no test asserts
 
 
