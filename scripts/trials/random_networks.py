@@ -27,9 +27,10 @@ from modernet.training.losses import training_loss
 from modernet.training.state import TrainPlan, build_state
 
 CLASSES = 7
-MAX_SECONDS = 120
+MAX_SECONDS = 120  # of a network
 MAX_ERROR = 0.05  # of all gradients in float32, relative to those in float64
 MAX_ELEMENTS = 20_000_000  # of the widest activation, so that a step fits into a few GB
+MAX_GMACS = 3  # of a batch, as kernels of 31 pixels in float64 take minutes otherwise
 
 
 def _subset(rng: random.Random) -> tuple[int, ...]:
@@ -92,7 +93,10 @@ def draw_case(number: int, large: bool) -> Case:
         except ValidationError:  # a combination without a meaning
             continue
         pixels = batch_size * (image_size // model.stem_stride) ** 2
-        if image_size >= min_image_size(model) and pixels * 4 * model.width * model.hidden_factor <= MAX_ELEMENTS:
+        is_large = pixels * 4 * model.width * model.hidden_factor > MAX_ELEMENTS
+        if image_size < min_image_size(model) or is_large:
+            continue
+        if batch_size * model_cost(model, image_size, CLASSES).gmacs <= MAX_GMACS:
             return Case(model, image_size, batch_size, optimizer, channels_last)
 
 
