@@ -1,6 +1,8 @@
 """Commands with every way out of the machine closed."""
 
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -24,9 +26,16 @@ def hook(event, arguments):
 sys.addaudithook(hook)
 """
 
+# Of modernet, after a training of two variants; RUN is the folder of one.
+COMMANDS = (
+    *("table", "figures", "report", "plan seed=0", "costs", "compare \"model.act=='relu'\" \"model.act=='gelu'\""),
+    *("evaluate RUN", "export RUN weights.safetensors", "freeze mine"),
+    *("study --page page.md --protocol digits", "attribution plan --orders 2"),
+)
+
 
 def no_network(folder: Path) -> str:
-    """Training with wandb's offline copy, tables, figures, the report and a plan, with every way out closed.
+    """Training with wandb's offline copy and COMMANDS, with every way out closed.
 
     An audit hook raises for connections of Python, and a proxy counts those of other programs, such as wandb's.
     """
@@ -57,19 +66,25 @@ def no_network(folder: Path) -> str:
             }
         )
         modernet = [sys.executable, "-c", "from modernet.cli import main; main()"]
-        commands = [
-            [sys.executable, str(REPOSITORY / "train.py"), *QUICK.split()[1:], "runs=results/runs"],
-            [*modernet, "table"],
-            [*modernet, "figures"],
-            [*modernet, "report"],
-            [*modernet, "plan", "seed=0"],
+        train = [
+            sys.executable,
+            str(REPOSITORY / "train.py"),
+            "-m",
+            "model.act=relu,gelu",
+            *QUICK.split()[1:],
+            "runs=results/runs",
         ]
+        commands = [train, *([*modernet, *shlex.split(words)] for words in COMMANDS)]
+        shutil.copy(REPOSITORY / "results/STUDY.md", folder / "page.md")
         output = ""
         for command in commands:
-            result = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+            words = [str(next(folder.glob("results/runs/*/*"))) if word == "RUN" else word for word in command]
+            result = subprocess.run(
+                words, env=environment, cwd=folder, capture_output=True, text=True, check=False, timeout=300
+            )
             output += result.stdout + result.stderr
             if result.returncode:
-                return f"{command[1:]}: status {result.returncode}: {result.stderr[-300:]}"
+                return f"{words[1:]}: status {result.returncode}: {result.stderr[-300:]}"
     if (folder / "network.log").exists() or connections:
         log = (folder / "network.log").read_text() if (folder / "network.log").exists() else ""
         return f"connections: {log[:300]} {connections[:3]}"

@@ -51,7 +51,7 @@ def run_in_shell(command: str) -> tuple[int, str]:
     """Run a command of `make` or a script of the shell: exit status and stderr."""
     words = shlex.split(command.format(repository=REPOSITORY, installed=INSTALLED))
     outside_of_make = {name: value for name, value in os.environ.items() if name not in ("MAKELEVEL", "MAKEFLAGS")}
-    result = subprocess.run(words, capture_output=True, text=True, check=False, env=outside_of_make)
+    result = subprocess.run(words, capture_output=True, text=True, check=False, env=outside_of_make, timeout=300)
     return result.returncode, result.stderr
 
 
@@ -74,10 +74,31 @@ def files(folder: Path) -> dict[str, int]:
     return {str(path): path.lstat().st_size for path in folder.rglob("*")}
 
 
+def outputs_of_repository() -> set[str]:
+    """What git does not track of the folders in which commands of make, which run in the repository, write."""
+    command = (
+        "git",
+        "status",
+        "--porcelain",
+        "--ignored",
+        "--untracked-files=all",
+        "--",
+        "results",
+        "outputs",
+        "multirun",
+    )
+    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    return set(result.stdout.splitlines())
+
+
 def try_commands(folder: Path, commands: list[tuple[str, str]], in_shell: bool = False) -> Iterator[tuple[str, str]]:
     """Each command, run in `folder`, and why its answer is not useful, or empty."""
     write_surroundings(folder)
-    before = files(folder)
+
+    def snapshot() -> set[str]:
+        return set(map(str, files(folder).items())) | (outputs_of_repository() if in_shell else set())
+
+    before = snapshot()
     run = run_in_shell if in_shell else run_in_process
     with chdir(folder):
         for command, expected in commands:
@@ -85,8 +106,8 @@ def try_commands(folder: Path, commands: list[tuple[str, str]], in_shell: bool =
                 problem = fault(*run(command), expected)
             except Exception as error:
                 problem = f"raised {type(error).__name__}: {error}"
-            if not problem and (left := set(files(folder).items()) ^ set(before.items())):
-                problem, before = f"left {sorted(left)[:3]}", files(folder)
+            if not problem and (left := snapshot() ^ before):
+                problem, before = f"left {sorted(left)[:3]}", snapshot()
             yield command, problem
 
 

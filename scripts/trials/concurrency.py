@@ -1,4 +1,4 @@
-"""Sixteen processes on one folder of runs, while tables are built from it."""
+"""Sixteen sweeps on one folder of runs, while tables are built from it."""
 
 import json
 import random
@@ -11,7 +11,7 @@ from trials.processes import Command, Result, leftovers, remove, run, start, wit
 from trials.trial import Trial
 
 REPETITIONS, FEW = 20, 1
-SWEEPS, WAITING, TABLES = 8, 4, 4
+SWEEPS, WAITING, TABLES = 12, 4, 4
 SWEEP = (
     *("-m", "+step=gelu,convnext", "seed=0,1,2", "data=fake", "data.image_size=8", "data.num_classes=10"),
     *("data.train_images=128", "data.test_images=64", "recipe.batch_size=64", "recipe.epochs=3"),

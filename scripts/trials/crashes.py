@@ -6,9 +6,11 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trials import images
 from trials.processes import (
     EVERYTHING,
     Command,
@@ -23,12 +25,29 @@ from trials.processes import (
 from trials.trial import Trial
 
 KILLS_PER_RUN = 4
-KILLS = {signal.SIGKILL: 100, signal.SIGTERM: 50}
-FEW = {signal.SIGKILL: 4, signal.SIGTERM: 2}
+# How many signals runs of random images get, and how many those of image files with worker processes.
+KILLS = {signal.SIGKILL: (70, 30), signal.SIGTERM: (35, 15)}
+FEW = {signal.SIGKILL: (3, 1), signal.SIGTERM: (1, 1)}
 FILES = ("checkpoint-", "metrics.jsonl", "steps.jsonl", "model.pt", "record.json", "config.yaml", "run.json")
 MOMENTS = ("half written", "before the rename", "after the rename")
 CALLS = ("log_steps", "log_epoch", "log_result", "close")
-TABLE_FILES = ("table.md", "table.csv", "record.json", ".svg", ".pdf")
+OUTPUTS = (  # verb, and a part of the name of a file that it writes
+    *(("freeze", name) for name in ("table.md", "table.csv", "record.json", ".svg", ".pdf")),
+    ("report", "report.html"),
+)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A run that nothing stopped."""
+
+    words: tuple[str, ...]
+    seconds: float
+    reference: dict[str, Any]
+
+    def start(self, folder: Path, **options: Any) -> Command:
+        """Start the same run in another folder."""
+        return start(folder, "train", *self.words, "wandb=offline", f"runs={folder / 'runs'}", **options)
 
 
 def trials(short: bool, seed: int) -> Iterator[Trial]:
@@ -37,31 +56,38 @@ def trials(short: bool, seed: int) -> Iterator[Trial]:
     with tempfile.TemporaryDirectory(prefix="modernet-") as name:
         folder = Path(name)
         run(folder / "warm", "table", folder)  # the fork server imports, which takes longer than a run
-        began = time.monotonic()
-        whole = run(folder / "whole", "train", *EVERYTHING, "wandb=offline", f"runs={folder / 'whole/runs'}")
-        seconds = time.monotonic() - began
-        found = run_folder(folder / "whole/runs")
-        if whole.status != 0 or found is None:
-            yield Trial("a run that nothing stops", False, whole.err)
-            return
-        reference = outcome(found)
-        for number, count in (FEW if short else KILLS).items():
-            yield from _random_moments(folder / number.name, number, count, seconds, reference, rng)
+        runs = _train_whole(folder / "whole", EVERYTHING)
+        of_files = _train_whole(folder / "whole-files", images.write_everything(folder / "images"))
+        for number, counts in (FEW if short else KILLS).items():
+            what = f"{number.name} at a random moment"
+            yield from _random_moments(what, folder / number.name, number, counts[0], runs, rng)
+            what += " of a run with image files, worker processes and data.on_error=skip"
+            yield from _random_moments(what, folder / f"{number.name}-files", number, counts[1], of_files, rng)
         files, calls = (FILES[:1], CALLS[:1]) if short else (FILES, CALLS)
         for file in files:
             for moment in MOMENTS:
-                yield _inside_write(folder / "write", file, moment, reference)
+                yield _inside_write(folder / "write", file, moment, runs)
         for call in calls:
-            yield _inside_wandb(folder / "wandb", call, reference)
-        yield from _inside_table(folder, folder / "whole/runs", TABLE_FILES[:1] if short else TABLE_FILES)
+            yield _inside_wandb(folder / "wandb", call, runs)
+        yield from _inside_outputs(folder / "outputs", folder / "whole/runs", short)
 
 
-def _check(what: str, detail: str, folder: Path, result_status: int | None, reference: dict) -> Trial:
-    """The trial of a run that was resumed to its end."""
+def _train_whole(folder: Path, words: tuple[str, ...]) -> Whole:
+    began = time.monotonic()
+    result = Whole(words, 0, {}).start(folder).wait()
+    seconds, found = time.monotonic() - began, run_folder(folder / "runs")
+    if result.status != 0 or found is None:
+        raise RuntimeError(f"a run that nothing stops: {result}")
+    return Whole(words, seconds, outcome(found))
+
+
+def _check(what: str, detail: str, folder: Path, whole: Whole) -> Trial:
+    """The trial of a run that is resumed to its end."""
+    result = whole.start(folder).wait()
     found = run_folder(folder / "runs")
-    if found is None or result_status != 0:
-        return Trial(what, False, f"{detail}: status {result_status}, {folder}")
-    faults = [differences(found, reference)]
+    if found is None or result.status != 0:
+        return Trial(what, False, f"{detail}: {result}, {folder}")
+    faults = [differences(found, whole.reference)]
     ids = {path.name.rpartition("-")[2] for path in (found / "wandb").glob("offline-run-*")}
     faults += [f"{len(ids)} wandb runs"] if len(ids) != 1 else []
     faults += [f"left {', '.join(left)}"] if (left := leftovers(found)) else []
@@ -71,20 +97,16 @@ def _check(what: str, detail: str, folder: Path, result_status: int | None, refe
     return Trial(what, True)
 
 
-def _start(folder: Path, **options: Any) -> Command:
-    return start(folder, "train", *EVERYTHING, "wandb=offline", f"runs={folder / 'runs'}", **options)
-
-
 def _random_moments(
-    folder: Path, number: signal.Signals, count: int, seconds: float, reference: dict, rng: random.Random
+    what: str, folder: Path, number: signal.Signals, count: int, whole: Whole, rng: random.Random
 ) -> Iterator[Trial]:
-    what, kills, series = f"{number.name} at a random moment", 0, 0
+    kills, series = 0, 0
     while kills < count:
         series += 1
         here, moments = folder / str(series), []
-        for _ in range(KILLS_PER_RUN):
-            command = _start(here)
-            delay = rng.uniform(0, seconds)
+        for _ in range(min(KILLS_PER_RUN, count - kills)):
+            command = whole.start(here)
+            delay = rng.uniform(0, whole.seconds)
             command.process.join(delay)
             if not command.process.is_alive():
                 break  # the run has ended: no signal
@@ -95,7 +117,7 @@ def _random_moments(
                 yield Trial(what, False, f"status {status} after {moments}, {here}")
         if not moments:
             continue
-        trial = _check(what, f"killed after {', '.join(moments)}", here, _start(here).wait().status, reference)
+        trial = _check(what, f"killed after {', '.join(moments)}", here, whole)
         for _ in moments:  # one run has several kills; each of them held if the run is right in the end
             kills += 1
             yield trial
@@ -148,44 +170,49 @@ def kill_in_wandb(call: str) -> None:
     setattr(WandbLogger, call, call_and_die)
 
 
-def _inside_write(folder: Path, file: str, moment: str, reference: dict) -> Trial:
+def _inside_write(folder: Path, file: str, moment: str, whole: Whole) -> Trial:
     what, here = "SIGKILL inside a write", folder / f"{file}-{moment[:4]}"
-    killed = _start(here, prepare=kill_in_write, prepare_arguments=(file, moment)).wait()
+    killed = whole.start(here, prepare=kill_in_write, prepare_arguments=(file, moment)).wait()
     if killed.status != -signal.SIGKILL:
         return Trial(what, False, f"{file}, {moment}: not killed, status {killed.status}, {here}")
-    return _check(what, f"{file}, {moment}", here, _start(here).wait().status, reference)
+    return _check(what, f"{file}, {moment}", here, whole)
 
 
-def _inside_wandb(folder: Path, call: str, reference: dict) -> Trial:
+def _inside_wandb(folder: Path, call: str, whole: Whole) -> Trial:
     what, here = "SIGKILL inside a call of wandb", folder / call
-    killed = _start(here, prepare=kill_in_wandb, prepare_arguments=(call,)).wait()
+    killed = whole.start(here, prepare=kill_in_wandb, prepare_arguments=(call,)).wait()
     if killed.status != -signal.SIGKILL:
         return Trial(what, False, f"{call}: not killed, status {killed.status}, {here}")
-    return _check(what, call, here, _start(here).wait().status, reference)
+    return _check(what, call, here, whole)
 
 
-def _inside_table(folder: Path, runs: Path, files: tuple[str, ...]) -> Iterator[Trial]:
-    """`freeze` copies records and writes a table and figures; the same command repairs what a killed one left."""
-    what = "SIGKILL inside the writes of a study's table and figures"
+def _inside_outputs(folder: Path, runs: Path, short: bool) -> Iterator[Trial]:
+    """`freeze` and `report` write files of records; the same command repairs what a killed one left."""
+    what = "SIGKILL inside the writes of a study's table and figures, and of the report"
     variants = ("-m", "model.act=relu,gelu", "model.norm=batch,layer")
-    others = run(folder / "others", "train", *EVERYTHING, *variants, "wandb=disabled", f"runs={runs}")
+    others = run(folder / "others", "train", *variants, *EVERYTHING, "wandb=disabled", f"runs={runs}")
     if others.status != 0:
         yield Trial(what, False, others.err)
         return
+    commands = {"freeze": ("study", "--runs", runs), "report": (runs, "--out", "report.html")}
+    expected = {verb: _write_output(folder / f"{verb}-whole", verb, words)[1] for verb, words in commands.items()}
+    for verb, file in list(OUTPUTS)[-1:] if short else OUTPUTS:
+        for moment in MOMENTS:
+            here = folder / f"{verb}-{file.strip('.')}-{moment[:4]}"
+            killing = {"prepare": kill_in_write, "prepare_arguments": (file, moment)}
+            killed, between = _write_output(here, verb, commands[verb], **killing)
+            torn = [path for path, content in between.items() if content != expected[verb].get(path)]
+            status, after = _write_output(here, verb, commands[verb])
+            held = (killed, status) == (-signal.SIGKILL, 0) and not torn and after == expected[verb] != {}
+            yield Trial(what, held, f"{verb}, {file}, {moment}: statuses {killed}, {status}; torn: {torn}; {here}")
 
-    def freeze(name: str, **options: Any) -> tuple[int | None, dict[str, bytes]]:
-        here = folder / "freeze" / name
-        here.mkdir(parents=True, exist_ok=True)
-        status = run(here, "freeze", "study", "--runs", runs, cwd=here, **options).status
-        study = here / "results/studies/study"
-        files = [path for path in study.rglob("*") if path.is_file() and path.suffix != ".part"]
-        return status, {str(path.relative_to(study)): path.read_bytes() for path in files}
 
-    _, expected = freeze("whole")
-    for file in files:
-        name = file.strip(".")
-        killed, between = freeze(name, prepare=kill_in_write, prepare_arguments=(file, MOMENTS[0]))
-        torn = [path for path, content in between.items() if content != expected.get(path)]
-        status, after = freeze(name)
-        held = (killed, status) == (-signal.SIGKILL, 0) and not torn and after == expected
-        yield Trial(what, held, f"{file}: statuses {killed}, {status}; torn: {torn}; {folder / 'freeze' / name}")
+def _write_output(
+    folder: Path, verb: str, words: tuple[object, ...], **options: Any
+) -> tuple[int | None, dict[str, bytes]]:
+    """Status of a command that writes below its working folder, and the whole files that are there afterwards."""
+    here = folder / "work"
+    here.mkdir(parents=True, exist_ok=True)
+    status = run(folder, verb, *words, cwd=here, **options).status
+    files = [path for path in here.rglob("*") if path.is_file() and path.suffix != ".part"]
+    return status, {str(path.relative_to(here)): path.read_bytes() for path in files}

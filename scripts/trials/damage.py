@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from trials.disk import obey_permissions
 from trials.processes import EVERYTHING, Command, differences, leftovers, outcome, run_folder, start, wait_until
 from trials.trial import Trial
 
@@ -26,8 +27,9 @@ class Hostile:
         return Path.touch, (self.marker,)
 
 
-def _train(folder: Path, *arguments: object) -> Command:
-    return start(folder, "train", *EVERYTHING, "wandb=disabled", f"runs={folder / 'runs'}", *arguments)
+def _train(folder: Path, *arguments: object, prepare: Callable[[], None] | None = None) -> Command:
+    words = (*EVERYTHING, "wandb=disabled", f"runs={folder / 'runs'}", *arguments)
+    return start(folder, "train", *words, prepare=prepare)
 
 
 def _interrupt(folder: Path, *arguments: object) -> Path:
@@ -59,6 +61,7 @@ def trials(short: bool, seed: int) -> Iterator[Trial]:
         for kind in list(kinds)[:3] if short else kinds:
             for count in (1, 2):
                 yield _resume(folder / f"{kind}-{count}", stopped, kind, kinds[kind], count, reference, folder)
+        yield _unreadable(folder / "unreadable", stopped, reference)
         for file in RUN_FILES[:2] if short else RUN_FILES:
             yield _refused(folder / f"folder-{file}", stopped, file)
         for file in RUN_FILES[-1:] if short else ("steps.jsonl", "metrics.jsonl", "config.yaml", *RUN_FILES[-2:]):
@@ -155,6 +158,24 @@ def _resume(
         else "all checkpoints are bad: it begins again"
     )
     return Trial(which, held, f"{kind}: {'; '.join(filter(None, faults))}, {folder}")
+
+
+def _unreadable(folder: Path, stopped: Path, reference: dict[str, Any]) -> Trial:
+    """A checkpoint without permission is not set aside, and is used once it is allowed."""
+    target = _copy(folder, stopped)
+    newest = sorted(target.glob("checkpoint-*.pt"))[-1]
+    mode = newest.stat().st_mode
+    newest.chmod(0)
+    refused = _train(folder, prepare=obey_permissions).wait()
+    kept = newest.exists() and not list(target.glob("*.bad*"))
+    newest.chmod(mode)
+    result = _train(folder).wait()
+    step = int(newest.name.split("-")[1])
+    faults = ["it is set aside"] * (not kept) + ["it is not used"] * (f"resuming from step {step} " not in result.err)
+    fault = "; ".join(filter(None, [*faults, differences(target, reference), *result.errors()]))
+    held = refused.is_one_line(2, str(newest), "ermission") and result.status == 0 and not fault
+    what = "a checkpoint may not be read: one line, status 2, and it is used once it may"
+    return Trial(what, held, f"{fault}, {refused}, {folder}")
 
 
 def _refused(folder: Path, stopped: Path, file: str) -> Trial:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from trials.processes import Result, remove, run
+from trials.processes import STATEFUL, Result, remove, run
 from trials.trial import Trial
 
 CLASSES, IMAGES = ("cat", "dog"), 6  # per class and split
@@ -71,6 +71,16 @@ def write_images(folder: Path, kind: str, split: str = "", content: bytes = b"")
                 if is_damaged:
                     named = str(path) if kind == "folder" else f"{shard.name}: {number:02}.jpg"
     return named
+
+
+def write_everything(folder: Path) -> tuple[str, ...]:
+    """Words of a run with everything on that reads image files, one of them damaged, with two worker processes."""
+    write_images(folder, "folder", "train", DAMAGE["truncated JPEG"])
+    return (
+        *STATEFUL,
+        *("data=folder", f"data.root={folder}", "data.image_size=32", "data.on_error=skip", "num_workers=2"),
+        *("recipe.batch_size=4", "recipe.micro_batch_size=2"),
+    )
 
 
 def trials(short: bool, seed: int) -> Iterator[Trial]:

@@ -25,10 +25,10 @@ LARGE = "narrow networks with 128 to 512 images of 48 to 58 pixels: the same ste
 def trials(short: bool, seed: int) -> Iterator[Trial]:
     """Every row of this part."""
     yield from _combinations(100 if short else None, seed)
-    for result in _in_processes("small", range(seed, seed + (20 if short else 300))):
+    for result in _in_processes("small", range(seed, seed + (10 if short else 300))):
         yield Trial(STEP, not result["step"], result["step"])
         yield Trial(COST, not result["cost"], result["cost"])
-    for result in _in_processes("large", range(seed, seed + (3 if short else 60))):
+    for result in _in_processes("large", range(seed, seed + (2 if short else 30))):
         yield Trial(LARGE, not result["step"], result["step"])
 
 

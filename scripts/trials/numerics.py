@@ -24,6 +24,7 @@ from modernet.training.trainer import WEIGHTS_FILE
 from trials.trial import Trial
 
 ROOT = Path(__file__).parents[2]
+MAX_SECONDS = 600  # of a run
 CLOCK = ("train_seconds", "images_per_second", "metrics")  # what differs between two runs of one command
 QUICK = ("recipe.epochs=2", "recipe.warmup_epochs=1", "wandb=disabled", "log_every_steps=5")
 CHOICES = {
@@ -37,7 +38,7 @@ CHOICES = {
 
 def trials(short: bool, seed: int) -> Iterator[Trial]:
     """Every row of this part; on a GPU with `deterministic=true`."""
-    for number in range(seed, seed + (2 if short else 30)):
+    for number in range(seed, seed + (1 if short else 20)):
         with tempfile.TemporaryDirectory() as name:
             yield from _train_twice(Path(name), number)
 
@@ -70,7 +71,12 @@ def _train_twice(folder: Path, number: int) -> Iterator[Trial]:
 def _train(words: list[str], runs: Path, **environment: str) -> tuple[Path, list[dict[str, Any]], dict[str, Any]]:
     """Path of the record, metrics without times, and weights of a run. Raises RuntimeError where it fails."""
     command = [sys.executable, ROOT / "train.py", *words, f"runs={runs}"]
-    result = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+    try:
+        result = subprocess.run(
+            command, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=MAX_SECONDS
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(str(error)) from error
     if result.returncode:
         raise RuntimeError(f"exit status {result.returncode}: {result.stderr[-500:]}")
     record = Path(result.stdout.splitlines()[-1])

@@ -2,9 +2,11 @@
 
 python scripts/trials/random_networks.py small|large NUMBER ...
 Prints a line of JSON for each number, which is the seed of a network: {"number": 3, "step": "", "cost": ""}. The texts
-are problems. A process that dies names the network by the line that is missing.
+are problems. A process that dies names the network by the line that is missing; it also ends where a network takes
+longer than MAX_SECONDS.
 """
 
+import faulthandler
 import json
 import random
 import sys
@@ -25,8 +27,10 @@ from modernet.training.losses import training_loss
 from modernet.training.state import TrainPlan, build_state
 
 CLASSES = 7
+MAX_SECONDS = 120  # of a network
 MAX_ERROR = 0.05  # of all gradients in float32, relative to those in float64
 MAX_ELEMENTS = 20_000_000  # of the widest activation, so that a step fits into a few GB
+MAX_GMACS = 3  # of a batch, as kernels of 31 pixels in float64 take minutes otherwise
 
 
 def _subset(rng: random.Random) -> tuple[int, ...]:
@@ -89,7 +93,14 @@ def draw_case(number: int, large: bool) -> Case:
         except ValidationError:  # a combination without a meaning
             continue
         pixels = batch_size * (image_size // model.stem_stride) ** 2
+<<<<<<< HEAD
         if image_size >= model.min_image_size and pixels * 4 * model.width * model.hidden_factor <= MAX_ELEMENTS:
+=======
+        is_large = pixels * 4 * model.width * model.hidden_factor > MAX_ELEMENTS
+        if image_size < min_image_size(model) or is_large:
+            continue
+        if batch_size * model_cost(model, image_size, CLASSES).gmacs <= MAX_GMACS:
+>>>>>>> faults-b
             return Case(model, image_size, batch_size, optimizer, channels_last)
 
 
@@ -145,6 +156,7 @@ def main() -> None:
     torch.set_num_threads(1)
     kind, *numbers = sys.argv[1:]
     for number in map(int, numbers):
+        faulthandler.dump_traceback_later(MAX_SECONDS, exit=True)
         print(json.dumps({"number": number, **check(draw_case(number, kind == "large"), number)}), flush=True)
 
 

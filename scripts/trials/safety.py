@@ -23,6 +23,7 @@ ATTACKS: dict[str, Callable[[Path], str]] = {
     "Python in yaml": hostile_files.python_in_yaml,
     "archives with paths outside": hostile_files.archives_with_paths_outside,
     "hostile texts in records": hostile_records.texts_in_records,
+    "hostile names of classes": hostile_records.names_of_classes,
     "no network, no key of wandb in a file": closed_network.no_network,
 }
 

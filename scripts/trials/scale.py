@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,6 +23,7 @@ from trials.trial import Trial
 
 ROOT = Path(__file__).parents[2]
 MAX_MEMORY = 1024  # MiB
+MAX_SECONDS = 300  # after which a command is killed
 
 
 class Cost(NamedTuple):
@@ -43,8 +45,9 @@ def trials(short: bool, seed: int) -> Iterator[Trial]:
             options = ["--out", Path(name) / "report.html"] if script == "report" else []
             cost = _measure(["-m", f"modernet.commands.{script}", folder, *options], Path(name))
             yield _time_trial(f"{script} of {records:,} records", cost, limit)
-            detail = f"{cost.memory:.0f} MiB"
-            yield Trial(f"{script} of {records:,} records: below 1 GiB", cost.memory < MAX_MEMORY, detail)
+            detail = f"{cost.memory:.0f} MiB, exit status {cost.status}"
+            held = cost.status == 0 and cost.memory < MAX_MEMORY
+            yield Trial(f"{script} of {records:,} records: below 1 GiB", held, detail)
     with tempfile.TemporaryDirectory() as name:
         words = _write_finished(Path(name), runs)
         yield _time_trial(
@@ -63,7 +66,10 @@ def _measure(words: list[str | Path], folder: Path) -> Cost:
     process = subprocess.Popen(
         [sys.executable, *words], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+    limit = threading.Timer(MAX_SECONDS, process.kill)
+    limit.start()
     _, status, usage = os.wait4(process.pid, 0)
+    limit.cancel()
     process.returncode = os.waitstatus_to_exitcode(status)
     return Cost(time.perf_counter() - start, usage.ru_maxrss / 2**10, process.returncode)
 

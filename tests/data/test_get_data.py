@@ -1,5 +1,6 @@
 """get_data writes what the loader reads."""
 
+import errno
 import os
 import pickle
 import tarfile
@@ -41,6 +42,20 @@ def test_written_npz_is_what_the_loader_reads(tmp_path):
     train, test = load_images(data)
     assert (len(train), len(test)) == (50, 10)
     assert train.images.unique().tolist() == [50]
+
+
+def test_npz_on_a_full_disk_names_the_path_and_leaves_nothing_but_the_earlier_file(tmp_path, monkeypatch):
+    path = tmp_path / "cifar10.npz"
+    path.write_text("the earlier file")
+
+    def write_a_part(part, **arrays):
+        part.write_bytes(b"a part")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", write_a_part)
+    with pytest.raises(OSError, match=r"No space left on device: .*cifar10\.npz'"):
+        write_npz(path, cifar_split(2), cifar_split(1))
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("cifar10.npz", "the earlier file")]
 
 
 def test_mistakes_are_explained(tmp_path):

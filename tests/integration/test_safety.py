@@ -4,7 +4,7 @@ import pytest
 from helpers import ROOT, run_script
 from trials.safety import ATTACKS, attack
 
-SLOW = {"no network, no key of wandb in a file", "hostile texts in records"}
+SLOW = {"no network, no key of wandb in a file", "hostile texts in records", "hostile names of classes"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in ATTACKS])

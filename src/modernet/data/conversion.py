@@ -75,13 +75,19 @@ def write_npz(path: Path, train: Any, test: Any) -> None:
 
 
 def _write_arrays(path: Path, train: Any, test: Any, classes: Sequence[str] | None) -> None:
-    """Write (images, labels) of both splits as one .npz file, atomically."""
+    """Write (images, labels) of both splits as one .npz file, atomically. Raises OSError that names `path`."""
     part = path.with_suffix(".part.npz")
     arrays: dict[str, Any] = {"x_train": train[0], "y_train": train[1], "x_test": test[0], "y_test": test[1]}
     if classes is not None:
         arrays["classes"] = np.array(classes)
-    np.savez(part, **arrays)
-    part.replace(path)
+    try:
+        np.savez(part, **arrays)
+        part.replace(path)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 def extract_folder(archive: Path, member: str, folder: Path) -> None:
