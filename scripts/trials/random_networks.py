@@ -93,14 +93,10 @@ def draw_case(number: int, large: bool) -> Case:
         except ValidationError:  # a combination without a meaning
             continue
         pixels = batch_size * (image_size // model.stem_stride) ** 2
-<<<<<<< HEAD
-        if image_size >= model.min_image_size and pixels * 4 * model.width * model.hidden_factor <= MAX_ELEMENTS:
-=======
         is_large = pixels * 4 * model.width * model.hidden_factor > MAX_ELEMENTS
-        if image_size < min_image_size(model) or is_large:
+        if image_size < model.min_image_size or is_large:
             continue
         if batch_size * model_cost(model, image_size, CLASSES).gmacs <= MAX_GMACS:
->>>>>>> faults-b
             return Case(model, image_size, batch_size, optimizer, channels_last)
 
 

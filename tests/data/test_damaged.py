@@ -97,7 +97,9 @@ def test_skipped_images_are_counted_in_the_record_and_are_wrong(train_in_process
 
 
 def test_log_names_a_hundred_skipped_images_and_says_that_it_stops(caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("modernet"), "propagate", True)  # to caplog
+    logger = logging.getLogger("modernet")
+    monkeypatch.setattr(logger, "propagate", True)  # to caplog
+    monkeypatch.setattr(logger, "disabled", False)  # Hydra disables the loggers that it finds
     skipped = SkippedImages()
     for _ in range(2):
         skipped.add([f"{number}\n\x1b.jpg cannot be decoded" for number in range(105)])

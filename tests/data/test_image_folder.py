@@ -92,14 +92,14 @@ def test_training_images_have_the_size_of_the_recipe_and_evaluated_ones_that_of_
 
 
 def test_repeated_augmentation_has_copies_of_an_image_in_a_batch_each_with_its_crop(image_folder):
-    """Of 24 images, an epoch has 8, three times each; a repetition of one copy is the plain order."""
+    """Of 24 images, an epoch has 8, three times each."""
     data, plain = files_config("folder", image_folder), NO_AUGMENTATION
     loader = files_loader(data, batch_size=12, repeated_augmentation=3, **plain)
     assert isinstance(loader, ImageFolderLoader)
     batches = [images for _, (images, _) in loader.load_train_batches(0)]
     assert [len(images) for images in batches] == [12, 12]
-    brightness = [int(image.float().mean().round()) for images in batches for image in images]
-    groups = [brightness[first : first + 3] for first in range(0, 24, 3)]
+    brightness = [[int(image.float().mean().round()) for image in images] for images in batches]
+    groups = [values[first::4] for values in brightness for first in range(4)]  # copies are dealt out over the batch
     assert all(max(group) - min(group) <= 2 for group in groups)
     assert len({group[0] for group in groups}) == 8
 
