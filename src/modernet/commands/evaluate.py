@@ -19,7 +19,7 @@ import hydra
 from omegaconf import OmegaConf
 from tabulate import tabulate
 
-from modernet.analysis.formatting import escape_formula
+from modernet.analysis.formatting import escape_formula, escape_markdown
 from modernet.cli import exit_on_error
 from modernet.config.experiment import build_execution
 from modernet.config.roadmap import to_dict
@@ -152,7 +152,8 @@ def main() -> None:
             f"top-1 {evaluation.accuracy(1):.2f} %, top-5 {evaluation.accuracy(5):.2f} %, loss {evaluation.loss:.4f}\n"
         )
         headers = ["class", "images", "top-1 (%)", "precision (%)"]
-        print(tabulate(per_class[:SHOWN_CLASSES], headers, "github", floatfmt=".2f"), end="\n\n")
+        shown = [[escape_markdown(name), *values] for name, *values in per_class[:SHOWN_CLASSES]]
+        print(tabulate(shown, headers, "github", floatfmt=".2f"), end="\n\n")
         print(*paths, sep="\n")
 
 
