@@ -1,5 +1,6 @@
 """Where, when and with which code a run is trained."""
 
+import mmap
 import sys
 from datetime import UTC, datetime, timedelta
 
@@ -33,8 +34,9 @@ def test_cpu_has_a_name_on_every_operating_system(monkeypatch):
 def test_peak_host_memory_includes_what_was_freed_until_the_next_measurement():
     memory = HostMemory()
     before = memory.peak()
-    array = np.ones(2**25)  # 256 MiB
-    del array
+    with mmap.mmap(-1, 2**28) as pages:  # 256 MiB, which the allocator can neither keep nor have
+        for page in range(0, 2**28, mmap.PAGESIZE):
+            pages[page] = 1
     peak, next_peak = memory.peak(), HostMemory().peak()
     assert before is not None
     assert peak is not None
