@@ -9,23 +9,27 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-PARENT = os.getppid()  # before the imports that take seconds: once the parent is killed, another process is the parent
-
-from modernet.config.roadmap import roadmap  # noqa: E402
-from modernet.config.schema import DataConfig, ModelConfig, RecipeConfig  # noqa: E402
-
 if TYPE_CHECKING:
+    from modernet.config.roadmap import roadmap
+    from modernet.config.schema import DataConfig, ModelConfig, RecipeConfig
     from modernet.models.flops import model_cost
     from modernet.models.network import build_model
     from modernet.training.trained import load_run
 
 __all__ = ["DataConfig", "ModelConfig", "RecipeConfig", "build_model", "load_run", "model_cost", "roadmap"]
 
+# The process that started this one, read before imports that take seconds: once it is killed, another is the parent.
+PARENT = os.getppid()
+
 # Imported on first use: torch is of no use to tables and reports.
 LAZY = {
+    "DataConfig": "modernet.config.schema",
+    "ModelConfig": "modernet.config.schema",
+    "RecipeConfig": "modernet.config.schema",
     "build_model": "modernet.models.network",
     "load_run": "modernet.training.trained",
     "model_cost": "modernet.models.flops",
+    "roadmap": "modernet.config.roadmap",
 }
 # Names of modernet 0.1, for one more release.
 ALIASES = {
@@ -38,9 +42,7 @@ ALIASES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in ALIASES:
-        name = ALIASES[name]
-        return globals().get(name) or __getattr__(name)
+    name = ALIASES.get(name, name)
     if name in LAZY:
         return getattr(import_module(LAZY[name]), name)
     raise AttributeError(f"module 'modernet' has no attribute '{name}'")

@@ -114,3 +114,20 @@ def test_batch_that_ranks_cannot_divide_is_refused():
         batch_layout(DistributedEnv(0, 3), 64, 16)
     layout = batch_layout(DistributedEnv(0, 8), 4096, 128)
     assert (layout.batch_size, layout.micro_batch_size, layout.grad_accum_steps) == (4096, 128, 4)
+
+
+@pytest.mark.parametrize("micro_batch_size", [None, 32, 16])
+def test_repeated_augmentation_repeats_images_within_a_batch_but_not_beside_themselves(micro_batch_size):
+    """Of 1,437 images, an epoch of 22 batches has 470, most of them three times. Mixup and CutMix mix neighbours."""
+    images = torch.arange(1437).reshape(-1, 1, 1, 1).expand(-1, 3, 8, 8)
+    numbered = LabeledImages(images.to(torch.uint8), torch.arange(1437))
+    recipe = recipe_config("a2", batch_size=64, **NO_AUGMENTATION)
+    layout = batch_layout(DistributedEnv(), 64, micro_batch_size)
+    loader = InMemoryLoader(numbered, numbered, data_config("digits", num_classes=1437), recipe, 0, layout)
+    micro_batches = [labels for _, labels in loader.train_batches(0)]
+    for labels in micro_batches:
+        assert (labels != labels.roll(1)).all()
+    for labels in torch.cat(micro_batches).split(64):
+        copies = labels.unique(return_counts=True)[1]
+        assert (copies == 3).sum() >= 20  # 64 images; the copies of the first and of the last may be in other batches
+    assert len(torch.cat(micro_batches).unique()) == 470
