@@ -86,7 +86,7 @@ def expand(
     """
     overrides = _merge_params(parse_overrides(arguments), params or {})
     (combinations,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
-    jobs: dict[str, Job] = {}
+    jobs: dict[tuple[Path, int, str], Job] = {}
 
     @cache
     def build(*words: str) -> tuple[DictConfig, Experiment]:
@@ -114,9 +114,8 @@ def expand(
             experiment = with_seed(experiment, parse_seed(next(word for word in reversed(words) if word not in others)))
         folder = experiment.folder(Path(config.runs))
         # With recipe=a3, resnet50 and modern_recipe are one run. Its last name is kept: the next step follows on it.
-        jobs[f"{folder.parent} {experiment.seed} {experiment.hash}"] = Job(
-            words, experiment, folder, config.retry_failed
-        )
+        key = folder.parent, experiment.seed, experiment.hash
+        jobs[key] = Job(words, experiment, folder, config.retry_failed)
     if not jobs:
         raise UserError("the sweep has no runs; a list or range on the command line is empty")
     return list(jobs.values())
