@@ -95,6 +95,8 @@ def start(
 ) -> Command:
     """Start `modernet VERB ARGUMENTS`; `folder` is made for its output. `prepare` is called in the process before."""
     folder.mkdir(parents=True, exist_ok=True)
+    for name in ("out", "err"):  # now, as a signal may come before the process opens them
+        (folder / name).write_bytes(b"")
     CONTEXT.set_forkserver_preload(list(PRELOAD))
     words = [str(word) for word in arguments]
     process = CONTEXT.Process(target=_run, args=(folder, verb, words, prepare, prepare_arguments, cwd or Path.cwd()))

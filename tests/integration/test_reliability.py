@@ -1,11 +1,13 @@
 """scripts/reliability.py: the short form of its trials, and what it writes."""
 
 import json
+import signal
 import sys
 
 import pytest
 import reliability
 from reliability import END, PARTS, START
+from trials.processes import Result, start
 from trials.trial import Trial
 
 TESTED_ELSEWHERE = {"commands", "safety", "slurm"}  # in test_wrong_commands.py, test_safety.py, test_slurm.py
@@ -25,6 +27,13 @@ def test_commands_of_the_part_scale_succeed():
     trials = list(PARTS["scale"](True, 0))
     assert trials
     assert [trial for trial in trials if not trial.detail.endswith("exit status 0")] == []
+
+
+@pytest.mark.slow
+def test_a_command_that_is_killed_before_it_opens_its_output_has_none(tmp_path):
+    command = start(tmp_path, "table", tmp_path)
+    command.kill(signal.SIGKILL)
+    assert command.wait() == Result(-signal.SIGKILL, "", "")
 
 
 def raise_error(short, seed):
