@@ -32,7 +32,7 @@ from tabulate import tabulate
 
 from modernet.cli import exit_on_error
 from modernet.errors import UserError
-from modernet.runtime.device import device_name, select_device
+from modernet.runtime.device import device_name, keep_freed_memory, select_device
 from modernet.runtime.io import write_text
 from modernet.runtime.provenance import cpu_model, current_commit
 
@@ -107,6 +107,16 @@ def format_part(name: str, rows: list[dict[str, Any]]) -> str:
     return f"## {name}\n\n{write(rows)}"
 
 
+def write_results(path: Path, parts: dict[str, dict[str, Any]]) -> None:
+    """The rows of all parts as JSON, and as a page beside it."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps({"parts": parts}, indent=1) + "\n")
+    text = "\n\n".join(format_part(name, part["rows"]) for name, part in parts.items())
+    write_text(
+        path.with_suffix(".md"), f"<!-- By `python scripts/benchmark.py`; {path.name} has all values. -->\n\n{text}\n"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto")
@@ -137,18 +147,14 @@ def main() -> None:
         "rounds": arguments.rounds,
     }
     parts = json.loads(path.read_text()).get("parts", {}) if path.exists() else {}
+    keep_freed_memory()  # as in training; all libraries gain
     for part in arguments.parts:
         rows = measure(part, device, arguments.rounds, arguments.images or Path())
         parts[part] = {"about": about, "rows": rows}
         print(format_part(part, rows), flush=True)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps({"parts": parts}, indent=1) + "\n")
+        write_results(path, parts)  # now, as the next part may take long
     if "growth" in arguments.parts:
         plot_growth(parts["growth"]["rows"], device_name(device), path.with_suffix(""))
-    text = "\n\n".join(format_part(name, part["rows"]) for name, part in parts.items())
-    write_text(
-        path.with_suffix(".md"), f"<!-- By `python scripts/benchmark.py`; {path.name} has all values. -->\n\n{text}\n"
-    )
     print(path)
 
 

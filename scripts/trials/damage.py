@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from modernet.curves import METRICS_FILE, STEPS_FILE
 from trials.disk import obey_permissions
 from trials.processes import EVERYTHING, Command, differences, leftovers, outcome, run_folder, start, wait_until
 from trials.trial import Trial
@@ -64,7 +65,7 @@ def trials(short: bool, seed: int) -> Iterator[Trial]:
         yield _unreadable(folder / "unreadable", stopped, reference)
         for file in RUN_FILES[:2] if short else RUN_FILES:
             yield _refused(folder / f"folder-{file}", stopped, file)
-        for file in RUN_FILES[-1:] if short else ("steps.jsonl", "metrics.jsonl", "config.yaml", *RUN_FILES[-2:]):
+        for file in RUN_FILES[-1:] if short else (STEPS_FILE, METRICS_FILE, "config.yaml", *RUN_FILES[-2:]):
             yield _binary(folder / f"binary-{file}", stopped, file, reference)
 
 
@@ -189,10 +190,15 @@ def _refused(folder: Path, stopped: Path, file: str) -> Trial:
 
 
 def _binary(folder: Path, stopped: Path, file: str, reference: dict[str, Any]) -> Trial:
-    """A file with other content than ours is written again, and the result is the same."""
+    """A file with other content than ours is written again, and the result is the same.
+
+    Only steps.jsonl has rows that nothing else has; the command says which are lost.
+    """
     target = _copy(folder, stopped)
     (target / file).write_bytes(bytes(range(256)))
     result = _train(folder).wait()
+    if file == STEPS_FILE and "missing or damaged" in result.err:
+        reference = {name: value for name, value in reference.items() if name != STEPS_FILE}
     fault = "; ".join(filter(None, [differences(target, reference), *result.errors()]))
     fault += ", ".join(name for name in leftovers(target) if not name.endswith(".bad"))
     held = result.status == 0 and not fault

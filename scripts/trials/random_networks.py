@@ -3,12 +3,13 @@
 python scripts/trials/random_networks.py small|large NUMBER ...
 Prints a line of JSON for each number, which is the seed of a network: {"number": 3, "step": "", "cost": ""}. The texts
 are problems. A process that dies names the network by the line that is missing; it also ends where a network takes
-longer than MAX_SECONDS.
+longer than MAX_SECONDS of its CPU time.
 """
 
 import faulthandler
 import json
 import random
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -17,6 +18,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from modernet.config.schema import ExecutionConfig, ModelConfig, RecipeConfig
@@ -27,7 +29,7 @@ from modernet.training.losses import training_loss
 from modernet.training.state import TrainPlan, build_state
 
 CLASSES = 7
-MAX_SECONDS = 120  # of a network
+MAX_SECONDS = 120  # of CPU time, of a network
 MAX_ERROR = 0.05  # of all gradients in float32, relative to those in float64
 MAX_ELEMENTS = 20_000_000  # of the widest activation, so that a step fits into a few GB
 MAX_GMACS = 3  # of a batch, as kernels of 31 pixels in float64 take minutes otherwise
@@ -100,8 +102,15 @@ def draw_case(number: int, large: bool) -> Case:
             return Case(model, image_size, batch_size, optimizer, channels_last)
 
 
+def _relative_error(values: Tensor, exact: Tensor) -> float:
+    return ((values.double() - exact).norm() / exact.norm().clamp_min(1e-12)).item()
+
+
 def take_step(case: Case, number: int) -> str:
-    """Why one training step of the case is wrong; empty where all gradients are finite and equal those in float64."""
+    """Why one training step of the case is wrong; empty where all gradients are finite and equal those in float64.
+
+    They are equal to MAX_ERROR, or to twice the error of torch's own kernels in float32.
+    """
     recipe = RecipeConfig(name="trial", optimizer=case.optimizer, batch_size=case.batch_size, epochs=1, init="torch")
     plan = TrainPlan(recipe, 1, number, batch_layout(DistributedEnv(), recipe.batch_size, None))
     execution = ExecutionConfig(device="cpu", channels_last=case.channels_last)
@@ -114,15 +123,22 @@ def take_step(case: Case, number: int) -> str:
     for name, gradient in gradients.items():
         if gradient is None or not gradient.isfinite().all():
             return f"the gradient of {name} is {'missing' if gradient is None else 'not finite'}"
-    exact = build_model(case.model, CLASSES).double()
-    exact.load_state_dict(state.model.state_dict())
-    features = exact.norm(exact.pool(exact.forward_features(images.double()))).flatten(1)
-    logits = F.linear(features, exact.classifier.weight, exact.classifier.bias)  # Classifier itself is in float32
-    training_loss(logits, labels, recipe).backward()
-    ours = torch.cat([gradient.flatten().double() for gradient in gradients.values() if gradient is not None])
-    theirs = torch.cat([parameter.grad.flatten() for parameter in exact.parameters() if parameter.grad is not None])
-    error = ((ours - theirs).norm() / theirs.norm().clamp_min(1e-12)).item()
-    if error > MAX_ERROR:
+    ours = torch.cat([gradient.flatten() for gradient in gradients.values() if gradient is not None])
+
+    def reference(dtype: torch.dtype) -> Tensor:
+        """The gradients by torch's own kernels, channels first."""
+        model = build_model(case.model, CLASSES).to(dtype)
+        model.load_state_dict(state.model.state_dict())
+        with torch.backends.mkldnn.flags(enabled=False):
+            features = model.norm(model.pool(model.forward_features(images.to(dtype)))).flatten(1)
+            logits = F.linear(features, model.classifier.weight, model.classifier.bias)  # Classifier is in float32
+            training_loss(logits, labels, recipe).backward()
+        return torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
+
+    exact = reference(torch.float64)
+    error = _relative_error(ours, exact)
+    # BatchNorm of two values has a gradient near 0 that float32 cannot hold, with any kernel.
+    if error > MAX_ERROR and error > 2 * _relative_error(reference(torch.float32), exact):
         return f"the gradients differ from those in float64 by {error:.3g} of their norm"
     state.apply_update(plan.lr(0))
     return "" if state.has_finite_weights() else "the weights after the step are not finite"
@@ -150,9 +166,10 @@ def check(case: Case, number: int) -> dict[str, str]:
 
 def main() -> None:
     torch.set_num_threads(1)
+    faulthandler.register(signal.SIGPROF, chain=True)  # prints where it is; then the signal ends the process
     kind, *numbers = sys.argv[1:]
     for number in map(int, numbers):
-        faulthandler.dump_traceback_later(MAX_SECONDS, exit=True)
+        signal.setitimer(signal.ITIMER_PROF, MAX_SECONDS)
         print(json.dumps({"number": number, **check(draw_case(number, kind == "large"), number)}), flush=True)
 
 

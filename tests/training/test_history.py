@@ -11,6 +11,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from modernet.curves import METRICS_FILE, STEPS_FILE, load_steps
 from modernet.record import Steps
+from modernet.training.folder import LOG_FILE
 from modernet.training.trainer import Trainer
 
 CLOCK = {"images_per_second", "data_wait"}
@@ -76,10 +77,9 @@ class Killed(Exception):
     """Ends the process's training at once."""
 
 
-@pytest.mark.parametrize("step", [3, 5, 8])
-def test_run_that_is_killed_and_resumed_has_every_row_once(trained, tmp_path, step, monkeypatch):
-    """Killed some steps after a checkpoint, with rows after it and a half-written line."""
-    trainer = Trainer.from_experiment(experiment(), tmp_path, execution_config(log_every_steps=2))
+def train_and_kill(folder: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kill a run two steps after its checkpoint at `step`, with rows after it and a half-written line."""
+    trainer = Trainer.from_experiment(experiment(), folder, execution_config(log_every_steps=2))
     for stage in (trainer.validate, trainer.lock, trainer.build, trainer.resume):
         stage()
     checkpoints = trainer.checkpoints
@@ -94,10 +94,28 @@ def test_run_that_is_killed_and_resumed_has_every_row_once(trained, tmp_path, st
     monkeypatch.setattr(checkpoints, "after_step", after_step)
     with trainer, pytest.raises(Killed):
         list(map(trainer.history.write_epoch, trainer.epochs()))
-    with (tmp_path / STEPS_FILE).open("a") as file:
+    with (folder / STEPS_FILE).open("a") as file:
         file.write('{"step": 1')
+
+
+@pytest.mark.parametrize("step", [3, 5, 8])
+def test_run_that_is_killed_and_resumed_has_every_row_once(trained, tmp_path, step, monkeypatch):
+    train_and_kill(tmp_path, step, monkeypatch)
     train(tmp_path)
     assert without_clock(tmp_path) == without_clock(trained)
+    assert_identical_runs(trained, tmp_path)
+    assert "missing or damaged" not in (tmp_path / LOG_FILE).read_text()
+
+
+def test_rows_that_are_damaged_before_the_checkpoint_are_named_and_the_result_is_the_same(
+    trained, tmp_path, monkeypatch
+):
+    train_and_kill(tmp_path, 8, monkeypatch)  # rows 2, 4, 5, 7
+    lines = (tmp_path / STEPS_FILE).read_bytes().splitlines(keepends=True)
+    (tmp_path / STEPS_FILE).write_bytes(b"".join([lines[0], b"\0\1", *lines[1:]]))
+    train(tmp_path)
+    assert f"{STEPS_FILE}: the rows of steps 3 to 7 are missing or damaged" in (tmp_path / LOG_FILE).read_text()
+    assert [row["step"] for row in rows(tmp_path)] == [2, 9, 10]
     assert_identical_runs(trained, tmp_path)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from modernet.curves import METRICS_FILE, STEPS_FILE
 from modernet.record import Epoch, Steps, flatten
 from modernet.runtime.io import write_text
+from modernet.runtime.logging import logger
 from modernet.tracking.logger import WandbLogger
 from modernet.tracking.replay import log_history
 from modernet.training.state import TrainPlan, TrainState
@@ -29,8 +30,9 @@ def _read_rows(path: Path, number: str) -> list[dict[str, float]]:
 class RunHistory:
     """The files of a run have every row once, however often it was stopped; wandb gets a row that it has not yet.
 
-    Rows after the checkpoint from which a run resumes are deleted: the same steps are trained again. A wandb run that
-    began later than the training gets everything from its start.
+    Rows after the checkpoint from which a run resumes are deleted: the same steps are trained again. Rows of
+    `steps.jsonl` before it that are missing or damaged are lost, which a warning says; epochs are in the checkpoint. A
+    wandb run that began later than the training gets everything from its start.
     """
 
     def __init__(self, folder: Path, state: TrainState, plan: TrainPlan, wandb: WandbLogger) -> None:
@@ -40,6 +42,7 @@ class RunHistory:
             return
         earlier = _read_rows(folder / STEPS_FILE, "step")
         rows = [row for row in earlier if row["step"] <= state.step]
+        self._warn_of_lost_rows(int(rows[-1]["step"]) if rows else 0)
         write_text(folder / STEPS_FILE, "".join(json.dumps(row) + "\n" for row in rows))
         if wandb.is_new:
             log_history(wandb, rows, map(flatten, state.epochs), plan.steps_per_epoch)
@@ -47,6 +50,14 @@ class RunHistory:
         else:
             self.logged_steps = max((int(row["step"]) for row in earlier), default=0)
             self.logged_epochs = max(len(_read_rows(folder / METRICS_FILE, "epoch")), len(state.epochs))
+
+    def _warn_of_lost_rows(self, last: int) -> None:
+        """`last` is the step of the last row that is left."""
+        if last < self.state.mark.step:
+            logger.warning(
+                f"{self.folder / STEPS_FILE}: the rows of steps {last + 1} to {self.state.mark.step} are missing or "
+                "damaged, and lost; weights and metrics do not depend on them"
+            )
 
     def write_steps(self, steps: Steps) -> None:
         """Append a row to steps.jsonl. Raises OSError that names it."""
