@@ -26,6 +26,7 @@ from trials import (
     images,
     networks,
     numerics,
+    outputs,
     parents,
     safety,
     scale,
@@ -41,6 +42,7 @@ from modernet.runtime.provenance import cpu_model, current_commit
 # Name -> the trials of a part, given whether they are few, and a seed.
 PARTS: dict[str, Callable[[bool, int], Iterator[Trial]]] = {
     "crashes": crashes.trials,
+    "outputs": outputs.trials,
     "parents": parents.trials,
     "slurm": slurm.trials,
     "damage": damage.trials,

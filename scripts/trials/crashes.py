@@ -31,10 +31,6 @@ FEW = {signal.SIGKILL: (3, 1), signal.SIGTERM: (1, 1)}
 FILES = ("checkpoint-", "metrics.jsonl", "steps.jsonl", "model.pt", "record.json", "config.yaml", "run.json")
 MOMENTS = ("half written", "before the rename", "after the rename")
 CALLS = ("log_steps", "log_epoch", "log_result", "close")
-OUTPUTS = (  # verb, and a part of the name of a file that it writes
-    *(("freeze", name) for name in ("table.md", "table.csv", "record.json", ".svg", ".pdf")),
-    ("report", "report.html"),
-)
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,6 @@ def trials(short: bool, seed: int) -> Iterator[Trial]:
                 yield _inside_write(folder / "write", file, moment, runs)
         for call in calls:
             yield _inside_wandb(folder / "wandb", call, runs)
-        yield from _inside_outputs(folder / "outputs", folder / "whole/runs", short)
 
 
 def _train_whole(folder: Path, words: tuple[str, ...]) -> Whole:
@@ -184,35 +179,3 @@ def _inside_wandb(folder: Path, call: str, whole: Whole) -> Trial:
     if killed.status != -signal.SIGKILL:
         return Trial(what, False, f"{call}: not killed, status {killed.status}, {here}")
     return _check(what, call, here, whole)
-
-
-def _inside_outputs(folder: Path, runs: Path, short: bool) -> Iterator[Trial]:
-    """`freeze` and `report` write files of records; the same command repairs what a killed one left."""
-    what = "SIGKILL inside the writes of a study's table and figures, and of the report"
-    variants = ("-m", "model.act=relu,gelu", "model.norm=batch,layer")
-    others = run(folder / "others", "train", *variants, *EVERYTHING, "wandb=disabled", f"runs={runs}")
-    if others.status != 0:
-        yield Trial(what, False, others.err)
-        return
-    commands = {"freeze": ("study", "--runs", runs), "report": (runs, "--out", "report.html")}
-    expected = {verb: _write_output(folder / f"{verb}-whole", verb, words)[1] for verb, words in commands.items()}
-    for verb, file in list(OUTPUTS)[-1:] if short else OUTPUTS:
-        for moment in MOMENTS:
-            here = folder / f"{verb}-{file.strip('.')}-{moment[:4]}"
-            killing = {"prepare": kill_in_write, "prepare_arguments": (file, moment)}
-            killed, between = _write_output(here, verb, commands[verb], **killing)
-            torn = [path for path, content in between.items() if content != expected[verb].get(path)]
-            status, after = _write_output(here, verb, commands[verb])
-            held = (killed, status) == (-signal.SIGKILL, 0) and not torn and after == expected[verb] != {}
-            yield Trial(what, held, f"{verb}, {file}, {moment}: statuses {killed}, {status}; torn: {torn}; {here}")
-
-
-def _write_output(
-    folder: Path, verb: str, words: tuple[object, ...], **options: Any
-) -> tuple[int | None, dict[str, bytes]]:
-    """Status of a command that writes below its working folder, and the whole files that are there afterwards."""
-    here = folder / "work"
-    here.mkdir(parents=True, exist_ok=True)
-    status = run(folder, verb, *words, cwd=here, **options).status
-    files = [path for path in here.rglob("*") if path.is_file() and path.suffix != ".part"]
-    return status, {str(path.relative_to(here)): path.read_bytes() for path in files}
