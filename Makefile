@@ -62,7 +62,7 @@ test: $(DEV_INSTALLED)  ## run all tests but the slow ones
 	$(BIN)/pytest -n auto --dist loadgroup -m 'not slow'
 
 test-all: $(DEV_INSTALLED)  ## run all tests
-	$(BIN)/pytest -n auto --dist loadgroup
+	$(BIN)/pytest -n auto --dist loadgroup --durations=40
 
 lint: $(DEV_INSTALLED)  ## run ruff, pyright and import-linter
 	$(BIN)/pre-commit run --all-files

@@ -14,6 +14,7 @@ from helpers import ROOT
 T = TypeVar("T")
 Process = subprocess.Popen[str]
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+PATIENCE = 300  # seconds; a process that hangs fails its test, a slow machine does not
 
 
 def start(command: Sequence[object], **environment: str) -> Process:
@@ -45,17 +46,18 @@ def start_ranks(arguments: Sequence[object], world_size: int = 2) -> list[Proces
     return [start(command, **{name: str(value) for name, value in rank.items()}) for rank in ranks]
 
 
-def end(process: Process, seconds: float = 120) -> tuple[int, str, str]:
+def end(process: Process, seconds: float = PATIENCE) -> tuple[int, str, str]:
     """Exit status, stdout and stderr of a process, which must end in this time."""
     try:
         out, err = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.kill()
+        process.communicate()  # closes its pipes, which would fail a later test as unclosed files
         raise
     return process.returncode, out, err
 
 
-def wait_for(condition: Callable[[], T | None], process: Process, seconds: float = 120) -> T:
+def wait_for(condition: Callable[[], T | None], process: Process, seconds: float = PATIENCE) -> T:
     """The condition's value as soon as it is true, while the process runs."""
     for _ in range(int(seconds / 0.005)):
         if value := condition():

@@ -19,7 +19,7 @@ SECONDS = 10
 VARIABLE = "MODERNET_TEST"
 LONG = (
     *("+step=gelu", "data=fake", "data.image_size=8", "data.num_classes=10", "data.train_images=640"),
-    *("data.test_images=64", "recipe.batch_size=64", "recipe.epochs=20", "recipe.warmup_epochs=0", "wandb=disabled"),
+    *("data.test_images=64", "recipe.batch_size=64", "recipe.epochs=8", "recipe.warmup_epochs=0", "wandb=disabled"),
 )
 COMMANDS = {
     # Four workers, of which two train nothing.

@@ -9,15 +9,13 @@ import struct
 import subprocess
 import sys
 import termios
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TypeVar
 
 import pytest
 from helpers import RANDOM_IMAGES, ROOT, run_command, without_clock
+from ranks import wait_for
 
 from modernet.errors import RunLocked
 from modernet.record import RECORD_FILE
@@ -25,8 +23,6 @@ from modernet.runtime.lock import LOCK_FILE, is_locked, lock_holder, run_lock
 from modernet.sweeps.estimate import Throughput
 from modernet.training import folder as training_folder
 from modernet.training import loop, trainer
-
-T = TypeVar("T")
 
 QUICK = ("recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.batch_size=350")
 DIVERGING = "recipe.lr=1e30"
@@ -42,16 +38,6 @@ def load_records(runs: Path) -> dict[str, dict]:
 def start(runs: Path, *arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "train.py", *arguments, f"runs={runs}", "wandb=disabled"]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(condition: Callable[[], T], process: subprocess.Popen[str], seconds: float = 120) -> T:
-    """The condition's value as soon as it is true."""
-    for _ in range(int(seconds / 0.02)):
-        if value := condition():
-            return value
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-    raise AssertionError(f"it did not happen in {seconds} seconds")
 
 
 def training(runs: Path) -> list[Path]:
