@@ -175,6 +175,17 @@ def test_own_best_rates_wait_for_their_runs(page, tmp_path):
     assert generated["recipe"] == "Not run yet.\n"
 
 
+def test_a_single_network_with_two_lengths_gives_no_crossing_and_no_comparison_of_recipes(page, tmp_path):
+    records = [*repeat("convnext", 65.0), *repeat("convnext", 53.0, epochs=2), *repeat("modern_recipe", 66.0, epochs=2)]
+    for name in ("modern_recipe", "convnext"):
+        records += [run(name, 60 - abs(log2(x)), epochs=3, held_out=True, lr=x * usual_lr()) for x in (0.5, 1, 2)]
+    assert run_command("study", write(tmp_path / "studies", records), "--page", page).returncode == 0
+    generated = parts(page)
+    assert "A crossing needs two networks with two numbers of epochs in common" in generated["budget"]
+    assert "zero of the line" not in generated["budget"]
+    assert generated["recipe"] == "Not run yet.\n"
+
+
 def test_leave_one_out_and_layer_scale_compare_with_the_end(page, tmp_path):
     records = [*repeat("convnext", 70.0), *repeat("separate_downsampling", 73.0)]
     records += repeat("convnext+layer_scale=0.1", 74.0, layer_scale=0.1)

@@ -30,7 +30,7 @@ from modernet.figures.gallery import FIGURES
 from modernet.figures.kernel_size import plot_kernel_size
 from modernet.figures.pareto import pareto_front, plot_pareto, plot_pareto_speed
 from modernet.figures.roadmap import plot_roadmap
-from modernet.figures.style import COLUMN, PAGE
+from modernet.figures.style import COLUMN, GUIDE, PAGE
 from modernet.figures.svg import to_svg
 
 ALL_VARIANTS = (*MAIN_PATH, *KERNEL_SIZES)
@@ -70,6 +70,19 @@ def test_roadmap_shows_accuracy_with_its_interval_and_cost_of_each_step(steps, s
     assert ("95 % confidence interval of the mean" in text) == (seeds > 1)
     assert all(f"{1000 * (row.gmacs or 0):.1f}" in text for row in rows)
     assert right.get_xlabel() == "MMACs"
+
+
+def test_roadmap_joins_the_published_steps_and_each_other_step_with_the_one_that_it_changes():
+    figure = plot_roadmap(noisy_rows(("patchify_stem", "resnext", "convnext", "conv_stem", "grn")))
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    heights = dict(zip(figure.axes[0].get_yticks(), names, strict=True))
+    lines = [line for line in figure.axes[0].lines if line.get_color() == GUIDE]
+    joined = {tuple(heights[y] for y in points(line)[:, 1]) for line in lines}
+    pairs = (
+        ("patchify_stem", "convnext"), ("patchify_stem", "resnext"), ("convnext", "conv_stem"), ("convnext", "grn")
+    )  # fmt: skip
+    assert joined == {(step_name(first), step_name(second)) for first, second in pairs}
+    assert "each other step with the one that it changes" in all_text(figure)
 
 
 def test_roadmap_shows_the_papers_values_and_intervals_in_a_panel_with_another_axis():

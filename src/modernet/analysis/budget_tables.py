@@ -42,7 +42,7 @@ def gap_table(cells: Cells) -> str:
 
 
 def crossing_table(cells: Cells) -> str:
-    """Per pair: the crossing, the slope of the gap, and where its line reaches zero."""
+    """Per pair: the crossing, the slope of the gap, and where its line reaches zero; empty where no pair has two lengths."""
     body = []
     for first, second in combinations(cells, 2):
         crossing, closing = find_crossing(cells, first, second), fit_closing(cells, first, second)
@@ -51,7 +51,7 @@ def crossing_table(cells: Cells) -> str:
         slope = format_difference(closing.slope.mean, closing.slope.low, closing.slope.high)
         body.append([f"{second} - {first}", describe_crossing(crossing), slope, describe_closing(closing, crossing)])
     headers = ["gap", "crossing", "points per doubling of the epochs", "zero of the line"]
-    return markdown_table(headers, body)
+    return markdown_table(headers, body) if body else ""
 
 
 def format_epochs(epochs: int) -> str:

@@ -27,6 +27,7 @@ from modernet.analysis.table import build_rows
 from modernet.config.roadmap import END, main_path, network_steps
 
 NOT_RUN_YET = "Not run yet."
+NO_CROSSING = "A crossing needs two networks with two numbers of epochs in common: not run yet."
 Gains = Mapping[str, Difference]  # step -> points
 
 
@@ -84,16 +85,10 @@ def _kernels(study: Study) -> str:
 
 def _budget(study: Study) -> str:
     cells = study.cells()
-    budgets = all_epochs(cells)
-    if not budgets:
+    if not all_epochs(cells):
         return ""
-    tables = [budget_table(cells), gap_table(cells) if len(cells) > 1 else ""]
-    if len(budgets) < 2:
-        only = format_epochs(budgets[0])
-        return _join(
-            *tables, f"Other numbers of epochs: not run yet. A crossing needs two; so far there are {only} only."
-        )
-    return _join(*tables, crossing_table(cells))
+    gaps = gap_table(cells) if len(cells) > 1 else ""
+    return _join(budget_table(cells), gaps, crossing_table(cells) or NO_CROSSING)
 
 
 def _learning_rate(study: Study) -> str:
@@ -111,6 +106,8 @@ def _recipe(study: Study) -> str:
     if not one_recipe or not own_best:
         return ""
     left, right = ([row for row in build_rows(to_records(runs)) if row.n] for runs in (one_recipe, own_best))
+    if min(len(left), len(right)) < 2:
+        return ""
     missing = [name for name in best if name not in {run.network for run in own_best}]
     note = f"Not run yet at their own best rate: {', '.join(missing)}." if missing else ""
     return _join(recipe_table(left, right, best), sign_change_lines(sign_changes(left, right)), note)

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from modernet.analysis.row import Row
 from modernet.config.names import variant_name
@@ -44,7 +46,10 @@ def plot_roadmap(rows: Sequence[Row], title: str = "", *, form: FigureFormat = P
         f" Diamonds: the paper's results for size {steps[0].paper_size} on {PAPER_DATA}, on another scale; their error "
         "bars follow from the std that it prints."
     )
-    caption = f"Top-1 on the evaluation split. {seeds_note(steps)}{about_paper * has_paper} {MACS_NOTE}"
+    about_lines = " A line joins the published steps, and each other step with the one that it changes."
+    has_side_steps = not all(row.is_published for row in steps)
+    notes = f"{seeds_note(steps)}{about_lines * has_side_steps}{about_paper * has_paper}"
+    caption = f"Top-1 on the evaluation split. {notes} {MACS_NOTE}"
     height = rows_height(len(steps), form)
     figure = new_figure(form, height, f"{group_title(rows, title)}: the roadmap", caption)
     ratios = [3, 1.8, 1.3] if has_paper else [3, 1.3]
@@ -59,9 +64,19 @@ def plot_roadmap(rows: Sequence[Row], title: str = "", *, form: FigureFormat = P
     return figure
 
 
+def _plot_path(axes: Axes, top1: NDArray[np.float64], heights: Sequence[int], steps: Sequence[Row]) -> None:
+    """A line along the published steps, and one to each other step from the step that it changes."""
+    indices = {row.variant: index for index, row in enumerate(steps)}
+    lines = [[index for index, row in enumerate(steps) if row.is_published]]
+    side_steps = [row for row in steps if not row.is_published and row.before in indices]
+    lines += [[indices[row.before or ""], indices[row.variant]] for row in side_steps]
+    for line in lines:
+        axes.plot(top1[line], [heights[index] for index in line], color=GUIDE, linewidth=0.8)
+
+
 def _plot_accuracy(axes: Axes, heights: Sequence[int], steps: Sequence[Row], form: FigureFormat) -> None:
     top1 = to_array(steps, "top1")
-    axes.plot(top1, heights, color=GUIDE, linewidth=0.8)
+    _plot_path(axes, top1, heights, steps)
     dots = plot_means(axes, top1, heights, OURS, xerr=confidence_bars(steps, "top1"), label="ours")
     add_tooltips(dots, [row_tooltip(row) for row in steps])
     axes.set_xlabel(accuracy_label(steps, form))
@@ -70,7 +85,7 @@ def _plot_accuracy(axes: Axes, heights: Sequence[int], steps: Sequence[Row], for
 
 def _plot_paper(axes: Axes, heights: Sequence[int], steps: Sequence[Row], form: FigureFormat) -> None:
     top1 = to_array(steps, "paper_top1")
-    axes.plot(top1, heights, color=GUIDE, linewidth=0.8)
+    _plot_path(axes, top1, heights, steps)
     dots = plot_means(axes, top1, heights, PAPER, xerr=paper_bars(steps), label="paper")
     add_tooltips(dots, [paper_tooltip(row) for row in steps])
     axes.set_xlabel(paper_label(steps, form))
