@@ -42,7 +42,7 @@ def gap_table(cells: Cells) -> str:
 
 
 def crossing_table(cells: Cells) -> str:
-    """Per pair: the crossing, the slope of the gap, and where its line reaches zero; empty where no pair has two lengths."""
+    """Per pair with two common lengths: the crossing, the slope of the gap, and where its line reaches zero."""
     body = []
     for first, second in combinations(cells, 2):
         crossing, closing = find_crossing(cells, first, second), fit_closing(cells, first, second)

@@ -65,12 +65,12 @@ def brown_forsythe(values: Iterable[Sequence[float]]) -> float | None:
     Networks of one or two runs are omitted: both distances of two runs are the same. None for fewer than two
     networks, and where no distance differs from zero.
     """
-    distances = [[abs(value - median(runs)) for value in runs] for runs in values if len(runs) > 2]
+    distances = [list(map(abs, _deviations(runs, median(runs)))) for runs in values if len(runs) > 2]
     if len(distances) < 2 or not any(map(any, distances)):
         return None
     grand_mean = mean(distance for runs in distances for distance in runs)
     between = sum(len(runs) * (mean(runs) - grand_mean) ** 2 for runs in distances)
-    within = sum((distance - mean(runs)) ** 2 for runs in distances for distance in runs)
+    within = sum(deviation**2 for runs in distances for deviation in _deviations(runs, mean(runs)))
     freedom = len(distances) - 1, sum(map(len, distances)) - len(distances)
     return _f_test(between / freedom[0], within / freedom[1], *freedom)
 
@@ -108,7 +108,7 @@ def estimate_seed_effect(networks: Iterable[Mapping[int, float]]) -> SeedEffect 
     block = _largest_complete_block(list(networks))
     if not block:
         return None
-    deviations = [[value - mean(runs) for value in runs] for runs in block]  # (networks, seeds)
+    deviations = [_deviations(runs, mean(runs)) for runs in block]  # (networks, seeds)
     effects = [mean(of_seed) for of_seed in zip(*deviations, strict=True)]
     rows, seeds = len(block), len(effects)
     freedom = seeds - 1, (rows - 1) * (seeds - 1)
@@ -119,6 +119,10 @@ def estimate_seed_effect(networks: Iterable[Mapping[int, float]]) -> SeedEffect 
         return None
     correlation = (of_seeds - of_noise) / (of_seeds + (rows - 1) * of_noise)
     return SeedEffect(correlation, _f_test(of_seeds, of_noise, *freedom), rows, seeds)
+
+
+def _deviations(values: Sequence[float], center: float) -> list[float]:
+    return [value - center for value in values]
 
 
 def _largest_complete_block(results: list[Mapping[int, float]]) -> list[list[float]]:
