@@ -42,7 +42,7 @@ export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$(pip_setting index-url)}"
 export SSL_CERT_FILE="${SSL_CERT_FILE:-$(pip_setting cert)}"
 
 # The locks name every package, so nothing has to be resolved.
-# Where Python may not write bytecode, as in many containers, each process would compile all it imports: 10 s for torch.
+# Where Python may not write bytecode, as in many containers, each process would compile all that it imports.
 [ -z "${PYTHONDONTWRITEBYTECODE:-}" ] || export UV_COMPILE_BYTECODE=1
 install() { $bin/uv pip install --quiet --python $bin/python --no-deps "$@"; }
 
