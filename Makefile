@@ -2,8 +2,7 @@
 export PYTHON ?= python3
 PROTOCOL ?= digits
 SEEDS ?= 0
-# One run per core on a CPU; one run at a time on a GPU, where only the user knows how many networks fit into memory.
-LAUNCHER ?= $(if $(wildcard /dev/nvidia0),basic,joblib)
+LAUNCHER ?= local
 STUDY ?= my_study
 # The build of torch: default, or cpu for one without the CUDA libraries. An existing .venv keeps its build.
 TORCH ?= $(or $(patsubst .venv/installed-%,%,$(firstword $(wildcard .venv/installed-*))),default)
@@ -37,7 +36,7 @@ $(DEV_INSTALLED): $(INSTALLED) requirements-dev.lock
 run_study = $(BIN)/python train.py +study=$(1) protocol=$(PROTOCOL) seed=$(SEEDS) hydra/launcher=$(LAUNCHER); \
 	status=$$?; [ $$status = 2 ] || $(BIN)/python scripts/table.py --protocol $(PROTOCOL) || status=$$?; exit $$status
 
-roadmap: $(INSTALLED)  ## train every step and print the table (PROTOCOL=cifar10 SEEDS=0,1,2 LAUNCHER=basic|joblib|slurm)
+roadmap: $(INSTALLED)  ## train every step and print the table (PROTOCOL=cifar10 SEEDS=0,1,2 LAUNCHER=local|basic|slurm)
 	$(call run_study,roadmap)
 
 kernels: $(INSTALLED)  ## train kernel sizes 3 to 11 and print the table

@@ -28,11 +28,12 @@ def train(tmp_path):
 
 @pytest.fixture
 def train_in_process(tmp_path):
-    """`train`, but in this interpreter: no second start of Python and torch."""
+    """`train`, but in this interpreter, and so are the runs of a sweep: no second start of Python and torch."""
 
     def call(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         wandb = [] if any("wandb=" in str(argument) for argument in arguments) else ["wandb=disabled"]
-        return run_command("train", *arguments, *wandb, f"runs={tmp_path / 'runs'}", environment=environment)
+        alone = [] if any("launcher" in str(argument) for argument in arguments) else ["hydra.launcher.n_jobs=1"]
+        return run_command("train", *arguments, *wandb, *alone, f"runs={tmp_path / 'runs'}", environment=environment)
 
     return call
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 QUICK = ("recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.batch_size=350", "wandb=disabled")
-SWEEP = ("-m", "+step=gelu", f"seed={','.join(map(str, range(100)))}", "data.train_images=350", "data.test_images=10")
+SWEEP = ("-m", "+step=gelu", f"seed={','.join(map(str, range(100)))}")
 
 
 def seconds(*arguments: str) -> float:

@@ -57,23 +57,24 @@ def in_own_process(build: Callable[..., Contestant], *arguments: Any) -> Iterato
     theirs.close()
 
     def contestant() -> float:
-        ours.send(None)
+        ours.send(True)
         return ours.recv()
 
     try:
         yield contestant
     finally:
-        ours.close()
+        # Closing the connection is not enough: worker processes that were forked meanwhile hold it open.
+        with suppress(OSError):
+            ours.send(False)
         process.join()
 
 
 def _serve(connection: Connection, build: Callable[..., Contestant], arguments: tuple[Any, ...]) -> None:
-    """Answer each message with the contestant's rate; ends with the connection."""
+    """Answer each True with the contestant's rate, until the first False."""
     multiprocessing.set_start_method("fork", force=True)  # for loaders' workers; a spawned process would spawn too
     contestant = build(*arguments)
     with suppress(EOFError):
-        while True:
-            connection.recv()
+        while connection.recv():
             connection.send(contestant())
 
 

@@ -29,8 +29,7 @@ SCRIPTS = Path(__file__).parents[1]
 def sweep_command(processes: int, runs: str) -> list[str]:
     """The sweep as users start it."""
     sweep = ["train.py", "-m", f"+step={','.join(STEPS)}", f"seed={','.join(map(str, SEEDS))}"]
-    joblib = ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={processes}"]
-    return [*sweep, *(joblib if processes > 1 else []), f"runs={runs}", "wandb=disabled"]
+    return [*sweep, f"hydra.launcher.n_jobs={processes}", f"runs={runs}", "wandb=disabled"]
 
 
 def runs_per_hour(arguments: Callable[[str], list[str]], threads: int) -> Contestant:

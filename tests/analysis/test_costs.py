@@ -12,7 +12,7 @@ def test_costs_list_side_steps_behind_their_parent(config_dir):
     assert names[names.index("convnext") :][:4] == ["convnext", "conv_stem", "deep", "grn"]
     assert set(names) - {"wide", "deep"} >= set(MAIN_PATH)
     wide = rows[names.index("wide")]
-    assert list(wide) == ["step", "params", "gmacs", "paper_gmacs", "paper_top1"]
+    assert list(wide)[:5] == ["step", "params", "gmacs", "paper_gmacs", "paper_top1"]
     assert (wide["paper_gmacs"], wide["paper_top1"]) == (None, None)
     assert wide["gmacs"] > rows[names.index("gelu")]["gmacs"]
 

@@ -21,12 +21,13 @@ from modernet.errors import RunLocked
 from modernet.record import RECORD_FILE
 from modernet.runtime.lock import LOCK_FILE, is_locked, lock_holder, run_lock
 from modernet.sweeps.estimate import Throughput
+from modernet.sweeps.jobs import runs_at_once
 from modernet.training import folder as training_folder
 from modernet.training import loop, trainer
 
 QUICK = ("recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.batch_size=350")
 DIVERGING = "recipe.lr=1e30"
-JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+TWO_AT_ONCE = "hydra.launcher.n_jobs=2"
 
 
 def load_records(runs: Path) -> dict[str, dict]:
@@ -91,7 +92,7 @@ def test_a_log_has_one_line_per_finished_run_and_the_warnings(train_in_process, 
 def test_a_terminal_has_one_status_line(tmp_path):
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 200, 0, 0))  # rows, columns
-    sweep = ("-m", "+step=gelu", "seed=0,1", *QUICK, f"runs={tmp_path}", "wandb=disabled")
+    sweep = ("-m", "+step=gelu", "seed=0,1", "recipe.epochs=6", f"runs={tmp_path}", "wandb=disabled")
     process = subprocess.Popen(
         [sys.executable, "train.py", *sweep], cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, text=True
     )
@@ -111,7 +112,8 @@ def test_a_terminal_has_one_status_line(tmp_path):
     assert len(lines) == 2
     states = [state.strip() for state in lines[1].split("\r") if state.strip()]
     assert states[0] == "done 0/2, running 0, ETA ?"
-    assert any("running 1" in state for state in states)
+    at_once = min(runs_at_once("auto", "auto"), 2)
+    assert any(f"running {at_once}" in state for state in states)
     assert re.fullmatch(r"done 2/2 in \d+:\d\d", states[-1])
 
 
@@ -125,14 +127,14 @@ def test_an_unexpected_error_is_recorded(train_in_process, tmp_path, monkeypatch
 
 
 @pytest.mark.slow
-def test_joblib_gives_the_records_of_the_basic_launcher(tmp_path):
+def test_two_runs_at_once_give_the_records_of_one_after_the_other(tmp_path):
     sweep = ("-m", "+step=modern_recipe,convnext", "seed=0,1", *QUICK, "wandb=disabled")
-    basic = run_command("train", *sweep, f"runs={tmp_path / 'basic'}")
-    assert basic.returncode == 0, basic.stderr
-    out, err = start(tmp_path / "joblib", *sweep, *JOBLIB).communicate()
-    assert len(out.splitlines()) == len(basic.stdout.splitlines()) == 4, err
+    one = run_command("train", *sweep, "hydra/launcher=basic", f"runs={tmp_path / 'one'}")
+    assert one.returncode == 0, one.stderr
+    out, err = start(tmp_path / "two", *sweep, TWO_AT_ONCE).communicate()
+    assert len(out.splitlines()) == len(one.stdout.splitlines()) == 4, err
     assert err.count("done ") == 4
-    assert load_records(tmp_path / "joblib") == load_records(tmp_path / "basic")
+    assert load_records(tmp_path / "two") == load_records(tmp_path / "one")
 
 
 def test_a_finished_study_prints_its_records_without_torch(train, train_in_process, tmp_path):
@@ -221,7 +223,7 @@ def test_a_run_that_fails_while_others_wait_for_it_is_trained_once(tmp_path, tra
 
 @pytest.mark.slow
 def test_a_stopped_sweep_saves_what_it_trains_and_starts_nothing_else(tmp_path):
-    process = start(tmp_path, "-m", "+step=gelu", "seed=0,1,2,3", "recipe.epochs=10", *JOBLIB)
+    process = start(tmp_path, "-m", "+step=gelu", "seed=0,1,2,3", "recipe.epochs=10", TWO_AT_ONCE)
     wait_for(lambda: len(training(tmp_path)) == 2, process)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate()
@@ -234,7 +236,7 @@ def test_a_stopped_sweep_saves_what_it_trains_and_starts_nothing_else(tmp_path):
 
 @pytest.mark.slow
 def test_a_process_that_dies_ends_no_other_run(tmp_path):
-    process = start(tmp_path, "-m", "+step=gelu", "seed=0,1,2", *QUICK, "recipe.epochs=6", *JOBLIB)
+    process = start(tmp_path, "-m", "+step=gelu", "seed=0,1,2", *QUICK, "recipe.epochs=6", TWO_AT_ONCE)
     folder = wait_for(lambda: training(tmp_path), process)[0]
     holder = lock_holder(folder)
     assert holder
@@ -255,8 +257,14 @@ def test_a_process_that_dies_ends_no_other_run(tmp_path):
         (["-m", "seed=0,1,-1"], "seed must be an integer, 0 or more, got -1"),
         (["-m", "device=cpu", "amp=off,half"], "amp: input should be 'auto', 'bf16' or 'off', got 'half'"),
         (["-m", "seed=range(0,3"], "cannot be parsed"),
-        (["-m", "hydra/launcher=ray", "seed=0,1"], "there is no hydra/launcher 'ray'; allowed: basic, joblib, slurm"),
-        (["-m", "hydra.launcher.n_jobs=2", "seed=0,1"], "hydra.launcher.n_jobs"),
+        (
+            ["-m", "hydra/launcher=ray", "seed=0,1"],
+            "there is no hydra/launcher 'ray'; allowed: basic, joblib, local, slurm",
+        ),
+        (
+            ["-m", "hydra.launcher.n_jobs=0", "seed=0,1"],
+            "hydra.launcher.n_jobs must be auto or an integer above 0, got 0",
+        ),
         (["+study=all", "seed=0,1"], "there is no study 'all'; allowed: add_one_in, beyond, budget, kernels"),
         (["+study=kernels", "seed=0,1", "protocol=cifar"], "there is no protocol 'cifar'"),
     ],

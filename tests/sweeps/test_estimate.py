@@ -20,9 +20,10 @@ MICRO = ("protocol=cifar10_micro",)
 
 
 @pytest.fixture(autouse=True)
-def no_data(monkeypatch):
-    """The data sets with files are absent, as on a machine where a cluster's sweep is planned."""
+def nothing_here(monkeypatch, tmp_path):
+    """Data sets with files and benchmarks are absent, as on a machine where a cluster's sweep is planned."""
     monkeypatch.delenv("MODERNET_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +130,7 @@ def test_the_rest_of_an_interrupted_run_is_estimated(compose, tmp_path):
 @pytest.mark.parametrize(
     ("launcher", "runs", "devices"),
     [
+        ({"_target_": "hydra_plugins.a.b.LocalLauncher", "n_jobs": 3}, 3, 1),
         ({"_target_": "hydra_plugins.a.b.JoblibLauncher", "n_jobs": 1}, 1, 1),
         ({"_target_": "hydra_plugins.a.b.JoblibLauncher", "n_jobs": 10_000}, 10_000, 1),
         (
@@ -146,7 +148,7 @@ def test_the_rest_of_an_interrupted_run_is_estimated(compose, tmp_path):
     ],
 )
 def test_launchers_run_this_many_at_a_time(launcher, runs, devices):
-    workers = estimate.launcher_workers(launcher)
+    workers = estimate.launcher_workers(launcher, "cpu")
     assert (workers.runs, workers.devices) == (runs, devices)
     assert workers.threads >= 1
 

@@ -1,9 +1,11 @@
 """Hydra's entry to modernet's sweeps; configs/hydra/sweeper/study.yaml names the class."""
 
-import os
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
+
+from hydra_plugins.modernet.local_launcher import worker_options
 
 
 class StudySweeper(BasicSweeper):
@@ -11,15 +13,13 @@ class StudySweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the combinations of these overrides and `hydra.sweeper.params`. Raises RunFailed or UserError."""
-        from modernet.runtime.orphans import end_with_parent
         from modernet.sweeps import jobs, sweep  # Hydra imports this file only to see which plugins there are
 
         assert self.config is not None
         launcher: Any = self.launcher
         config = self.config.hydra
-        if config.launcher["_target_"].endswith(".JoblibLauncher"):
-            # Arguments of joblib.Parallel: worker processes of a sweep that is killed end, too.
-            launcher.joblib |= {"initializer": end_with_parent, "initargs": (os.getpid(),)}
+        if isinstance(launcher, JoblibLauncher):
+            launcher.joblib |= worker_options()
         sweep.run_sweep(
             jobs.expand(arguments, config.sweeper.params, num_devices=jobs.devices_per_run(config.launcher)),
             lambda overrides: launcher.launch(overrides, initial_job_idx=0),

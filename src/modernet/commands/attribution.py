@@ -73,7 +73,7 @@ def _parse_arguments() -> argparse.Namespace:
     budget.add_argument("--runs", type=_parse_count, help="as many orders as this number of runs allows")
     budget.add_argument("--hours", type=_parse_hours, help="as many orders as this time allows")
     parser.add_argument("--config-dir", metavar="DIR", type=add_config_dir, help="a folder with your own steps")
-    parser.add_argument("--launcher", help="Hydra's launcher for `run`: joblib or slurm")
+    parser.add_argument("--launcher", help="Hydra's launcher for `run`: local (the default), basic or slurm")
     parser.add_argument("--out", type=Path, help="the folder of `report`; results/attribution/PROTOCOL by default")
     parser.add_argument("overrides", nargs="*", help="as for train.py")
     arguments = parser.parse_intermixed_args()

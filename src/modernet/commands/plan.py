@@ -77,10 +77,10 @@ def _compose_jobs(words: list[str]) -> tuple[list[Job], Workers]:
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         overrides = parse_overrides(words)
         fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
-        config = hydra.compose("config", fixed, return_hydra_config=True).hydra
+        config = hydra.compose("config", fixed, return_hydra_config=True)
         arguments = [str(override.input_line) for override in overrides if not override.is_hydra_override()]
-        workers = launcher_workers(config.launcher)
-        jobs = expand(arguments, config.sweeper.params, resolver, workers.devices)
+        workers = launcher_workers(config.hydra.launcher, config.device)
+        jobs = expand(arguments, config.hydra.sweeper.params, resolver, workers.devices)
     for name, reason in resolver.missing.items():
         print(f"data={name} is not on this machine, so its finished runs count as to do ({reason})", file=sys.stderr)
     return sorted(jobs, key=lambda job: list(roadmap(job.experiment.size)).index(job.experiment.step)), workers

@@ -2,7 +2,7 @@
 
 python train.py +step=invert_bottleneck               # on the embedded digits: seconds on a CPU
 python train.py +step=convnext protocol=cifar10_micro data.root=DIR seed=1
-python train.py -m +step=move_up_depthwise model.kernel_size=3,5,7,9,11 hydra/launcher=joblib
+python train.py -m +step=move_up_depthwise model.kernel_size=3,5,7,9,11
 torchrun --nproc_per_node=8 train.py protocol=imagenet +step=convnext data.root=DIR
 python train.py --help                                # the steps, the groups and the fields
 

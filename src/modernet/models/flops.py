@@ -3,6 +3,7 @@
 import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -45,6 +46,7 @@ def _linear(inputs: list[Any], outputs: list[Any]) -> Counter[str]:
     return Counter(macs=prod(y[1:-1]) * prod(_shape(inputs[1])), activations=prod(y[1:]))
 
 
+@cache  # the runs of a plan differ in their seed
 def model_cost(config: ModelConfig, image_size: int = 224, num_classes: int = 1000) -> ModelCost:
     """Cost of a network on square images of `image_size` pixels.
 

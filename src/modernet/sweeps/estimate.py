@@ -14,7 +14,7 @@ from modernet.config.schema import DataConfig
 from modernet.data.fingerprint import inspect_data
 from modernet.errors import UserError
 from modernet.record import Record
-from modernet.sweeps.jobs import Job, devices_per_run
+from modernet.sweeps.jobs import Job, devices_per_run, runs_at_once
 
 STARTUP_SECONDS = 5.0  # per run, besides training: Python, torch, the data set, the record
 EVAL_COST = 1 / 3  # of an evaluated image relative to a trained one: the forward pass alone
@@ -44,10 +44,13 @@ class Workers:
     threads: int  # of the CPU, per run
 
 
-def launcher_workers(launcher: Any) -> Workers:
-    """The workers of the Hydra launcher with this config node, on this machine."""
+def launcher_workers(launcher: Any, device: str) -> Workers:
+    """The workers of the Hydra launcher with this config node, on this machine, for runs with the field `device`."""
     cores = os.cpu_count() or 1
     match launcher["_target_"].rpartition(".")[2]:
+        case "LocalLauncher":
+            runs = runs_at_once(launcher["n_jobs"], device)
+            return Workers(runs, 1, max(cores // runs, 1))
         case "JoblibLauncher":
             n_jobs = launcher["n_jobs"]
             runs = n_jobs if n_jobs > 0 else max(cores + 1 + n_jobs, 1)  # joblib counts from the end: -1 is all cores

@@ -51,7 +51,9 @@ def check_launcher(launcher: Mapping[str, Any]) -> None:
     except ImportError as error:
         raise UserError("hydra/launcher=slurm needs submitit: pip install 'modernet[slurm]'") from error
     if shutil.which("sbatch") is None:
-        raise UserError("hydra/launcher=slurm needs Slurm, and this machine has no sbatch; allowed here: basic, joblib")
+        raise UserError(
+            "hydra/launcher=slurm needs Slurm, and this machine has no sbatch; allowed here: local, basic, joblib"
+        )
     if reason := _reason_to_refuse("sinfo", "--noheader"):
         raise UserError(f"hydra/launcher=slurm needs a cluster, and Slurm's controller does not answer ({reason})")
     options = {

@@ -52,7 +52,7 @@ def run_sweep(jobs: list[Job], launch: Launch, launcher: Any) -> None:
     if todo:
         _check_writable(todo[0].folder.parent)
         with ExitStack() as stack:
-            if kind == "JoblibLauncher":
+            if kind in ("LocalLauncher", "JoblibLauncher"):
                 stack.enter_context(_forward_signals(todo))
             stack.enter_context(sweep_terminal())
             if distributed_env().is_main_process:
