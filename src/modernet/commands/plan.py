@@ -34,7 +34,7 @@ from modernet.sweeps.estimate import (
     estimate_job,
     launcher_workers,
 )
-from modernet.sweeps.jobs import Job, expand, parse_overrides
+from modernet.sweeps.jobs import Job, devices_per_run, expand, parse_overrides
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -79,8 +79,9 @@ def _compose_jobs(words: list[str]) -> tuple[list[Job], Workers]:
         fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
         config = hydra.compose("config", fixed, return_hydra_config=True)
         arguments = [str(override.input_line) for override in overrides if not override.is_hydra_override()]
-        workers = launcher_workers(config.hydra.launcher, config.device)
-        jobs = expand(arguments, config.hydra.sweeper.params, resolver, workers.devices)
+        launcher = config.hydra.launcher
+        jobs = expand(arguments, config.hydra.sweeper.params, resolver, devices_per_run(launcher))
+        workers = launcher_workers(launcher, config.device, sum(job.result() is None for job in jobs))
     for name, reason in resolver.missing.items():
         print(f"data={name} is not on this machine, so its finished runs count as to do ({reason})", file=sys.stderr)
     return sorted(jobs, key=lambda job: list(roadmap(job.experiment.size)).index(job.experiment.step)), workers

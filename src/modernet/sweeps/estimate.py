@@ -44,12 +44,12 @@ class Workers:
     threads: int  # of the CPU, per run
 
 
-def launcher_workers(launcher: Any, device: str) -> Workers:
-    """The workers of the Hydra launcher with this config node, on this machine, for runs with the field `device`."""
+def launcher_workers(launcher: Any, device: str, num_runs: int) -> Workers:
+    """The workers of the Hydra launcher with this config node, on this machine, for so many runs on `device`."""
     cores = os.cpu_count() or 1
     match launcher["_target_"].rpartition(".")[2]:
         case "LocalLauncher":
-            runs = runs_at_once(launcher["n_jobs"], device)
+            runs = max(min(runs_at_once(launcher["n_jobs"], device), num_runs), 1)
             return Workers(runs, 1, max(cores // runs, 1))
         case "JoblibLauncher":
             n_jobs = launcher["n_jobs"]
