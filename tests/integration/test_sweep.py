@@ -92,7 +92,7 @@ def test_a_log_has_one_line_per_finished_run_and_the_warnings(train_in_process, 
 def test_a_terminal_has_one_status_line(tmp_path):
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 200, 0, 0))  # rows, columns
-    sweep = ("-m", "+step=gelu", "seed=0,1", "recipe.epochs=6", f"runs={tmp_path}", "wandb=disabled")
+    sweep = ("-m", "+step=gelu", "seed=0,1", "recipe.epochs=6", f"runs={tmp_path}", "wandb=offline")
     process = subprocess.Popen(
         [sys.executable, "train.py", *sweep], cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, text=True
     )

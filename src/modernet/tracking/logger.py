@@ -121,7 +121,8 @@ def _init(config: WandbConfig | None, folder: Path, experiment: Experiment, fact
             config={**_describe(experiment), **facts},
             settings=wandb.Settings(silent=True, console="off"),
         )
-        where = {"id": run.id, "entity": run.entity, "project": run.project, "url": run.url}
+        url = None if mode == "offline" else run.url  # which warns offline that there is none
+        where = {"id": run.id, "entity": run.entity, "project": run.project, "url": url}
         write_text(folder / RUN_FILE, json.dumps(where) + "\n")
         for axis in ("epoch", STEP_AXIS):
             run.define_metric(axis)
@@ -129,7 +130,7 @@ def _init(config: WandbConfig | None, folder: Path, experiment: Experiment, fact
             run.define_metric(metrics, step_metric=axis)
         counted = {name: facts[name] for name in ("params", "gmacs") if name in facts}
         run.summary.update({"status": "running", **counted})
-        logger.info(f"wandb: {run.url}" if run.url else f"wandb: offline run {run.id}; modernet sync uploads it")
+        logger.info(f"wandb: {url}" if url else f"wandb: offline run {run.id}; modernet sync uploads it")
         return WandbLogger(run, is_new=run.id != before.get("id") or "project" not in before)
     except Exception as error:  # no disk, no network, a broken installation: none of it is the run's fault
         logger.warning(f"wandb could not start ({error}); training continues without it")
