@@ -21,7 +21,7 @@ from modernet.errors import RunLocked
 from modernet.record import RECORD_FILE
 from modernet.runtime.lock import LOCK_FILE, is_locked, lock_holder, run_lock
 from modernet.sweeps.estimate import Throughput
-from modernet.sweeps.jobs import runs_at_once
+from modernet.sweeps.workers import runs_at_once
 from modernet.training import folder as training_folder
 from modernet.training import loop, trainer
 

@@ -1,6 +1,5 @@
 """Estimated durations follow from records, and from GMACs where there are none."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,11 +94,6 @@ def test_plan_of_a_study_for_a_cluster_is_in_roadmap_order(tmp_path, monkeypatch
     assert titles == MAIN_PATH
 
 
-def test_a_run_alone_has_all_threads():
-    launcher = {"_target_": "hydra_plugins.a.b.LocalLauncher", "n_jobs": "auto"}
-    assert estimate.launcher_workers(launcher, "cpu", 1) == estimate.Workers(1, 1, os.cpu_count() or 1)
-
-
 def test_duration_on_a_device_without_records_follows_from_the_assumed_speed(tmp_path):
     hours = []
     for speed in ("1000", "4000"):
@@ -131,33 +125,6 @@ def test_the_rest_of_an_interrupted_run_is_estimated(compose, tmp_path):
     result = run_command("plan", "+step=gelu", "seed=1", f"runs={tmp_path}")
     seconds = STARTUP_SECONDS + 12 * (1437 + 360 * EVAL_COST) / 100 / 2
     assert table_row(result.stdout, "gelu, seed 1")[1:] == ["50% done", format_minutes(seconds), "measured"]
-
-
-@pytest.mark.parametrize(
-    ("launcher", "runs", "devices"),
-    [
-        ({"_target_": "hydra_plugins.a.b.LocalLauncher", "n_jobs": 3}, 3, 1),
-        ({"_target_": "hydra_plugins.a.b.LocalLauncher", "n_jobs": 30}, 20, 1),  # as many as there are
-        ({"_target_": "hydra_plugins.a.b.JoblibLauncher", "n_jobs": 1}, 1, 1),
-        ({"_target_": "hydra_plugins.a.b.JoblibLauncher", "n_jobs": 10_000}, 10_000, 1),
-        (
-            {
-                "_target_": "a.SlurmLauncher",
-                "array_parallelism": 7,
-                "nodes": 2,
-                "tasks_per_node": 4,
-                "cpus_per_task": 3,
-            },
-            7,
-            8,
-        ),
-        ({"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}, 1, 1),
-    ],
-)
-def test_launchers_run_this_many_at_a_time(launcher, runs, devices):
-    workers = estimate.launcher_workers(launcher, "cpu", 20)
-    assert (workers.runs, workers.devices) == (runs, devices)
-    assert workers.threads >= 1
 
 
 @pytest.mark.parametrize(

@@ -20,16 +20,15 @@ class LocalLauncher(Launcher):
 
     def setup(self, **arguments: Any) -> None:
         """Keep what Hydra passes. Raises UserError for a number of runs that is none."""
-        self.arguments = arguments
-        if self.n_jobs != "auto":  # which takes torch to find out, and finished sweeps do not need it
-            from modernet.sweeps.jobs import runs_at_once
+        from modernet.sweeps.workers import check_n_jobs  # Hydra imports this file only to see which plugins there are
 
-            runs_at_once(self.n_jobs, "cpu")
+        check_n_jobs(self.n_jobs)
+        self.arguments = arguments
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Train these runs. The first call decides how: a run that ended its process stays in one of its own."""
         if self.launcher is None:
-            from modernet.sweeps.jobs import runs_at_once  # Hydra imports this file only to see which plugins there are
+            from modernet.sweeps.workers import runs_at_once
 
             at_once = min(runs_at_once(self.n_jobs, self.arguments["config"].device), len(job_overrides))
             self.launcher = BasicLauncher() if at_once == 1 else JoblibLauncher(n_jobs=at_once, **worker_options())

@@ -30,11 +30,10 @@ from modernet.sweeps.estimate import (
     MEASURED,
     Estimate,
     Throughput,
-    Workers,
     estimate_job,
-    launcher_workers,
 )
 from modernet.sweeps.jobs import Job, devices_per_run, expand, parse_overrides
+from modernet.sweeps.workers import Workers, launcher_workers
 
 
 def _parse_arguments() -> argparse.Namespace:

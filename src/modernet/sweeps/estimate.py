@@ -1,11 +1,9 @@
 """Estimates of a sweep's duration before it starts: which runs are done, and how long the others take."""
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
-from typing import Any
 
 from modernet.analysis.speeds import Speed
 from modernet.config.experiment import Experiment
@@ -14,7 +12,7 @@ from modernet.config.schema import DataConfig
 from modernet.data.fingerprint import inspect_data
 from modernet.errors import UserError
 from modernet.record import Record
-from modernet.sweeps.jobs import Job, devices_per_run, runs_at_once
+from modernet.sweeps.jobs import Job
 
 STARTUP_SECONDS = 5.0  # per run, besides training: Python, torch, the data set, the record
 EVAL_COST = 1 / 3  # of an evaluated image relative to a trained one: the forward pass alone
@@ -33,32 +31,6 @@ IMAGES = {
     "imagenet64": (1_281_167, 50_000),
     "imagenet": (1_281_167, 50_000),
 }
-
-
-@dataclass(frozen=True)
-class Workers:
-    """What a launcher runs at a time."""
-
-    runs: int  # at the same time
-    devices: int  # per run
-    threads: int  # of the CPU, per run
-
-
-def launcher_workers(launcher: Any, device: str, num_runs: int) -> Workers:
-    """The workers of the Hydra launcher with this config node, on this machine, for so many runs on `device`."""
-    cores = os.cpu_count() or 1
-    match launcher["_target_"].rpartition(".")[2]:
-        case "LocalLauncher":
-            runs = max(min(runs_at_once(launcher["n_jobs"], device), num_runs), 1)
-            return Workers(runs, 1, max(cores // runs, 1))
-        case "JoblibLauncher":
-            n_jobs = launcher["n_jobs"]
-            runs = n_jobs if n_jobs > 0 else max(cores + 1 + n_jobs, 1)  # joblib counts from the end: -1 is all cores
-            return Workers(runs, 1, max(cores // runs, 1))
-        case "SlurmLauncher":
-            threads = launcher["cpus_per_task"] or 1
-            return Workers(launcher["array_parallelism"], devices_per_run(launcher), threads)
-    return Workers(1, 1, cores)
 
 
 def num_images(data: DataConfig) -> tuple[int, int]:

@@ -61,28 +61,6 @@ def devices_per_run(launcher: Any) -> int:
     return distributed_env().world_size
 
 
-def runs_at_once(n_jobs: Any, device: str) -> int:
-    """Runs that the launcher `local` trains at a time with this `n_jobs`, for runs with the field `device`.
-
-    `auto` is what was measured to be the fastest (docs/sweeps.md): one run per core on a CPU. On an accelerator it is
-    one, as only the user knows how many networks fit into its memory, and so it is where torchrun started the sweep,
-    because its processes train each run together. Raises UserError for another value.
-    """
-    if n_jobs != "auto" and (not isinstance(n_jobs, int) or isinstance(n_jobs, bool) or n_jobs < 1):
-        raise UserError(f"hydra.launcher.n_jobs must be auto or an integer above 0, got {n_jobs}")
-    if (world_size := distributed_env().world_size) > 1 and n_jobs not in ("auto", 1):
-        raise UserError(f"hydra.launcher.n_jobs must be 1 where {world_size} processes train each run, got {n_jobs}")
-    if n_jobs != "auto":
-        return n_jobs
-    if world_size > 1 or device not in ("auto", "cpu"):
-        return 1
-    import joblib
-    import torch  # finished sweeps need neither
-
-    accelerator = torch.accelerator.current_accelerator(check_available=True) if device == "auto" else None
-    return 1 if accelerator else joblib.cpu_count()
-
-
 def _check(experiment: Experiment, num_devices: int) -> None:
     """Raises UserError for a run that cannot start: images, recipe and network that do not fit, or these devices."""
     recipe = experiment.recipe
