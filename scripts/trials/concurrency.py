@@ -15,7 +15,7 @@ SWEEPS, WAITING, TABLES = 12, 4, 4
 SWEEP = (
     *("-m", "+step=gelu,convnext", "seed=0,1,2", "data=fake", "data.image_size=8", "data.num_classes=10"),
     *("data.train_images=128", "data.test_images=64", "recipe.batch_size=64", "recipe.epochs=3"),
-    *("recipe.warmup_epochs=0", "wandb=disabled"),
+    *("recipe.warmup_epochs=0", "wandb=disabled", "hydra.launcher.n_jobs=1"),  # else 16 times one process per core
 )
 RUNS = 6
 

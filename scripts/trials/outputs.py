@@ -24,7 +24,7 @@ def trials(short: bool, seed: int) -> Iterator[Trial]:
     with tempfile.TemporaryDirectory(prefix="modernet-") as name:
         folder = Path(name)
         runs = folder / "runs"
-        variants = ("-m", "model.act=relu,gelu", "model.norm=batch,layer")
+        variants = ("-m", "model.act=relu,gelu", "model.norm=batch,layer", "hydra.launcher.n_jobs=1")
         trained = run(folder / "train", "train", *variants, *EVERYTHING, "wandb=disabled", f"runs={runs}")
         yield Trial("runs whose records are written", trained.status == 0, trained.err)
         yield from _inside_writes(folder, runs, short)
