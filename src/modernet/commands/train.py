@@ -82,6 +82,14 @@ def _quote_path(word: str) -> str:
     return "{}='{}'".format(name, value.replace("'", r"\'"))
 
 
+def _print_help(overrides: list[str]) -> None:
+    """Print the help of configs/config.yaml. Hydra would list all of its groups for it, which takes seconds."""
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = hydra.compose("config", overrides, return_hydra_config=True)
+        HydraConfig.instance().set_config(config)
+        print(config.hydra.help.template)
+
+
 def main() -> None:
     with exit_on_error():
         check_environment()
@@ -100,6 +108,9 @@ def main() -> None:
         if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun is the parent
             end_with_parent(PARENT)
         flags = [word for word in rest if word.startswith("-")]
+        if {"--help", "-h"} & {*flags}:
+            _print_help([word for word in rest if word not in flags])
+            return
         if not flags and any(word.startswith("+study=") for word in rest):
             # The study sets hydra.mode too, but Hydra reads that first, and ignores the mistakes that it meets.
             sys.argv.append("--multirun")

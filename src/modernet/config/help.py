@@ -73,7 +73,7 @@ def fields_help(*, _root_: DictConfig) -> str:
     for section in SECTIONS:
         values: Any = OmegaConf.to_container(_root_[section], resolve=True)
         lines += ["", *field_lines(section, values)]
-    return "\n".join(lines).replace("$", "$$")  # Hydra takes $NAME for a placeholder
+    return "\n".join(lines)
 
 
 def groups_help() -> str:
