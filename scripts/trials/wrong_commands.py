@@ -19,7 +19,8 @@ table --where nope==1                           | there is no finished record th
 table --where 'seed<'                           | filter "seed<" is not an expression such as
 table --references --csv                        | --references is a table for readers
 table --config-dir missing                      | --config-dir must name a folder
-compare                                         | the following arguments are required: VARIANT
+compare                                         | compare needs at least one VARIANT before --runs
+compare --runs empty gelu convnext              | compare needs at least one VARIANT before --runs
 compare gelu                                    | there is no finished record below results/runs
 compare gelu --runs missing                     | there is no folder missing
 costs --size nope                               | --size must be one of

@@ -136,7 +136,10 @@ runs=a,b                                        | Ambiguous value for argument '
 'runs=${nope}'                                  | Interpolation key 'nope' not found
 '~nope'                                         | Could not delete from config. 'nope' does not exist
 hydra.nope=1                                    | there is no field 'hydra.nope'
---nope                                          | unrecognized arguments: --nope
+--nope                                          | there is no option --nope; allowed: FIELD=VALUE
+--step convnext                                 | there is no option --step; allowed: FIELD=VALUE
+data.image_size=16                              | data=digits has images of 8 pixels, got data.image_size=16
+data.std=[0,0,0]                                | data.std.0: input should be greater than 0, got 0
 --config-dir                                    | expected one argument
 --config-dir missing                            | --config-dir must name a folder of config groups
 --config-dir notes.txt                          | --config-dir must name a folder of config groups

@@ -1,14 +1,16 @@
 """Budget axis: gaps, crossings with bootstrap intervals, and the line by which a gap closes."""
 
+from dataclasses import replace
 from math import inf, log2
 
 import numpy as np
 import pytest
 from records import make_record
 
-from modernet.analysis.budget import budget_cells, build_gaps, fit_closing
+from modernet.analysis.budget import MAX_EXPONENT, budget_cells, budget_layout, build_gaps, fit_closing
 from modernet.analysis.budget_tables import budget_table, crossing_table, describe_closing, describe_crossing, gap_table
 from modernet.analysis.crossing import find_crossing
+from modernet.analysis.layout import WELCH
 from modernet.analysis.row import Group
 
 EPOCHS = (2, 6, 18)
@@ -128,6 +130,39 @@ def test_a_budget_of_one_seed_is_in_the_gaps_and_not_in_the_crossing():
     assert found.budgets == EPOCHS
     assert found.low is not None
     assert build_gaps(cells, "first", "second")[54].low is not None  # the pooled std
+    line = closing(cells)
+    assert line.budgets == (*EPOCHS, 54)
+    assert describe_closing(replace(line, zero=40.0, zero_low=None, zero_high=None)).startswith("40.0 epochs;")
+    assert "by extrapolation" in describe_closing(replace(line, zero=55.0, zero_low=None, zero_high=None))
+
+
+def test_cells_whose_runs_are_equal_have_the_pooled_noise():
+    cells = line_cells(2.0, 1.0, std=0.3)
+    equal = {name: {epochs: [float(np.mean(runs))] * 3 for epochs, runs in cells[name].items()} for name in cells}
+    others = {f"{name} again": {epochs: [60.0, 60.3, 60.6] for epochs in EPOCHS} for name in cells}
+    noisy = crossing(cells | others)
+    found = crossing(equal | others)
+    assert noisy.low is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert found.epochs is not None
+    assert log2(found.high / found.low) > 0.5 * log2((noisy.high or 0) / noisy.low)
+    assert found.low < found.epochs < found.high
+
+
+def test_bootstrap_interval_covers_the_true_crossing_with_unequal_noise():
+    """Where Welch's test takes the place of the pooled noise."""
+    hits = welch = 0
+    for draw in range(200):
+        quiet, noisy = line_cells(2.0, 1.0, 3, 0.05, draw), line_cells(2.0, 1.0, 3, 0.6, draw + 1000)
+        cells = {"first": quiet["first"], "second": noisy["second"]}
+        if budget_layout(cells).test == WELCH:
+            found = find_crossing(cells, "first", "second", draws=400)
+            assert found is not None
+            welch += 1
+            hits += found.low is not None and found.high is not None and found.low <= 4 <= found.high
+    assert welch > 100
+    assert hits / welch > 0.93
 
 
 def test_closing_of_a_line_is_its_slope_and_its_zero():
@@ -142,7 +177,9 @@ def test_closing_of_a_line_is_its_slope_and_its_zero():
     assert noisy.zero_low < 64 < noisy.zero_high
     assert noisy.lack_of_fit_p is not None
     assert noisy.lack_of_fit_p > 0.01
-    text = describe_closing(noisy, crossing(line_cells(6.0, 0.5)))
+    capped = describe_closing(replace(noisy, zero_high=2.0**MAX_EXPONENT))
+    assert "above 1,048,576] by extrapolation" in capped
+    text = describe_closing(noisy)
     assert "by extrapolation" in text
 
 
@@ -165,7 +202,7 @@ def test_a_gap_that_grows_or_is_flat_does_not_close():
     growing = closing(line_cells(-1.0, 0.5))
     assert (growing.zero, growing.is_decided) == (None, False)
     flat = closing(line_cells(40.0, 0.02, std=0.5, draw=1))
-    assert "does not close" in describe_closing(flat, crossing(line_cells(40.0, 0.02))) or not flat.is_decided
+    assert "does not close" in describe_closing(flat) or not flat.is_decided
 
 
 def test_a_bend_shows_as_lack_of_fit():

@@ -44,7 +44,7 @@ def test_json_and_csv_hold_the_same_values(runs):
     assert lines[0].startswith(first)  # other people's scripts read these
     assert len(lines) - 1 == len(rows)
     for json_row, csv_row in zip(rows, csv.DictReader(lines), strict=True):
-        shown = {float: "{:.10g}".format, list: lambda value: str(tuple(value)), type(None): lambda _: ""}
+        shown = {float: "{:.10g}".format, list: json.dumps, type(None): lambda _: ""}
         assert csv_row == {key: shown.get(type(value), str)(value) for key, value in json_row.items()}
     ratio = next(row for row in rows if (row["protocol"], row["variant"]) == ("digits", "stage_ratio"))
     expected = {

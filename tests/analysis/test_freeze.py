@@ -55,3 +55,20 @@ def test_freeze_rejects_names_that_are_paths(runs, tmp_path, monkeypatch):
     for name in ("../elsewhere", "a/b", ""):
         assert run_command("freeze", name, "--runs", runs).returncode == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs"]
+
+
+def test_tuning_has_tables_and_no_figures(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    steps = ("kernel_size", "gelu", "layer_norm")
+    variants = [(step, f"{step}{change}") for step in steps for change in ("", "+data.split=train/val")]
+    records = [
+        make_record(step, 60.0 + 3 * number + seed / 10, seed, variant)
+        for number, (step, variant) in enumerate(variants)
+        for seed in range(3)
+    ]
+    assert run_command("freeze", "mine", "--runs", write_study(tmp_path / "runs", records)).returncode == 0
+    study = tmp_path / "results/studies/mine"
+    assert "data.split=train/val" in (study / "table.md").read_text()
+    names = [path.name for path in (study / "figures").iterdir()]
+    assert names
+    assert not any("split" in name for name in names)

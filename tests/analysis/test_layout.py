@@ -42,6 +42,7 @@ def test_brown_forsythe_needs_two_networks_of_three_runs_and_some_noise():
     assert brown_forsythe([[1.0, 2.0], [3.0, 9.0], [4.0, 4.5]]) is None
     assert brown_forsythe([[1.0, 2.0, 4.0], [3.0, 9.0]]) is None
     assert brown_forsythe([[1.0] * 3, [2.0] * 3]) is None
+    assert brown_forsythe([[80.0, 80.0, 81.0, 81.0], [85.0, 85.0, 86.0, 86.0]]) == 1  # equal distances
     assert brown_forsythe([]) is None
 
 
@@ -155,6 +156,7 @@ def test_seed_effect_covers_the_largest_set_of_networks_with_common_seeds():
     assert whole
     assert (whole.networks, whole.seeds) == (5, 3)
     assert estimate_seed_effect([*networks, {0: 1.0}, {0: 1.0, 7: 2.0}]) == whole
+    assert estimate_seed_effect([network | {10 + i: 1.0} for i, network in enumerate(networks)]) == whole
     extended = [network | {9: 1.0} for network in networks[:2]] + networks[2:]
     assert estimate_seed_effect(extended) == whole
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers import run_command
@@ -10,7 +11,9 @@ from records import TABLE_RECORDS, make_record
 
 from modernet.analysis.selection import select
 from modernet.analysis.table import build_rows
+from modernet.analysis.table_text import to_markdown
 from modernet.record import Record, load_record, write_record
+from modernet.report.answer import answer
 from modernet.report.studies import load_studies
 
 
@@ -180,9 +183,51 @@ def test_rows_of_one_table_with_other_settings_are_reported(tmp_path):
     write_runs(tmp_path, gelu(60.0, 0), relu, make_record("resnet50", 50.0, recipe="classic"))
     warnings = [line for line in run_command("table", tmp_path).stderr.splitlines() if line.startswith("warning")]
     assert warnings == [
-        "warning: in digits, size micro, runs with recipe modern differ in recipe.epochs: 2 in gelu; "
-        "6 in fewer_activations"
+        "warning: in digits, size micro, runs with recipe modern differ in recipe.epochs, and only those with the same "
+        "value are compared: 2 in gelu; 6 in fewer_activations"
     ]
+
+
+def epochs_config(epochs: int, seed: int) -> dict[str, Any]:
+    return {"seed": seed, "recipe": {"epochs": epochs}}
+
+
+def test_rows_with_other_settings_are_not_compared(tmp_path):
+    """Neither with the step before nor with the start, whose recipe has another name; others are as they were."""
+    names = ("resnet50", "modern_recipe", "stage_ratio", "patchify_stem")
+    short = [
+        make_record(
+            step,
+            60.0 + number + seed,
+            seed,
+            recipe="classic" if not number else "modern",
+            config=epochs_config(2, seed),
+        )
+        for number, step in enumerate(names)
+        for seed in range(3)
+    ]
+    longer = [
+        make_record(step, 80.0 + seed, seed, config=epochs_config(6, seed), ended="2026-01-01T00:00:00+00:00")
+        for step in ("patchify_stem", "depthwise_conv")
+        for seed in range(3)
+    ]
+    write_runs(tmp_path, *short, *longer)
+    rows = {row.variant: row for row in build_rows(select(tmp_path).records.values()) if row.n}
+    assert {name: row.difference for name, row in rows.items()} == {
+        "resnet50": None,
+        "modern_recipe": None,  # the recipe has another name: which of its settings belong to the step is unknown
+        "stage_ratio": 1.0,
+        "patchify_stem": None,
+        "depthwise_conv": 0.0,
+    }
+    assert all(row.start_difference is None for row in rows.values())
+    assert {row.pooled_df for row in rows.values()} == {2, 4}
+    assert {row.mixed_settings for row in rows.values()} == {"recipe.epochs"}
+    assert "differ in recipe.epochs though their recipe has one name" in to_markdown(list(rows.values()))
+    text = answer(list(rows.values()), "Digits, 2 and 6 epochs, size micro")
+    assert "none of 2 steps changes top-1 significantly. Rows of this table differ in recipe.epochs" in text
+    whole = {row.variant: row.difference for row in build_rows(select(tmp_path).records.values(), compares_all=True)}
+    assert whole["patchify_stem"] == 18.0
 
 
 def test_where_restricts_table_figures_and_report(runs, tmp_path):

@@ -99,7 +99,7 @@ def test_records_that_cannot_be_used_are_reported(end, tmp_path):
         return write_record(tmp_path / name, record)
 
     put("a", record_of(end, 90.0))
-    repeated = put("b", record_of(end, 91.0))
+    repeated = put("b", record_of(end, 90.0))
     without_top1 = put("c", record_of(replace(end, seed=1), None))
     failed = put("d", record_of(replace(end, seed=2), None, status="failed"))
     (tmp_path / "e").mkdir()
@@ -109,3 +109,11 @@ def test_records_that_cannot_be_used_are_reported(end, tmp_path):
     assert runs.failed == {replace(end, seed=2).hash: failed}
     excluded = [tmp_path / "e/record.json", repeated, without_top1]
     assert [line.split(":")[0] for line in runs.excluded] == list(map(str, excluded))
+
+
+def test_records_of_one_run_that_disagree_are_an_error(end, tmp_path):
+    for name, top1 in (("a", 90.0), ("b", 91.0)):
+        (tmp_path / name).mkdir()
+        write_record(tmp_path / name, record_of(end, top1))
+    with pytest.raises(UserError, match=r"b/record.json has top-1 91, another one 90; delete one of them"):
+        load_runs(tmp_path)

@@ -48,6 +48,7 @@ def test_hydra_composes_the_networks_of_the_roadmap(experiment, size):
         (["size=b"], "resnet200"),
         (["recipe=modern"], "modern_recipe"),
         (["recipe=modern", "recipe.epochs=3"], "modern_recipe+recipe.epochs=3"),
+        (["+step=gelu", "recipe=modern_short"], "gelu"),  # the protocol sets the epochs, so it is the same run
         (["model.act=gelu"], "resnet50+act=gelu"),
         (["+step=convnext", "model.act=relu"], "convnext+act=relu"),
         (["+step=convnext", "model.layer_scale=0"], "separate_downsampling"),
@@ -127,6 +128,16 @@ def test_data_of_another_image_size_warns_of_what_the_protocol_sets(experiment):
         in warning
     )
     assert not experiment("protocol=cifar10_micro", "data=cifar100").warnings
+
+
+def test_values_of_a_recipe_that_the_protocol_replaces_are_warned_of(experiment):
+    (warning,) = experiment("protocol=digits", "recipe=modern_short", "+step=gelu").warnings
+    assert warning == (
+        "protocol=digits sets recipe.epochs=12 (recipe=modern_short has 100); recipe.FIELD=VALUE changes them"
+    )
+    for overrides in (["recipe.epochs=3", "recipe=modern_short"], ["recipe=modern"], []):
+        assert not experiment("protocol=digits", "+step=gelu", *overrides).warnings
+    assert not experiment("protocol=imagenet", "+step=gelu", "recipe=modern_short").warnings
 
 
 def test_tuned_values_reach_a_recipe_derived_from_modern(monkeypatch, tmp_path, compose):

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from modernet.config.experiment import build_experiment
 from modernet.config.schema import RecipeConfig
-from modernet.config.search_path import CONFIGS, config_files
+from modernet.config.search_path import CONFIGS, add_config_dir, config_files
 
 MESSAGE = "must be below recipe.epochs=1, or no step reaches the peak, got 2"
 
@@ -85,3 +85,21 @@ def test_the_recipe_of_the_command_line_wins_over_that_of_a_step(step):
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         recipe = build_experiment(compose("config", ["protocol=imagenet", f"+step={step}", "recipe=a3"])).recipe
     assert (recipe.name, recipe.optimizer, recipe.epochs) == ("a3", "lamb", 100)
+
+
+def test_a_derived_protocol_without_the_tuned_values_of_its_base_is_warned_of(monkeypatch, tmp_path):
+    (tmp_path / "protocol").mkdir()
+    header = "# @package _global_\n# Mine.\ndefaults: [digits, _self_]\n"
+    text = f"{header}protocol: short\nrecipe: {{epochs: 1, warmup_epochs: 0}}\n"
+    (tmp_path / "protocol/short.yaml").write_text(text)
+    monkeypatch.setenv("MODERNET_CONFIG_DIR", "")
+    add_config_dir(tmp_path)
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("config", ["protocol=short", "+step=gelu"])
+        (warning,) = build_experiment(config).warnings
+        assert warning.startswith("the values in tuned/digits_modern.yaml do not reach protocol=short")
+        classic = compose("config", ["protocol=short", "+step=gelu", "recipe=classic", "recipe.epochs=2"])
+        assert not any("tuned" in warning for warning in build_experiment(classic).warnings)
+        (tmp_path / "tuned").mkdir()
+        (tmp_path / "tuned/short_modern.yaml").write_text("lr: 0.001\n")
+        assert not build_experiment(config).warnings

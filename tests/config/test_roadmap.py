@@ -1,5 +1,6 @@
 """The roadmap follows from configs/step, and a user's steps from a folder of the user's."""
 
+import os
 from dataclasses import asdict, fields
 
 import pytest
@@ -79,9 +80,10 @@ def test_side_step_stands_behind_its_parent(user_step):
 
 
 def test_step_without_its_own_name_is_refused(user_step):
-    user_step("wider_kernel", "convnext", "model: {kernel_size: 11}")
-    with pytest.raises(UserError, match=r"wider_kernel\.yaml needs a line `step: wider_kernel`"):
-        roadmap("micro")
+    for lines in (["model: {kernel_size: 11}"], ["step: wide", "model: {kernel_size: 11}"]):
+        user_step("wider_kernel", "convnext", *lines)
+        with pytest.raises(UserError, match=r"wider_kernel\.yaml needs a line `step: wider_kernel`"):
+            roadmap("micro")
 
 
 def test_step_with_an_unknown_parent_is_refused(user_step):
@@ -95,6 +97,27 @@ def test_step_with_an_unknown_parent_is_refused(user_step):
 def test_config_dir_that_does_not_exist_is_refused():
     with pytest.raises(UserError, match="--config-dir must name a folder of config groups"):
         add_config_dir("/no/such/folder")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        (
+            "recipe/modern.yaml",
+            "lr: 0.1",
+            r"recipe/modern.yaml would be ignored, because .*recipe/modern.yaml has its name",
+        ),
+        ("hydra/launcher/slurm.yaml", "nodes: 2", "would be ignored"),
+        ("protocol/short.yaml", "defaults: [digits, _self_]", "needs a line `protocol: short`"),
+    ],
+)
+def test_files_that_would_be_ignored_or_misnamed_are_refused(tmp_path, monkeypatch, file, text, message):
+    monkeypatch.setenv("MODERNET_CONFIG_DIR", "")
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text(text)
+    with pytest.raises(UserError, match=message):
+        add_config_dir(tmp_path)
+    assert os.environ["MODERNET_CONFIG_DIR"] == ""
 
 
 def test_every_yaml_starts_with_a_comment_and_names_real_fields():

@@ -173,6 +173,11 @@ def test_a_number_that_is_not_that_of_the_files_is_refused(field):
         resolve_data(short_experiment(data=data_config("digits", **{field: 7})))
 
 
+def test_digits_have_one_size():
+    with pytest.raises(UserError, match=r"data=digits has images of 8 pixels, got data.image_size=16"):
+        inspect_data(data_config("digits", image_size=16))
+
+
 def test_fingerprints_never_change(save_npz, tmp_path):
     """A changed fingerprint would give every run on data files another hash."""
     for number, name in enumerate(("a/train/x/1.jpg", "a/val/x/2.png", "b/train-0.tar", "b/val-0.tar")):

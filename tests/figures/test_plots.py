@@ -271,6 +271,8 @@ def test_curves_of_two_epochs_are_no_figure_without_steps():
     short = {"gelu": [[10.0, 20.0]]}
     with pytest.raises(NotEnoughRuns, match=r"fewer than 3 epochs and no steps.jsonl"):
         plot_curves(short, "digits")
+    with pytest.raises(NotEnoughRuns, match=r"fewer than 3 epochs and fewer than 3 common lines in steps.jsonl"):
+        plot_curves(short, "digits", {"gelu": [{10: 2.0}]})
     assert len(plot_curves(short, "digits", {"gelu": [{10: 2.0, 20: 1.5, 30: 1.0}]}).axes) == 2
 
 

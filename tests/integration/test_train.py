@@ -104,7 +104,7 @@ def test_glob_sweeps_over_steps(train_in_process, tmp_path, pattern, steps):
 
 def test_kernel_sweep_reuses_the_run_of_the_step_kernel_size(train_in_process):
     seven = train_in_process("+step=kernel_size", *QUICK).stdout.splitlines()[-1]
-    result = train_in_process("-m", "+step=move_up_depthwise", "model.kernel_size=3,5,7,9,11", *QUICK)
+    result = train_in_process("+step=move_up_depthwise", "-m", "model.kernel_size=3,5,7,9,11", *QUICK)
     assert result.returncode == 0, result.stderr
     paths = result.stdout.splitlines()
     assert paths[2] == seven

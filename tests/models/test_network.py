@@ -245,3 +245,9 @@ def test_init_of_the_classifier_is_the_same_for_every_step(step):
     model = build_model(roadmap("micro")[step])
     init_weights(model, "trunc_normal", 0.02)
     assert model.classifier.weight.std().item() == pytest.approx(0.02, rel=0.05)
+
+
+@pytest.mark.parametrize("num_classes", [0, -1])
+def test_a_network_without_classes_is_refused(num_classes):
+    with pytest.raises(ValueError, match=f"num_classes must be 1 or more, got {num_classes}"):
+        build_model(roadmap("micro")["gelu"], num_classes)

@@ -14,7 +14,7 @@ from modernet.data.fingerprint import resolve_data
 from modernet.errors import UserError
 from modernet.record import write_record
 from modernet.sweeps import estimate
-from modernet.sweeps.estimate import EVAL_COST, STARTUP_SECONDS, Throughput, num_images
+from modernet.sweeps.estimate import EVAL_COST, STARTUP_SECONDS, Throughput, num_images, usual_device
 
 MICRO = ("protocol=cifar10_micro",)
 
@@ -103,16 +103,36 @@ def test_duration_on_a_device_without_records_follows_from_the_assumed_speed(tmp
     assert hours[0] == pytest.approx(4 * hours[1], rel=0.01)
 
 
+def test_without_records_the_benchmarks_of_this_machine_count(compose, tmp_path, monkeypatch):
+    """Slurm's nodes may be of another kind."""
+    monkeypatch.chdir(ROOT)
+    arguments = ("plan", "+step=gelu", "protocol=cifar10_micro", f"runs={tmp_path}")
+    assert table_row(run_command(*arguments, "device=cpu").stdout, "gelu, seed 0")[3] == "benchmark"
+    elsewhere = run_command(*arguments, "device=cpu", "hydra/launcher=slurm")
+    assert "at an assumed 2,000 GMACs/s" in table_row(elsewhere.stdout, "gelu, seed 0")[3]
+    write_finished_run(tmp_path, resolve_data(compose("+step=gelu")), 100.0)
+    elsewhere = run_command("plan", "+step=gelu", "seed=1", f"runs={tmp_path}", "hydra/launcher=slurm")
+    assert "at an assumed 2,000 GMACs/s" in table_row(elsewhere.stdout, "gelu, seed 1")[3]
+    absent = run_command(*arguments, "device=cuda:99")
+    assert (absent.returncode, absent.stdout) == (2, "")
+    assert "device=cuda:99 cannot be used" in absent.stderr
+
+
 def test_throughput_is_that_of_one_device_with_the_threads_of_a_run(compose):
     gelu = compose(*MICRO, "+step=gelu")
     record = make_record("gelu", 50.0, config=gelu.config)
     on_cpu = [replace(record, images_per_second=rate, machine={"threads": 2}) for rate in (100.0, 200.0, 900.0)]
     on_gpu = replace(record, images_per_second=8000.0, device="H100", machine={"devices": 4, "threads": 16})
     records = [*on_cpu, on_gpu]
-    assert Throughput(records, [], None, 1, None).images_per_second(gelu) == (100.0, "measured")
-    assert Throughput(records, [], None, 2, None).images_per_second(gelu) == (200.0, "measured")
+    assert Throughput(records, [], usual_device(records), 1, None).images_per_second(gelu) == (100.0, "measured")
+    assert Throughput(records, [], "cpu", 2, None).images_per_second(gelu) == (200.0, "measured")
     assert Throughput(records, [], "H100", 1, None).images_per_second(gelu) == (2000.0, "measured")
+    larger = compose("protocol=imagenette", "+step=layer_norm")
+    rate, source = Throughput(records, [], "cpu", 2, None).images_per_second(larger)
+    assert source.endswith("GMACs/s of other networks on images of 32 px")
+    assert 0 < rate < 100
     failed = replace(record, status="failed", images_per_second=5.0)
+    assert usual_device([failed]) is None
     assert Throughput([failed], [], None, 1, 0.5).images_per_second(gelu)[1] == "GMACs, at an assumed 0 GMACs/s"
 
 

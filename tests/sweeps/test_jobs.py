@@ -38,8 +38,10 @@ def test_arguments_win_over_params_of_the_same_key(kernel):
 def test_a_run_with_several_names_is_one_job():
     jobs = expand(["+step=move_up_depthwise,kernel_size", "model.kernel_size=7"])
     assert variants(jobs) == [("kernel_size", 0)]
-    jobs = expand(["+step=resnet50,modern_recipe,stage_ratio", "recipe=modern_short"])
-    assert variants(jobs) == [("modern_recipe+recipe=modern_short", 0), ("stage_ratio+recipe=modern_short", 0)]
+    jobs = expand(["+step=resnet50,modern_recipe,stage_ratio", "recipe=modern_short,modern"])
+    assert variants(jobs) == [("modern_recipe", 0), ("stage_ratio", 0)]  # the protocol sets the epochs of both
+    jobs = expand(["+step=resnet50,modern_recipe,stage_ratio", "recipe=a2"])
+    assert variants(jobs) == [("modern_recipe+recipe=a2", 0), ("stage_ratio+recipe=a2", 0)]
 
 
 def test_runs_that_differ_in_their_seed_alone_are_composed_once(monkeypatch):

@@ -75,4 +75,4 @@ def test_launchers_run_this_many_at_a_time(launcher, runs, devices):
 
 def test_a_run_alone_has_all_threads():
     launcher = {"_target_": "hydra_plugins.a.b.LocalLauncher", "n_jobs": "auto"}
-    assert launcher_workers(launcher, "cpu", 1) == Workers(1, 1, os.cpu_count() or 1)
+    assert launcher_workers(launcher, "cpu", 1) == Workers(1, 1, len(os.sched_getaffinity(0)))

@@ -16,13 +16,23 @@ from modernet.training.checks import (
     slow_input_warning,
 )
 
+DIGITS = data_config("digits")
+
+
+def test_crops_of_images_in_memory_are_warned_of():
+    recipe, data = recipe_config("modern", batch_size=64, crop_pct=0.95), data_config("digits", crop_pct=0.5)
+    first, second = find_warnings(recipe, data, 128, 10)
+    assert first.startswith("recipe.crop_pct=0.95 has no effect: digits is in memory")
+    assert second.startswith("data.crop_pct=0.5 has no effect")
+    assert find_warnings(recipe, data_config("imagenette", crop_pct=0.5), 128, 10) == []
+
 
 @pytest.mark.parametrize(
     ("batch_size", "num_images", "left_out"),
     [(64, 1437, None), (256, 1437, r"157 of the 1,437 training images \(11%\)"), (100, 199, r"99 of .* \(50%\)")],
 )
 def test_batch_that_leaves_out_more_than_a_tenth_of_an_epoch_is_warned_of(batch_size, num_images, left_out):
-    warnings = find_warnings(recipe_config("modern", batch_size=batch_size), num_images, num_classes=10)
+    warnings = find_warnings(recipe_config("modern", batch_size=batch_size), DIGITS, num_images, num_classes=10)
     if left_out is None:
         assert warnings == []
     else:
@@ -33,7 +43,7 @@ def test_batch_that_leaves_out_more_than_a_tenth_of_an_epoch_is_warned_of(batch_
 
 @pytest.mark.parametrize(("num_classes", "is_warned_of"), [(2, True), (5, True), (6, False)])
 def test_top5_of_fewer_than_six_classes_is_warned_of(num_classes, is_warned_of):
-    warnings = find_warnings(recipe_config("modern", batch_size=64), 128, num_classes)
+    warnings = find_warnings(recipe_config("modern", batch_size=64), DIGITS, 128, num_classes)
     expected = [f"the top-5 accuracy of {num_classes} classes is 100 % by definition"]
     assert warnings == (expected if is_warned_of else [])
 

@@ -109,9 +109,21 @@ def test_evaluate_prints_the_result_of_the_record_and_writes_its_files(run, tmp_
     assert result.returncode == 0, result.stderr
     record = load_record(run / "record.json")
     assert f"top-1 {record.top1:.2f} %, top-5 {record.top5:.2f} %, loss {record.val_loss:.4f}" in result.stdout
-    names = ["per_class.csv", "confusion.csv", "confusion.svg", "confusion.png", "confusion.pdf", "logits.npz"]
-    assert result.stdout.splitlines()[-6:] == [str(tmp_path / name) for name in names]
+    names = [
+        "summary.json",
+        "per_class.csv",
+        "confusion.csv",
+        "confusion.svg",
+        "confusion.png",
+        "confusion.pdf",
+        "logits.npz",
+    ]
+    assert result.stdout.splitlines()[-7:] == [str(tmp_path / name) for name in names]
     assert all((tmp_path / name).stat().st_size for name in names)
+
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["data"], summary["split"], summary["images"]) == ("digits", "test", 360)
+    assert (summary["top1"], summary["top5"]) == pytest.approx((record.top1, record.top5))
 
     with np.load(tmp_path / "logits.npz") as arrays:
         predictions, labels = arrays["logits"].argmax(1), arrays["labels"]
@@ -126,12 +138,41 @@ def test_evaluate_prints_the_result_of_the_record_and_writes_its_files(run, tmp_
     assert [float(row["top1"]) for row in per_class] == pytest.approx(expected.tolist())
 
 
+def test_a_run_in_bf16_is_evaluated_in_bf16(tmp_path):
+    Trainer.from_experiment(short_experiment(epochs=1), tmp_path, execution_config(amp="bf16")).train()
+    record = load_record(tmp_path / "record.json")
+    assert record.machine["amp"] == "bf16"
+    result = run_command("evaluate", tmp_path, "--logits", tmp_path / "logits.npz", "device=cpu")
+    assert f"top-1 {record.top1:.2f} %, top-5 {record.top5:.2f} %, loss {record.val_loss:.4f}" in result.stdout
+    with np.load(tmp_path / "logits.npz") as arrays, torch.no_grad():
+        labels = torch.from_numpy(arrays["labels"])
+        loss = torch.nn.functional.cross_entropy(torch.from_numpy(arrays["logits"]), labels).item()
+    assert loss == pytest.approx(record.val_loss, abs=1e-6)
+
+
 def test_evaluate_on_other_data_and_by_the_averaged_weights(run, tmp_path):
     fake = ("--data", "fake", "data.image_size=8", "data.num_classes=10", "data.train_images=64", "data.test_images=16")
     result = run_command("evaluate", run, *fake, "--out", tmp_path)
     assert ": fake, test, 16 images" in result.stdout
-    result = run_command("evaluate", run, "--ema", "data.split=train/val", "--out", tmp_path)
+    result = run_command("evaluate", run, "--ema", "data.split=train/val")
     assert ": digits, val, 144 images" in result.stdout
+    assert "note: the network was trained on these images: the run's data.split is train/test" in result.stderr
+    assert (run / "evaluation-digits-val/summary.json").is_file()
+    assert not (run / "evaluation").exists()
+
+
+def test_classes_with_other_names_are_named(run, tmp_path, monkeypatch):
+    arrays = {"x_train": np.zeros((20, 8, 8, 3), np.uint8), "y_train": np.arange(20) % 10}
+    arrays |= {"x_test": np.zeros((10, 8, 8, 3), np.uint8), "y_test": np.arange(10)}
+    np.savez(tmp_path / "birds.npz", **arrays, classes=[f"bird {label}" for label in range(10)])
+    (tmp_path / "configs/data").mkdir(parents=True)
+    text = f"# Birds.\ndefaults: [digits, _self_]\nname: birds\nkind: npz\nroot: {tmp_path}\n"
+    (tmp_path / "configs/data/birds.yaml").write_text(text)
+    monkeypatch.setenv("MODERNET_CONFIG_DIR", "")
+    result = run_command("evaluate", run, "--config-dir", tmp_path / "configs", "--data", "birds", "--out", tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "note: the classes of the run have other names: 0 for bird 0" in result.stderr
+    assert "nan" not in result.stdout
 
 
 @pytest.mark.parametrize(

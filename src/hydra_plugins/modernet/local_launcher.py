@@ -1,6 +1,7 @@
 """Hydra's launcher for sweeps on this machine, the default (configs/hydra/launcher/local.yaml)."""
 
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,7 +38,12 @@ class LocalLauncher(Launcher):
 
 
 def worker_options() -> dict[str, Any]:
-    """Arguments of joblib.Parallel by which the processes that train the runs of a sweep end where it is killed."""
+    """Arguments of joblib.Parallel by which the processes that train the runs of a sweep end where it is killed.
+
+    Silences joblib's warning of replaced processes.
+    """
     from modernet.runtime.orphans import end_with_parent
 
+    # joblib replaces a process between two runs once it has grown by 300 MB, as a process that trains does.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
     return {"initializer": end_with_parent, "initargs": (os.getpid(),)}

@@ -24,7 +24,7 @@ MAX_EXPONENT = 20  # of an extrapolation, in log2(epochs); a later zero says tha
 class Closing:
     """A gap as a straight line in log2(epochs), by least squares with the number of runs as weights."""
 
-    budgets: int  # numbers of epochs
+    budgets: tuple[int, ...]  # numbers of epochs, ascending
     slope: Difference  # points per doubling of the epochs
     zero: float | None  # epochs at which the line is zero; None where the gap does not shrink with the epochs
     zero_low: (
@@ -32,6 +32,11 @@ class Closing:
     )  # ends of its 95 % interval (Fieller 1954) in epochs: the noise of the runs, no doubt of the line
     zero_high: float | None
     lack_of_fit_p: float | None  # of a straight line; None below three budgets, or where the noise is unknown
+
+    @property
+    def is_extrapolated(self) -> bool:
+        """Whether the line is zero outside the numbers of epochs that it was fitted to."""
+        return self.zero is not None and not self.budgets[0] <= self.zero <= self.budgets[-1]
 
     @property
     def is_decided(self) -> bool:
@@ -111,7 +116,7 @@ def fit_closing(cells: Cells, first: str, second: str) -> Closing | None:
     zero = _zero_of_line(slope, level - slope * center, gaps[0])
     low, high = _fieller(level, slope, 1 / total, 1 / spread, layout) if zero is not None else (None, None)
     return Closing(
-        len(budgets),
+        tuple(budgets),
         _slope_difference(slope, coefficients, pairs, layout),
         zero,
         None if low is None else 2 ** (center + low),

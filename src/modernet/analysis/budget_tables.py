@@ -6,7 +6,7 @@ from math import isinf
 
 from tabulate import tabulate
 
-from modernet.analysis.budget import Cells, Closing, all_epochs, build_gaps, fit_closing
+from modernet.analysis.budget import MAX_EXPONENT, Cells, Closing, all_epochs, build_gaps, fit_closing
 from modernet.analysis.crossing import Crossing, find_crossing
 from modernet.analysis.formatting import format_difference, format_interval, format_p_equation
 from modernet.analysis.stats import confidence_interval, summarize
@@ -49,7 +49,7 @@ def crossing_table(cells: Cells) -> str:
         if crossing is None or closing is None:
             continue
         slope = format_difference(closing.slope.mean, closing.slope.low, closing.slope.high)
-        body.append([f"{second} - {first}", describe_crossing(crossing), slope, describe_closing(closing, crossing)])
+        body.append([f"{second} - {first}", describe_crossing(crossing), slope, describe_closing(closing)])
     headers = ["gap", "crossing", "points per doubling of the epochs", "zero of the line"]
     return markdown_table(headers, body) if body else ""
 
@@ -85,16 +85,17 @@ def describe_crossing(crossing: Crossing) -> str:
     return f"{crossing.epochs:.1f} epochs{interval}: {leader} from there on{again}"
 
 
-def describe_closing(closing: Closing, crossing: Crossing) -> str:
+def describe_closing(closing: Closing) -> str:
     """Where the line reaches zero, named an extrapolation where that is outside the budgets."""
     if closing.zero is None:
         return "none: the gap does not close"
     if closing.slope.low is not None and not closing.is_decided:
         return "undecided: the interval of the slope includes zero"
-    is_inside = crossing.budgets[0] <= closing.zero <= crossing.budgets[-1]
     interval = ""
     if closing.zero_low is not None and closing.zero_high is not None:
-        interval = f" [{closing.zero_low:,.1f}, {closing.zero_high:,.1f}]"
+        limit = 2**MAX_EXPONENT
+        high = f"above {limit:,}" if closing.zero_high >= limit else f"{closing.zero_high:,.1f}"
+        interval = f" [{closing.zero_low:,.1f}, {high}]"
     fit = "" if closing.lack_of_fit_p is None else f"; lack of fit {format_p_equation(closing.lack_of_fit_p)}"
-    kind = "" if is_inside else " by extrapolation"
+    kind = " by extrapolation" if closing.is_extrapolated else ""
     return f"{closing.zero:,.1f} epochs{interval}{kind}{fit}"

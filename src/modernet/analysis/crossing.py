@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import inf, log2
+from math import inf, log2, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,7 @@ def find_crossing(cells: Cells, first: str, second: str, draws: int = DRAWS) -> 
 
     Budgets of a single run are omitted where two others are left, as a single run has no known noise. The interval is
     that of draws of the runs within each cell, the same for the same runs. There is none where a cell has one run, or
-    no runs differ.
+    the noise is unknown.
     """
     budgets = _choose_budgets(cells, first, second)
     if len(budgets) < 2:
@@ -58,10 +58,11 @@ def find_crossing(cells: Cells, first: str, second: str, draws: int = DRAWS) -> 
     )
     if any(len(runs) < 2 for of_network in values for runs in of_network):
         return found
-    if not any(np.ptp(runs) for of_network in values for runs in of_network):
-        return found
     layout = budget_layout(cells)
-    return _with_interval(found, x, _draw_gaps(values, layout.pooled if layout.test == POOLED else None, draws), side)
+    pooled = layout.pooled if layout.test == POOLED else None
+    if not pooled and not any(np.ptp(runs) for of_network in values for runs in of_network):
+        return found
+    return _with_interval(found, x, _draw_gaps(values, pooled, draws), side)
 
 
 def _choose_budgets(cells: Cells, first: str, second: str) -> list[int]:
@@ -101,20 +102,31 @@ def _draw_gaps(
 
     A draw takes n - 1 of n runs, so that the drawn means have the variance of the estimate (McCarthy and Snowden
     1985). Three runs know little about their noise: the deviations of a cell are scaled to the pooled standard
-    deviation, where there is one, and widened by the ratio of Student's t to the normal distribution.
+    deviation, where there is one, and widened by the ratio of Student's t to the normal distribution. A cell whose runs
+    are equal has the pooled noise too, normally distributed.
     """
     rng = np.random.default_rng(SEED)
-    freedom = pooled.freedom if pooled else sum(len(runs) - 1 for of_network in values for runs in of_network)
+    cells = [runs for of_network in values for runs in of_network]
+    freedom = pooled.freedom if pooled else _satterthwaite(cells)
     widening = float(stdtrit(freedom, 1 - ALPHA / 2) / ndtri(1 - ALPHA / 2))
 
     def draw(runs: NDArray[np.float64]) -> NDArray[np.float64]:
-        drawn = runs[rng.integers(len(runs), size=(draws, len(runs) - 1))].mean(axis=1)
         std = runs.std(ddof=1)
-        scale = pooled.std / std if pooled and std else 1.0
-        return runs.mean() + widening * scale * (drawn - runs.mean())
+        if pooled and not std:
+            deviations = rng.standard_normal(draws) * pooled.std / sqrt(len(runs))
+        else:
+            drawn = runs[rng.integers(len(runs), size=(draws, len(runs) - 1))].mean(axis=1)
+            deviations = (drawn - runs.mean()) * (pooled.std / std if pooled else 1.0)
+        return runs.mean() + widening * deviations
 
     before, after = ([draw(runs) for runs in of_network] for of_network in values)
     return (np.array(after) - np.array(before)).T
+
+
+def _satterthwaite(cells: Sequence[NDArray[np.float64]]) -> float:
+    """The degrees of freedom of a sum of the means of cells with unequal noise (Satterthwaite 1946)."""
+    terms = [(runs.var(ddof=1) / len(runs), len(runs) - 1) for runs in cells]
+    return sum(term for term, _ in terms) ** 2 / sum(term**2 / freedom for term, freedom in terms)
 
 
 def _with_interval(found: Crossing, x: Sequence[float], gaps: NDArray[np.float64], side: int) -> Crossing:

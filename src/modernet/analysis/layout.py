@@ -128,7 +128,8 @@ def _deviations(values: Sequence[float], center: float) -> list[float]:
 def _largest_complete_block(results: list[Mapping[int, float]]) -> list[list[float]]:
     """The results of some networks with the same seeds, (networks, seeds); empty where no block has two of both."""
     block: list[list[float]] = []
-    for seeds in sorted({tuple(sorted(result)) for result in results}):
+    sets = {frozenset(result) for result in results}
+    for seeds in sorted({tuple(sorted(first & second)) for first in sets for second in sets}):
         complete = [[result[seed] for seed in seeds] for result in results if result.keys() >= set(seeds)]
         if min(len(seeds), len(complete)) > 1 and len(seeds) * len(complete) > sum(map(len, block)):
             block = complete
@@ -136,5 +137,5 @@ def _largest_complete_block(results: list[Mapping[int, float]]) -> list[list[flo
 
 
 def _f_test(mean_square: float, noise: float, freedom: int, noise_freedom: int) -> float:
-    """The p-value of a mean square; 0 where there is no noise."""
-    return float(fdtrc(freedom, noise_freedom, mean_square / noise)) if noise else 0.0
+    """The p-value of a mean square; without noise 0, or 1 where the mean square is zero too."""
+    return float(fdtrc(freedom, noise_freedom, mean_square / noise)) if noise else float(not mean_square)

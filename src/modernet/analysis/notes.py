@@ -35,6 +35,17 @@ def _describe_layout(row: Row, layout: list[Row]) -> str:
     return f"pooled std {row.pooled_std:.2f} with {row.pooled_df} degrees of freedom, from {source}; {tests}"
 
 
+def mixed_settings_note(rows: list[Row]) -> str:
+    """What differs between the rows of a group besides their networks; empty where nothing does."""
+    fields = next((row.mixed_settings for row in rows if row.mixed_settings), None)
+    return (
+        f"Rows of this table differ in {fields} though their recipe has one name; only rows with the same values are "
+        "compared. --where selects the runs with one value."
+        if fields
+        else ""
+    )
+
+
 def seeds_needed_note(rows: list[Row]) -> str:
     """The seeds that separate each variant of a group from its previous step; empty where the noise is unknown."""
     needed = [

@@ -19,7 +19,7 @@ def add_record_arguments(parser: argparse.ArgumentParser, runs_help: str = "the 
         "--where",
         type=parse_where,
         metavar="FILTER",
-        help='only the records that match, as in "seed<3 and recipe.epochs==16": fields of record.json and its config',
+        help='only the records that match, as in "seed<3 and recipe.lr==0.01": fields of record.json and its config',
     )
     parser.add_argument("--config-dir", metavar="DIR", type=add_config_dir, help="a folder with your own steps")
 

@@ -15,6 +15,11 @@ class Group(NamedTuple):
     size: str
     changes: str  # to recipe and data, as in recipe.epochs=5+data.split=train/val; empty for the protocol itself
 
+    @property
+    def is_tuning(self) -> bool:
+        """Whether its runs are compared on images held out of train."""
+        return any(change.startswith("data.split=") for change in self.changes.split("+"))
+
     def __str__(self) -> str:
         return ", ".join([self.protocol, f"size {self.size}", *filter(None, self.changes.split("+"))])
 
@@ -43,7 +48,7 @@ class Row:
 
     _low and _high are the ends of 95 % confidence intervals; _p is the two-sided p-value of `difference_test`,
     _holm the same after Holm's correction. The fields from `difference_test` to `bartlett_p` describe the layout
-    that the differences belong to, `seed_correlation` and `seed_p` the whole group.
+    that the differences belong to, `seed_correlation`, `seed_p` and `mixed_settings` the whole group.
     """
 
     protocol: str
@@ -84,6 +89,7 @@ class Row:
     paper_difference: float | None = None  # to `before`
     paper_difference_low: float | None = None  # where the paper prints the std of both
     paper_difference_high: float | None = None
+    mixed_settings: str | None = None  # fields of recipe and data, as in recipe.epochs, that differ within the group
     sign: str | None = None  # agrees or disagrees with the paper's; unclear where a confidence interval includes 0
     metrics: dict[str, float] = field(default_factory=dict)  # name of a declared metric -> mean over runs
 

@@ -3,13 +3,14 @@
 import math
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from modernet.analysis.row import group_of, split_variant
-from modernet.analysis.where import Where, record_settings
+from modernet.analysis.row import split_variant
+from modernet.analysis.settings import Mixed, mixed_settings
+from modernet.analysis.where import Where
 from modernet.config.identity import run_hash
 from modernet.config.roadmap import roadmap, sizes
 from modernet.errors import UserError
@@ -139,25 +140,12 @@ def select(folders: Path | Sequence[Path], protocol: str | None = None, where: W
     return Selection(chosen.records, finished.excluded + chosen.excluded)
 
 
-def mixed_settings(records: Iterable[Record]) -> list[str]:
-    """A line for each field of recipe or data in which rows of one table differ though their recipe has one name.
-
-    So it is after a change of a default: rows trained before and after it stand in one table.
-    """
-    variants: dict[tuple[str, str], dict[str, dict[str, set[str]]]] = defaultdict(lambda: defaultdict(dict))
-    for record in records:
-        table = str(group_of(record)), record.recipe
-        settings = record_settings(record) | {"data_fingerprint": record.config.get("data_fingerprint")}
-        for name, value in settings.items():
-            if value is not None and not name.startswith(("model.", "finetune")):
-                variants[table][name].setdefault(str(value), set()).add(record.variant)
-    return [
-        f"in {group}, runs with recipe {recipe} differ in {name}: "
-        + "; ".join(f"{value} in {_shorten(sorted(names))}" for value, names in values.items())
-        for (group, recipe), by_name in variants.items()
-        for name, values in by_name.items()
-        if len(values) > 1
-    ]
+def _describe_mixed(mixed: Mixed) -> str:
+    values = "; ".join(f"{value} in {_shorten(sorted(names))}" for value, names in mixed.variants.items())
+    return (
+        f"in {mixed.group}, runs with recipe {mixed.recipe} differ in {mixed.field}, and only those with the same "
+        f"value are compared: {values}"
+    )
 
 
 def _shorten(names: Sequence[str]) -> str:
@@ -194,6 +182,6 @@ def load_selection(
     print_excluded(selection.excluded)
     if not selection.records:
         raise no_records_error(folders, protocol, where)
-    for line in mixed_settings(selection.records.values()):
-        print(f"warning: {line}", file=sys.stderr)
+    for mixed in mixed_settings(selection.records.values()):
+        print(f"warning: {_describe_mixed(mixed)}", file=sys.stderr)
     return selection

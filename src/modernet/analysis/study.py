@@ -8,6 +8,7 @@ from typing import Any
 from modernet.analysis.row import split_variant
 from modernet.config.experiment import Experiment
 from modernet.config.identity import non_defaults, run_hash
+from modernet.errors import UserError
 from modernet.record import Record
 
 EPOCHS, LR, SPLIT = "recipe.epochs", "recipe.lr", "data.split"
@@ -50,9 +51,18 @@ def classify_runs(records: Iterable[Record], protocol: Mapping[str, Experiment])
 
     `protocol` has an experiment per name of a recipe, with the values that the protocol trains today. The names of
     records do not count: a run that its protocol called `convnext` when it had two epochs is a change of the epochs
-    today. Runs of other files than most (`data_fingerprint`) are omitted, and runs of other recipes.
+    today. Runs of other files than most (`data_fingerprint`) are omitted, and runs of other recipes. Raises UserError
+    for two records of one run with different results, and for two networks with one name.
     """
-    distinct = {run_hash(record.config): record for record in records if _is_of(record, protocol)}
+    distinct: dict[str, Record] = {}
+    for record in records:
+        if _is_of(record, protocol):
+            first = distinct.setdefault(run_hash(record.config), record)
+            if first.top1 != record.top1:
+                raise UserError(
+                    f"two records of one run disagree, {record.variant} with seed {record.seed}: one has top-1 "
+                    f"{first.top1:.10g}, one {record.top1:.10g}; delete one of them"
+                )
     fingerprints = Counter(record.config.get("data_fingerprint") for record in distinct.values())
     usual = max(fingerprints, key=lambda fingerprint: fingerprints[fingerprint], default=None)
     runs = [
@@ -60,7 +70,22 @@ def classify_runs(records: Iterable[Record], protocol: Mapping[str, Experiment])
         for record in distinct.values()
         if record.config.get("data_fingerprint") == usual
     ]
+    _check_names(runs)
     return sorted(runs, key=lambda run: (run.network, run.record.seed))
+
+
+def _check_names(runs: Iterable[StudyRun]) -> None:
+    """Raises UserError where a name stands for two networks, as after a change of the protocol's stem."""
+    first: dict[str, StudyRun] = {}
+    for run in runs:
+        other = first.setdefault(run.network, run)
+        ours, theirs = (non_defaults("model", each.record.config["model"]) for each in (run, other))
+        if fields := sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)):
+            name = fields[0]
+            raise UserError(
+                f"two networks have the name {run.network}: one of seed {other.record.seed} with model.{name} "
+                f"{theirs.get(name)}, one of seed {run.record.seed} with {ours.get(name)}; delete the runs of one"
+            )
 
 
 def _is_of(record: Record, protocol: Mapping[str, Experiment]) -> bool:

@@ -105,7 +105,7 @@ def _recipe(study: Study) -> str:
     own_best = study.own_best_runs()
     if not one_recipe or not own_best:
         return ""
-    left, right = ([row for row in build_rows(to_records(runs)) if row.n] for runs in (one_recipe, own_best))
+    left, right = ([row for row in build_rows(to_records(runs), True) if row.n] for runs in (one_recipe, own_best))
     if min(len(left), len(right)) < 2:
         return ""
     missing = [name for name in best if name not in {run.network for run in own_best}]

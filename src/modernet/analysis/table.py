@@ -3,12 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby, product
+from itertools import chain, groupby, product
 from statistics import mean, median
 
 from modernet.analysis.layout import Layout, build_layout, estimate_seed_effect
 from modernet.analysis.paper import reference_rows
 from modernet.analysis.row import Group, Row, group_of, is_published_step, split_variant
+from modernet.analysis.settings import comparable_sets
 from modernet.analysis.stats import Difference, Sample, confidence_interval, holm, summarize, welch
 from modernet.config.roadmap import main_path, parent_step, roadmap
 from modernet.record import Record, declared_metrics
@@ -100,7 +101,7 @@ def mean_metrics(runs: Sequence[Record]) -> dict[str, float]:
 
 
 def _build_row(group: Group, variant: str, runs: list[Record], samples: dict[str, Sample], layout: Layout) -> Row:
-    """`samples` are the summaries of all variants of the group that were run."""
+    """`samples` are the summaries of the variants that may be compared, this one included."""
     step, changes, _ = split_variant(variant)
     name = "+".join([step, *changes])
     first = next(iter(roadmap(group.size)))
@@ -160,11 +161,11 @@ def _correct_p_values(rows: list[Row]) -> list[Row]:
     ]
 
 
-def _build_group(group: Group, runs: Mapping[str, list[Record]]) -> list[Row]:
-    """The rows of a group from the runs of each variant.
+def _build_comparable_rows(group: Group, runs: Mapping[str, list[Record]]) -> dict[str, Row]:
+    """The row of each variant that was run, by variant; all of them may be compared.
 
-    The published steps are one layout, and for variants and side steps all rows of the group are, so the statistics of
-    the roadmap do not depend on the variants beside it.
+    The published steps are one layout, and for variants and side steps all rows are, so the statistics of the roadmap
+    do not depend on the variants beside it.
     """
     values = {variant: top1s(records) for variant, records in runs.items()}
     samples = {variant: summarize(results) for variant, results in values.items()}
@@ -172,26 +173,46 @@ def _build_group(group: Group, runs: Mapping[str, list[Record]]) -> list[Row]:
         True: build_layout(results for variant, results in values.items() if is_published_step(variant, group.size)),
         False: build_layout(values.values()),
     }
-    rows = [
-        _build_row(group, variant, runs.get(variant, []), samples, layouts[is_published_step(variant, group.size)])
-        for variant in _variants_in_order(group, runs)
-    ]
+    return {
+        variant: _build_row(group, variant, records, samples, layouts[is_published_step(variant, group.size)])
+        for variant, records in runs.items()
+    }
+
+
+def _build_group(group: Group, runs: Mapping[str, list[Record]], compares_all: bool) -> list[Row]:
+    """The rows of a group from the runs of each variant."""
+    labels, mixed = comparable_sets(chain.from_iterable(runs.values()))
+    built: dict[str, Row] = {}
+    if compares_all or not mixed:
+        built = _build_comparable_rows(group, runs)
+    else:
+        for label in set(labels.values()):
+            members = {variant: records for variant, records in runs.items() if labels[variant] == label}
+            rows = _build_comparable_rows(group, members)
+            built |= {name: replace(row, mixed_settings=", ".join(mixed)) for name, row in rows.items()}
     seed_effect = estimate_seed_effect(map(_by_seed, runs.values()))
     if seed_effect:
         correlation, p, *_ = seed_effect
-        rows = [replace(row, seed_correlation=correlation, seed_p=p) if row.n else row for row in rows]
-    return _correct_p_values(rows)
+        built = {name: replace(row, seed_correlation=correlation, seed_p=p) for name, row in built.items()}
+    not_run = build_layout([])
+    return _correct_p_values(
+        [
+            built[name] if name in built else _build_row(group, name, [], {}, not_run)
+            for name in _variants_in_order(group, runs)
+        ]
+    )
 
 
-def build_rows(records: Iterable[Record]) -> list[Row]:
+def build_rows(records: Iterable[Record], compares_all: bool = False) -> list[Row]:
     """One row per variant that was run and per published step, group by group, in roadmap order.
 
-    A published step that a protocol has not run is a row of n = 0.
+    A published step that a protocol has not run is a row of n = 0. Rows that differ in recipe or data though their
+    recipe has one name, as after a change of a default, have no difference to each other, unless `compares_all`.
     """
     groups: dict[Group, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         groups[group_of(record)][record.variant].append(record)
-    return [row for group, runs in sorted(groups.items()) for row in _build_group(group, runs)]
+    return [row for group, runs in sorted(groups.items()) for row in _build_group(group, runs, compares_all)]
 
 
 def group_rows(rows: Iterable[Row]) -> dict[Group, list[Row]]:

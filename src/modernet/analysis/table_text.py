@@ -18,7 +18,7 @@ from modernet.analysis.formatting import (
     to_latex_table,
     to_markdown_table,
 )
-from modernet.analysis.notes import noise_note, notes, seeds_needed_note
+from modernet.analysis.notes import mixed_settings_note, noise_note, notes, seeds_needed_note
 from modernet.analysis.references import reference_cells, reference_notes
 from modernet.analysis.row import Group, Row
 from modernet.analysis.table import group_rows
@@ -81,8 +81,12 @@ def to_markdown(rows: list[Row], with_references: bool = False) -> str:
     for group, members in group_rows(rows).items():
         text.append(f"**{escape_markdown(str(group))}**")
         text += map(to_markdown_table, [*_tables(members), *_reference_tables(group, with_references)])
-        text += map(escape_markdown, [noise_note(members), seeds_needed_note(members)])
+        text += map(escape_markdown, _group_notes(members))
     return "\n\n".join(filter(None, [*text, *notes(rows), *_notes(rows, with_references)]))
+
+
+def _group_notes(rows: list[Row]) -> list[str]:
+    return [mixed_settings_note(rows), noise_note(rows), seeds_needed_note(rows)]
 
 
 def _notes(rows: list[Row], with_references: bool) -> list[str]:
@@ -95,7 +99,7 @@ def to_latex(rows: list[Row], with_references: bool = False) -> str:
     for group, members in group_rows(rows).items():
         tables = [*_tables(members), *_reference_tables(group, with_references)]
         text += [to_latex_table(table, f"{group}: {table.title}") for table in tables]
-        text += map(escape_latex, [noise_note(members), seeds_needed_note(members)])
+        text += map(escape_latex, _group_notes(members))
     return finish_latex([*text, *map(escape_latex, [*notes(rows), *_notes(rows, with_references)])])
 
 
@@ -124,8 +128,12 @@ def _to_frame(values: list[dict[str, Any]]) -> "pd.DataFrame":
 
 def to_csv(rows: list[Row]) -> str:
     """`to_dicts` as CSV, with no text that a spreadsheet executes; empty where unknown."""
-    values = [{name: escape_formula(value) for name, value in row.items()} for row in to_dicts(rows)]
+    values = [{name: _to_csv_cell(value) for name, value in row.items()} for row in to_dicts(rows)]
     return _to_frame(values).to_csv(index=False, float_format="%.10g")
+
+
+def _to_csv_cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, tuple) else escape_formula(value)
 
 
 def to_json(rows: list[Row]) -> str:

@@ -1,4 +1,4 @@
-"""Filters of records: `seed<3 and recipe.epochs==16`, in Python's syntax, parsed and never executed."""
+"""Filters of records: `seed<3 and recipe.lr==0.01`, in Python's syntax, parsed and never executed."""
 
 import ast
 import operator

@@ -68,7 +68,7 @@ class LoadedRuns:
 
 
 def load_runs(folder: Path) -> LoadedRuns:
-    """Read every record below a folder."""
+    """Read every record below a folder. Raises UserError for two records of one run with different results."""
     loaded = load_records(folder)
     runs = LoadedRuns({}, {}, list(loaded.rejected))
     for path, record in loaded.records.items():
@@ -76,7 +76,12 @@ def load_runs(folder: Path) -> LoadedRuns:
             runs.failed[record.hash] = path
         elif record.top1 is None:
             runs.excluded.append(f"{path}: has no top-1")
-        elif record.hash in runs.done:
+        elif (first := runs.done.get(record.hash)) is not None and first.top1 != record.top1:
+            raise UserError(
+                f"two records of one run disagree, {record.variant} with seed {record.seed}: {path} has top-1 "
+                f"{record.top1:.10g}, another one {first.top1:.10g}; delete one of them"
+            )
+        elif first is not None:
             runs.excluded.append(f"{path}: {record.variant} with seed {record.seed} a second time")
         else:
             runs.done[record.hash] = record

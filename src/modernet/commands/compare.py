@@ -4,7 +4,7 @@ modernet compare VARIANT VARIANT ... [--runs DIR ...] [--protocol P] [--where FI
 
 A VARIANT is a name as in the table, or a filter that stands for all variants that it matches:
 modernet compare gelu convnext
-modernet compare convnext convnext+act=relu --where "seed<3 and recipe.epochs==16"
+modernet compare convnext convnext+act=relu --where "seed<3 and device=='cpu'"
 modernet compare kernel_size "step=='move_up_depthwise' and model.kernel_size>3" --runs results/runs runs_of_a_server
 A filter compares fields of record.json and of its config with values: == != < <= > >= in, and, or, not. DIR is
 results/runs by default; several folders are merged, and the same run in two of them counts once. Where several
@@ -23,16 +23,20 @@ from modernet.analysis.comparison_text import (
 from modernet.analysis.options import add_format_arguments, add_record_arguments, record_folders
 from modernet.analysis.selection import load_finished, no_records_error, print_excluded
 from modernet.cli import exit_on_error
+from modernet.errors import UserError
 
 FORMATS = {"csv": comparison_to_csv, "json": comparison_to_json, "latex": comparison_to_latex}
 
 
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("variants", nargs="+", metavar="VARIANT", help="a name, or a filter in quotes")
+    parser.add_argument("variants", nargs="*", metavar="VARIANT", help="a name, or a filter in quotes")
     add_record_arguments(parser, "the folders of runs, merged; results/runs by default")
     add_format_arguments(parser, FORMATS)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if not arguments.variants:
+        raise UserError("compare needs at least one VARIANT before --runs, which takes every word behind it as a DIR")
+    return arguments
 
 
 def main() -> None:

@@ -23,7 +23,9 @@ from modernet.tracking.results import load_rows, log_results, projects_of, resul
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--protocol", help="only the runs of this protocol; all by default")
-    parser.add_argument("--runs", nargs="+", type=Path, default=[DEFAULT_RUNS], metavar="DIR", help="%(default)s")
+    parser.add_argument(
+        "--runs", nargs="+", type=Path, default=[DEFAULT_RUNS], metavar="DIR", help=f"{DEFAULT_RUNS} by default"
+    )
     parser.add_argument("--entity", default=os.environ.get("WANDB_ENTITY"), help="a user or team; that of the runs")
     parser.add_argument("--project", default=os.environ.get("WANDB_PROJECT"), help="that of the runs by default")
     parser.add_argument("--dry-run", action="store_true", help="print the specs as JSON")

@@ -3,15 +3,21 @@
 modernet evaluate RUN [--data NAME] [--ema] [--out DIR] [--logits FILE.npz] [data.FIELD=VALUE ...] [device=D]
 
 RUN is the folder of a finished run, or the path of its record. The data are those of the run by default; NAME is a
-config of the group data. DIR gets per_class.csv, confusion.csv (rows: true classes) and the matrix as confusion.svg,
-.png and .pdf; it is RUN/evaluation by default. FILE.npz gets the arrays logits (N, classes), labels (N,) and classes.
+config of the group data. DIR gets summary.json, per_class.csv, confusion.csv (rows: true classes) and the matrix as
+confusion.svg, .png and .pdf; by default it is RUN/evaluation, or RUN/evaluation-NAME-SPLIT for other images than the
+run's. FILE.npz gets the arrays logits (N, classes), labels (N,) and classes.
 """
 
 import argparse
 import csv
 import io
+import json
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
+from functools import partial
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +46,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("overrides", nargs="*", help="data.FIELD=VALUE, device=D, num_workers=N, as for train")
     parser.add_argument("--data", metavar="NAME", help="another data set with the classes of the run")
     parser.add_argument("--ema", action="store_true", help="the averaged weights")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="RUN/evaluation by default")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="by default a folder in RUN")
     parser.add_argument("--logits", type=Path, metavar="FILE", help="write the logits; ends in .npz")
     parser.add_argument("--config-dir", metavar="DIR", type=add_config_dir, help="a folder with your own data sets")
     arguments = parser.parse_intermixed_args()
@@ -84,6 +90,28 @@ def _check_classes(record: Record, data: DataConfig) -> None:
     before = record.config.get("data_fingerprint")
     if data.name == record.config["data"]["name"] and before not in (None, facts.fingerprint):
         print(f"note: these are not the files of the run (fingerprint {before} then)", file=sys.stderr)
+    elif data.name == record.config["data"]["name"] and (data.split, _split(record)) == ("train/val", "train/test"):
+        print("note: the network was trained on these images: the run's data.split is train/test", file=sys.stderr)
+
+
+def _split(record: Record) -> str:
+    return record.config["data"].get("split", DataConfig.split)
+
+
+def _default_folder(record: Record, folder: Path, data: DataConfig) -> Path:
+    is_own = (data.name, data.split) == (record.config["data"]["name"], _split(record))
+    return folder / ("evaluation" if is_own else f"evaluation-{data.name}-{data.split.split('/')[1]}")
+
+
+def _check_class_names(record: Record, root: str | None, names: Sequence[str]) -> None:
+    """Print a note where the classes have other names than those of the run, as far as its data are here."""
+    from modernet.data.class_names import class_names
+
+    with suppress(UserError, OSError):
+        trained = class_names(DataConfig(**record.config["data"] | {"root": root}), len(names))
+        if other := [pair for pair in zip(trained, names, strict=True) if pair[0] != pair[1]]:
+            before, now = other[0]
+            print(f"note: the classes of the run have other names: {before} for {now}", file=sys.stderr)
 
 
 def _recipe(record: Record) -> RecipeConfig:
@@ -126,17 +154,26 @@ def main() -> None:
         layout = batch_layout(DistributedEnv(), recipe.batch_size, recipe.micro_batch_size)
         data = replace(data, num_classes=record.config["data"]["num_classes"])
         loader = build_loader(data, recipe, record.seed, layout, device, execution.num_workers)
-        evaluation = predict(model, loader.eval_batches(), loader.skipped.take)
+        in_bf16 = record.machine.get("amp") == "bf16"  # float32 rounds differently too
+        autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=in_bf16)
+        evaluation = predict(model, loader.eval_batches(), loader.skipped.take, autocast)
 
         names = class_names(data, evaluation.logits.shape[1])
         per_class = [[name, *values] for name, values in zip(names, evaluation.per_class(), strict=True)]
-        out = arguments.out or folder / "evaluation"
+        if arguments.data:
+            _check_class_names(record, _data_root(folder), names)
+        out = arguments.out or _default_folder(record, folder, data)
         out.mkdir(parents=True, exist_ok=True)
         title = f"{record.variant}, seed {record.seed}: {data.name}, {data.split.split('/')[1]}"
         write_text(out / "per_class.csv", _to_csv([["class", "images", "top1", "precision"], *per_class]))
         matrix = [[name, *row] for name, row in zip(names, evaluation.confusion.tolist(), strict=True)]
         write_text(out / "confusion.csv", _to_csv([["class", *names], *matrix]))
-        paths = [out / "per_class.csv", out / "confusion.csv"]
+        top1, top5 = evaluation.accuracy(1), evaluation.accuracy(5)
+        summary = {"variant": record.variant, "seed": record.seed, "data": data.name, "split": data.split.split("/")[1]}
+        summary |= {"ema": arguments.ema, "images": len(evaluation.labels), "skipped": evaluation.skipped}
+        summary |= {"top1": top1, "top5": top5, "loss": evaluation.loss}
+        write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
+        paths = [out / "summary.json", out / "per_class.csv", out / "confusion.csv"]
         paths += save_figure(plot_confusion(evaluation.confusion, names, title), out / "confusion")
         if arguments.logits:
             file = io.BytesIO()
@@ -148,11 +185,12 @@ def main() -> None:
         skipped = evaluation.skipped
         note = f" and {skipped:,} damaged ones, which count as wrong, except per class" if skipped else ""
         print(f"{title}, {len(evaluation.labels):,} images{note}")
-        print(
-            f"top-1 {evaluation.accuracy(1):.2f} %, top-5 {evaluation.accuracy(5):.2f} %, loss {evaluation.loss:.4f}\n"
-        )
+        print(f"top-1 {top1:.2f} %, top-5 {top5:.2f} %, loss {evaluation.loss:.4f}\n")
         headers = ["class", "images", "top-1 (%)", "precision (%)"]
-        shown = [[escape_markdown(name), *values] for name, *values in per_class[:SHOWN_CLASSES]]
+        shown = [
+            [escape_markdown(name), *(None if isnan(value) else value for value in values)]
+            for name, *values in per_class[:SHOWN_CLASSES]
+        ]
         print(tabulate(shown, headers, "github", floatfmt=".2f"), end="\n\n")
         print(*paths, sep="\n")
 

@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from modernet.analysis.row import group_of
 from modernet.analysis.selection import Selection, load_selection
 from modernet.analysis.table import build_rows
 from modernet.analysis.table_text import to_csv, to_markdown
@@ -55,11 +56,12 @@ def _copy(selection: Selection, runs: Path, study: Path) -> None:
 
 
 def _write_results(study: Path) -> None:
-    """Write table.md, table.csv and figures/ of the records of a study."""
+    """Write table.md, table.csv and figures/ of the records of a study; tuning has no figures."""
     from modernet.figures.gallery import save_figures  # imports matplotlib, which takes a second
 
     selection = load_selection(study)
-    _, skipped = save_figures(selection, study / "figures")
+    plotted = {path: record for path, record in selection.records.items() if not group_of(record).is_tuning}
+    _, skipped = save_figures(replace(selection, records=plotted), study / "figures")
     for line in skipped:
         print(f"skipped: {line}", file=sys.stderr)
     rows = build_rows(selection.records.values())

@@ -4,7 +4,7 @@ modernet plan +study=roadmap seed=0,1,2 protocol=imagenet [hydra/launcher=slurm]
 
 The durations follow from the images/s of finished records, those in the folder of runs and in --records FOLDER, or from
 scripts/benchmark.py's in results/benchmarks/. For a network without either they follow from its GMACs, at the speed of
-other networks on images of that size, or else at an assumed --speed.
+other networks on images of that size or the nearest, or else at an assumed --speed.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from modernet.config.roadmap import roadmap
 from modernet.config.search_path import CONFIGS, add_config_dir
 from modernet.data.fingerprint import resolve_data
 from modernet.errors import UserError
-from modernet.record import load_records
+from modernet.record import Record, load_records
 from modernet.sweeps.estimate import (
     ASSUMED_GMACS,
     BENCHMARK,
@@ -31,6 +31,7 @@ from modernet.sweeps.estimate import (
     Estimate,
     Throughput,
     estimate_job,
+    usual_device,
 )
 from modernet.sweeps.jobs import Job, devices_per_run, expand, parse_overrides
 from modernet.sweeps.workers import Workers, launcher_workers
@@ -41,7 +42,9 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("overrides", nargs="*", help="the arguments of train.py -m")
     parser.add_argument("-m", "--multirun", action="store_true", help="accepted as for train.py; has no effect")
     parser.add_argument("--records", type=Path, action="append", default=[], help="another folder of records")
-    parser.add_argument("--device", help="the device as records name it; that of most records by default")
+    parser.add_argument(
+        "--device", help="the device as records name it; that of most records, or of this machine, by default"
+    )
     parser.add_argument(
         "--speed", type=float, help=f"GMACs/s of a device without records; {ASSUMED_GMACS:,.0f} by default"
     )
@@ -69,8 +72,8 @@ class _Resolver:
             return experiment
 
 
-def _compose_jobs(words: list[str]) -> tuple[list[Job], Workers]:
-    """The runs of a sweep in roadmap order, and the workers of its launcher."""
+def _compose_jobs(words: list[str]) -> tuple[list[Job], Workers, str | None]:
+    """The runs of a sweep in roadmap order, the workers of its launcher, and its `device`; None on Slurm's nodes."""
     studies.register()
     resolver = _Resolver()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
@@ -83,7 +86,23 @@ def _compose_jobs(words: list[str]) -> tuple[list[Job], Workers]:
         workers = launcher_workers(launcher, config.device, sum(job.result() is None for job in jobs))
     for name, reason in resolver.missing.items():
         print(f"data={name} is not on this machine, so its finished runs count as to do ({reason})", file=sys.stderr)
-    return sorted(jobs, key=lambda job: list(roadmap(job.experiment.size)).index(job.experiment.step)), workers
+    here = None if launcher["_target_"].endswith("SlurmLauncher") else config.device
+    return sorted(jobs, key=lambda job: list(roadmap(job.experiment.size)).index(job.experiment.step)), workers, here
+
+
+def _guess_device(records: list[Record], device: str | None) -> str | None:
+    """The device of the sweep, as records name it; None where it is unknown.
+
+    That of most records, or of this machine; the named one; on Slurm's nodes the accelerator of most records. Raises
+    UserError for a device that this machine lacks.
+    """
+    if device is None:
+        return usual_device(record for record in records if record.device != "cpu")
+    if device == "auto" and (usual := usual_device(records)):
+        return usual
+    from modernet.runtime.device import device_name, select_device  # imports torch, which finished runs do not need
+
+    return device_name(select_device(device))
 
 
 def _format_duration(seconds: float) -> str:
@@ -120,10 +139,11 @@ def _format_summary(estimates: list[Estimate], workers: Workers, device: str | N
 def main() -> None:
     with exit_on_error():
         arguments = _parse_arguments()
-        jobs, workers = _compose_jobs(arguments.overrides)
+        jobs, workers, here = _compose_jobs(arguments.overrides)
         folders = {job.folder.parents[1] for job in jobs} | set(arguments.records)
         records = [record for folder in sorted(folders) for record in load_records(folder).records.values()]
-        throughput = Throughput(records, load_speeds(), arguments.device, workers.threads, arguments.speed)
+        device = arguments.device or _guess_device(records, here)
+        throughput = Throughput(records, load_speeds(), device, workers.threads, arguments.speed)
         estimates = [estimate_job(job, throughput, workers.devices) for job in jobs]
         print(_format_table(estimates), _format_summary(estimates, workers, throughput.device), sep="\n\n")
 

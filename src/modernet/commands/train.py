@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -36,6 +37,8 @@ from modernet.sweeps.slurm import requeue_on_warning
 from modernet.tracking.replay import replay
 from modernet.tracking.settings import check_environment, is_agent
 from modernet.training.leftovers import remove_leftovers
+
+MULTIRUN = {"-m", "--multirun"}
 
 config_help.register()
 studies.register()
@@ -63,6 +66,8 @@ def train(config: DictConfig) -> float | None:
                     experiment, folder, execution, wandb_config, shutdown, overrides
                 ).train(failed)
         elif is_main_process:
+            for warning in () if is_sweep else experiment.warnings:
+                print(f"warning: {warning}", file=sys.stderr)
             if record.status == "done":
                 remove_leftovers(folder)
             if is_agent():
@@ -80,6 +85,17 @@ def _quote_path(word: str) -> str:
     if name != "finetune" or not Path(value).exists():
         return word
     return "{}='{}'".format(name, value.replace("'", r"\'"))
+
+
+def _check_flags(flags: list[str]) -> None:
+    """Raises UserError for an option that neither train.py nor Hydra has."""
+    known = {option for action in get_args_parser()._actions for option in action.option_strings}
+    for flag in flags:
+        if flag.partition("=")[0] not in known:
+            raise UserError(
+                f"there is no option {flag}; allowed: FIELD=VALUE, GROUP=NAME and +step=NAME without dashes, and "
+                "-m, --wait, --config-dir, --help"
+            )
 
 
 def _print_help(overrides: list[str]) -> None:
@@ -108,6 +124,9 @@ def main() -> None:
         if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun is the parent
             end_with_parent(PARENT)
         flags = [word for word in rest if word.startswith("-")]
+        _check_flags(flags)
+        if MULTIRUN & {*flags}:  # Hydra's parser wants it before or behind all overrides
+            sys.argv[1:] = ["--multirun", *(word for word in sys.argv[1:] if word not in MULTIRUN)]
         if {"--help", "-h"} & {*flags}:
             _print_help([word for word in rest if word not in flags])
             return

@@ -12,13 +12,14 @@ from omegaconf import DictConfig
 from modernet.config.identity import run_hash, to_plain
 from modernet.config.roadmap import apply_steps, network_steps, roadmap, step_option, to_dict
 from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig, SizeConfig, WandbConfig
-from modernet.config.search_path import config_files, config_options
+from modernet.config.search_path import config_bases, config_files, config_options, config_values
 from modernet.config.weights import Weights, find_weights
 from modernet.errors import UserError
 
 EXECUTION_FIELDS = [field.name for field in fields(ExecutionConfig)]
 EXPERIMENT_FIELDS = ["step", "ablate", "protocol", "size", "model", "recipe", "data", "seed", "study", "finetune"]
 FIELDS = {*EXPERIMENT_FIELDS, *EXECUTION_FIELDS, "runs", "retry_failed", "wandb"}
+NAMELESS = ("recipe.name", "data.root", "data.allow_pipe")  # they decide no result
 FOLDER_NAME_LENGTH = 40  # characters of a variant in the name of its folder
 
 # Below the yaml files, so that a field which a yaml does not mention has its default and can be overridden.
@@ -112,6 +113,8 @@ def _overrides_needed(step: str, protocol: str, size: str, sections: Sections) -
         for group, section, default in named
         if section.name != default.name and section.name in config_files(group)
     }
+    if replace(recipe, name=base[1].name) == base[1]:  # a name alone makes no other run
+        choices.pop("recipe", None)
     if choices:
         overrides += [f"{group}={name}" for group, name in choices.items()]
         base = _without_overrides(step, protocol, size, **choices)
@@ -120,7 +123,7 @@ def _overrides_needed(step: str, protocol: str, size: str, sections: Sections) -
         overrides += [
             f"{prefix}{name}={_format_value(value)}"
             for name, value in new.items()
-            if value != old[name] and name not in ("root", "allow_pipe")
+            if value != old[name] and f"{prefix}{name}" not in NAMELESS
         ]
     return overrides
 
@@ -177,6 +180,34 @@ def _inherited_warnings(step: str, protocol: str, size: str, sections: Sections)
     )
 
 
+def _untuned_warnings(protocol: str, recipe: RecipeConfig) -> tuple[str, ...]:
+    """A warning where the protocol is derived from one with tuned values, which do not reach it."""
+    tuned = config_files("tuned")
+    for name in (recipe.name, *config_bases("recipe", recipe.name)):
+        if f"{protocol}_{name}" in tuned:
+            return ()
+        if found := [base for base in config_bases("protocol", protocol) if f"{base}_{name}" in tuned]:
+            return (
+                f"the values in tuned/{found[0]}_{name}.yaml do not reach protocol={protocol}, which is derived from "
+                f"{found[0]}; a copy of it, tuned/{protocol}_{name}.yaml, does",
+            )
+    return ()
+
+
+def _unused_recipe_warnings(step: str, protocol: str, size: str, recipe: RecipeConfig) -> tuple[str, ...]:
+    """A warning where the protocol replaces values of a recipe that is not the step's own."""
+    if recipe.name == _without_overrides(step, protocol, size)[1].name or recipe.name not in config_files("recipe"):
+        return ()
+    own, composed = config_values("recipe", recipe.name), _without_overrides(step, protocol, size, recipe.name)[1]
+    protocols = [config_values("protocol", name) for name in (protocol, *config_bases("protocol", protocol))]
+    names = dict.fromkeys(name for values in protocols for name in values.get("recipe", {}))
+    unused = [name for name in names if name in own and own[name] != getattr(composed, name) == getattr(recipe, name)]
+    if not unused:
+        return ()
+    texts = [f"recipe.{name}={getattr(recipe, name)} (recipe={recipe.name} has {own[name]})" for name in unused]
+    return (f"protocol={protocol} sets {', '.join(texts)}; recipe.FIELD=VALUE changes them",)
+
+
 def build_experiment(config: DictConfig) -> Experiment:
     """The experiment that a composed config describes. Call it while Hydra is initialized.
 
@@ -198,7 +229,11 @@ def build_experiment(config: DictConfig) -> Experiment:
     step = min(overrides, key=lambda name: len(overrides[name]))
     weights = find_weights(config.finetune) if config.get("finetune") is not None else None
     variant = "+".join([step, *overrides[step], *([f"finetune={weights.fingerprint}"] if weights else [])])
-    warnings = _inherited_warnings(step, protocol, size, sections)
+    warnings = (
+        *_inherited_warnings(step, protocol, size, sections),
+        *_untuned_warnings(protocol, recipe),
+        *_unused_recipe_warnings(step, protocol, size, recipe),
+    )
     return Experiment(step, variant, protocol, size, seed, *sections, warnings=warnings, weights=weights)
 
 

@@ -104,8 +104,8 @@ def _composed_from(folders: tuple[Path, ...], size: str) -> dict[str, tuple[Step
     result = {}
     for step in all_steps():
         config = configs[step.name] = OmegaConf.merge(configs[step.parent], step.change)
-        if config.step in result:
-            raise UserError(f"{step.path} needs a line `step: {step.name}`; the name {config.step} is taken")
+        if step.parent and config.step != step.name:
+            raise UserError(f"{step.path} needs a line `step: {step.name}`, which names its runs")
         result[config.step] = step, ModelConfig(**to_dict(config.model))
     return result
 

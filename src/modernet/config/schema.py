@@ -25,6 +25,7 @@ FINITE = ConfigDict(extra="forbid", allow_inf_nan=False)
 Position = Literal[0, 1, 2]
 Stages = Annotated[tuple[PositiveInt, ...], Field(min_length=4, max_length=4)]
 Channels = Annotated[tuple[float, ...], Field(min_length=3, max_length=3)]  # red, green, blue
+PositiveChannels = Annotated[tuple[PositiveFloat, ...], Field(min_length=3, max_length=3)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -197,7 +198,7 @@ class DataConfig:
     num_classes: PositiveInt | None = None  # null: read from the files
     image_size: PositiveInt = 224  # pixels, square
     mean: Channels = (0.485, 0.456, 0.406)  # of the training images, in [0, 1]
-    std: Channels = (0.229, 0.224, 0.225)  # of the training images
+    std: PositiveChannels = (0.229, 0.224, 0.225)  # of the training images
     flip: bool = True  # mirror half of the training images
     crop_padding: NonNegativeInt = 0  # in memory: pixels added on each side before the random crop
     crop_pct: Annotated[float, Field(gt=0, le=1)] = 0.875  # files: side of the evaluated centre crop / resized side

@@ -3,6 +3,9 @@
 import os
 import re
 from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
 
 from modernet.errors import UserError
 
@@ -15,13 +18,26 @@ VARIABLE = "MODERNET_CONFIG_DIR"  # an environment variable reaches the processe
 def add_config_dir(folder: str | Path) -> None:
     """Read steps, sizes, recipes, protocols, data sets and studies from this folder, too.
 
-    Raises UserError where there is no such folder.
+    Raises UserError where there is no such folder, and for a file that would be ignored or misnamed.
     """
     path = Path(folder).resolve()
     if not path.is_dir():
         raise UserError(f"--config-dir must name a folder of config groups (step/, protocol/, ...), got {folder}")
     if path not in config_dirs():
+        _check_files(path)
         os.environ[VARIABLE] = os.pathsep.join(map(str, [*user_config_dirs(), path]))
+
+
+def _check_files(folder: Path) -> None:
+    """Raises UserError for a file with the name of another config, and for a protocol that bears another name."""
+    for path in sorted(folder.glob("*/**/*.yaml")):
+        name = path.relative_to(folder)
+        if taken := [other / name for other in config_dirs() if (other / name).exists()]:
+            raise UserError(f"{path} would be ignored, because {taken[0]} has its name; rename it")
+        if name.parent.name == "protocol":
+            values: Any = OmegaConf.to_container(OmegaConf.load(path))
+            if not isinstance(values, dict) or values.get("protocol") != path.stem:
+                raise UserError(f"{path} needs a line `protocol: {path.stem}`, which names its runs")
 
 
 def user_config_dirs() -> tuple[Path, ...]:
@@ -41,6 +57,20 @@ def config_files(group: str) -> dict[str, Path]:
         for path in (folder / group).glob("*.yaml"):
             files.setdefault(path.stem, path)
     return dict(sorted(files.items()))
+
+
+def config_bases(group: str, name: str) -> list[str]:
+    """The configs of the group that a config is derived from by its defaults list, the nearest first."""
+    path = config_files(group).get(name)
+    values: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False) if path else {}
+    direct = [entry for entry in values.get("defaults", []) if isinstance(entry, str) and entry in config_files(group)]
+    return [base for entry in direct for base in (entry, *config_bases(group, entry))]
+
+
+def config_values(group: str, name: str) -> dict[str, Any]:
+    """The values in the file of a config alone, with interpolations as texts."""
+    values: Any = OmegaConf.to_container(OmegaConf.load(config_files(group)[name]), resolve=False)
+    return values
 
 
 def config_options(group: str) -> list[str]:

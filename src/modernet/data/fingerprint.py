@@ -24,7 +24,7 @@ from modernet.record import RECORD_FILE
 from modernet.runtime.io import write_text
 
 LENGTH = 16  # hexadecimal digits of a fingerprint
-DIGITS_CLASSES, DIGITS_TRAIN_IMAGES, DIGITS_TEST_IMAGES = 10, 1437, 360
+DIGITS_CLASSES, DIGITS_PIXELS, DIGITS_TRAIN_IMAGES, DIGITS_TEST_IMAGES = 10, 8, 1437, 360
 FACTS_SUFFIX = ".fingerprint.json"  # NAME.npz.fingerprint.json caches the facts about NAME.npz
 
 CONFIG_FILE, CHECKPOINTS = "config.yaml", "checkpoint-*.pt"  # in a run's folder, as modernet.training writes them
@@ -106,6 +106,8 @@ def _is_same_root(before: str | None, now: str | None) -> bool:
 def _inspect_digits(data: DataConfig) -> DataFacts:
     if data.num_classes is not None and data.num_classes < DIGITS_CLASSES:
         raise UserError(f"data=digits has {DIGITS_CLASSES} classes, got data.num_classes={data.num_classes}")
+    if data.image_size != DIGITS_PIXELS:
+        raise UserError(f"data=digits has images of {DIGITS_PIXELS} pixels, got data.image_size={data.image_size}")
     return DataFacts(data.num_classes or DIGITS_CLASSES, DIGITS_TRAIN_IMAGES, DIGITS_TEST_IMAGES, None)
 
 

@@ -76,7 +76,8 @@ def plot_curves(
     has_steps = bool(by_step) and all(len(x) >= FEWEST for x, _ in by_step.values())
     longest = max(min(map(len, runs)) for runs in curves.values())
     if longest < FEWEST and not has_steps:
-        raise NotEnoughRuns(f"the runs have fewer than {FEWEST} epochs and no {STEPS_FILE}")
+        shorter = f"fewer than {FEWEST} common lines in {STEPS_FILE}" if by_step else f"no {STEPS_FILE}"
+        raise NotEnoughRuns(f"the runs have fewer than {FEWEST} epochs and {shorter}")
     several = any(len(runs) > 1 for runs in curves.values())
     band = f" over seeds; band: {INTERVAL} (Student's t)" if several else ""
     caption = f"Line: mean{band}. In brackets: number of seeds. Top-1 on the evaluation split."

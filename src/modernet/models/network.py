@@ -77,4 +77,6 @@ class Network(nn.Module):
 
 def build_model(config: ModelConfig, num_classes: int = 1000, drop_path_rate: float = 0.0) -> Network:
     """The network of a config, with torch's default initial weights; `drop_path_rate` is that of the last block."""
+    if num_classes < 1:
+        raise ValueError(f"num_classes must be 1 or more, got {num_classes}")
     return Network(config, num_classes, drop_path_rate)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from modernet.analysis.formatting import count_noun, format_difference, format_p_equation
+from modernet.analysis.notes import mixed_settings_note
 from modernet.analysis.row import Row
 from modernet.report.summary import TESTED, classify
 
@@ -10,7 +11,8 @@ from modernet.report.summary import TESTED, classify
 def answer(rows: Sequence[Row], title: str) -> str:
     """One sentence about the published steps of a group, or about its variants where it has no two steps.
 
-    `title` is that of the group: CIFAR-10, 6 epochs, size micro.
+    Another one follows where rows differ in more than their networks. `title` is that of the group: CIFAR-10, 6 epochs,
+    size micro.
     """
     run = [row for row in rows if row.n]
     steps = [row for row in run if row.is_published]
@@ -18,8 +20,11 @@ def answer(rows: Sequence[Row], title: str) -> str:
     where = f"On {protocol} ({setting}, {_describe_seeds(run)})"
     members = [row for row in (steps if len(steps) > 1 else run) if row.before]
     tested = [row for row in members if classify(row) in TESTED]
+    mixed = mixed_settings_note(run)
     if tested:
-        return f"{where}, {_describe_tests(tested)}{_describe_total(steps)}."
+        return " ".join(filter(None, [f"{where}, {_describe_tests(tested)}{_describe_total(steps)}.", mixed]))
+    if mixed:
+        return f"{where}, no difference between steps is tested. {mixed}"
     if len(steps) > 1:
         first, last = steps[0], steps[-1]
         return (

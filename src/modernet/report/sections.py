@@ -16,7 +16,6 @@ from modernet.report.summary import TESTED, classify
 
 # What a group of runs is, by which the page orders and folds it.
 MAIN, SIDE, SINGLE_SEED, TUNING = "main", "side study", "single seed", "tuning"
-SPLIT = "data.split="  # a change to it trains for tuning, on images held out of train
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class _Draft:
 
     @property
     def kind(self) -> str:
-        if any(change.startswith(SPLIT) for change in self.group.changes.split("+")):
+        if self.group.is_tuning:
             return TUNING
         if all(row.n <= 1 for row in self.rows):
             return SINGLE_SEED

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from modernet.analysis.formatting import format_accuracy, format_difference, format_p_equation
 from modernet.analysis.layout import WELCH
+from modernet.analysis.notes import mixed_settings_note
 from modernet.analysis.stats import ALPHA
 from modernet.analysis.table import Row
 
@@ -15,7 +16,7 @@ VERDICTS = {
     "not significant": "Undecided: the confidence interval excludes zero, but the corrected p-value is too large",
     "undecided": "Undecided: the confidence interval includes zero",
     "not tested": "Not tested: the noise is unknown, with a single seed or no spread between seeds",
-    "not compared": "Not compared: the previous step was not run",
+    "not compared": "Not compared: the previous step was not run, or with other settings",
 }
 TESTED = ("raised", "lowered", "not significant", "undecided")
 NBSP = "\N{NO-BREAK SPACE}"
@@ -100,7 +101,7 @@ def describe_group(rows: Sequence[Row]) -> list[str]:
     """A sentence each on the runs of a group, its total difference, its best variant, and the paper's signs."""
     run = [row for row in rows if row.n]
     steps = [row for row in run if row.is_published]
-    sentences = [_describe_runs(rows, run, steps)]
+    sentences = [_describe_runs(rows, run, steps), *filter(None, [mixed_settings_note(run)])]
     if len(steps) > 1 and steps[-1].start_difference is not None:
         sentences.append(_describe_total(steps[-1]))
     if len(run) > 1:

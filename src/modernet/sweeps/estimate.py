@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from math import log2
 from statistics import median
 
 from modernet.analysis.speeds import Speed
@@ -81,6 +82,12 @@ class Measurement:
         return cls(speed.network, speed.device, speed.threads, speed.pixels, rate, speed.gmacs, BENCHMARK)
 
 
+def usual_device(records: Iterable[Record]) -> str | None:
+    """The device of most finished runs; None without any."""
+    names = [record.device for record in records if record.status == "done"]
+    return max(names, key=names.count, default=None)
+
+
 class Throughput:
     """Training speed of one kind of device, from finished records and benchmarks."""
 
@@ -92,13 +99,12 @@ class Throughput:
         threads: int,
         assumed: float | None,
     ) -> None:
-        """`device` None stands for the device of most records; `assumed` is the GMACs/s of one without measurements.
+        """`device` None is one without measurements, with `assumed` GMACs/s.
 
         `threads` are the CPU threads of a run, to which measurements on a CPU are scaled.
         """
         done = [record for record in records if record.status == "done" and record.images_per_second > 0]
-        names = [record.device for record in done]
-        self.device = device or max(names, key=names.count, default=None)
+        self.device = device
         measurements = [*map(Measurement.from_record, done), *map(Measurement.from_speed, speeds)]
         self.measurements = [measurement for measurement in measurements if measurement.device == self.device]
         self.threads, self.assumed = threads, assumed or ASSUMED_GMACS
@@ -126,9 +132,11 @@ class Throughput:
         from modernet.models.flops import model_cost  # imports torch, which measured networks do not need
 
         gmacs = model_cost(experiment.model, size, experiment.data.num_classes or 1000).gmacs
-        if size in self.gmacs_per_second:
-            rate = self.gmacs_per_second[size]
-            return rate / gmacs, f"GMACs, at {rate:.3g} GMACs/s of other networks"
+        if self.gmacs_per_second:
+            nearest = min(self.gmacs_per_second, key=lambda pixels: abs(log2(pixels / size)))
+            rate = self.gmacs_per_second[nearest]
+            images = "" if nearest == size else f" on images of {nearest} px"
+            return rate / gmacs, f"GMACs, at {rate:.3g} GMACs/s of other networks{images}"
         return self.assumed / gmacs, f"GMACs, at an assumed {self.assumed:,.0f} GMACs/s"
 
 

@@ -1,6 +1,5 @@
 """How many runs of a sweep a launcher trains at a time, and with what."""
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +48,9 @@ class Workers:
 
 def launcher_workers(launcher: Any, device: str, num_runs: int) -> Workers:
     """The workers of the Hydra launcher with this config node, on this machine, for so many runs on `device`."""
-    cores = os.cpu_count() or 1
+    import joblib  # the sweep of a finished command needs no workers
+
+    cores = joblib.cpu_count()  # those that this process may use
     match launcher["_target_"].rpartition(".")[2]:
         case "LocalLauncher":
             runs = max(min(runs_at_once(launcher["n_jobs"], device), num_runs), 1)

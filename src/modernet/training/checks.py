@@ -21,13 +21,17 @@ def check_image_size(model: ModelConfig, data: DataConfig) -> None:
         )
 
 
+def in_files(data: DataConfig) -> bool:
+    """Whether images are decoded and cropped from files, not kept in memory."""
+    return data.kind in ("folder", "shards")
+
+
 def check_recipe(model: ModelConfig, recipe: RecipeConfig, data: DataConfig) -> None:
     """Raises UserError for a recipe that this kind of data set, the network's strides or the packages cannot follow."""
     if recipe.optimizer == "lamb" and find_spec("timm") is None:
         raise UserError("recipe.optimizer=lamb needs timm: pip install 'modernet[recipes]'")
-    in_files = data.kind in ("folder", "shards")
     if recipe.train_image_size is not None:
-        if not in_files:
+        if not in_files(data):
             raise UserError(
                 f"recipe.train_image_size={recipe.train_image_size} needs data in image files or shards, "
                 f"{data.name} is in memory; allowed: null"
@@ -53,7 +57,7 @@ def check_batch_size(recipe: RecipeConfig, num_images: int) -> None:
         )
 
 
-def find_warnings(recipe: RecipeConfig, num_images: int, num_classes: int) -> list[str]:
+def find_warnings(recipe: RecipeConfig, data: DataConfig, num_images: int, num_classes: int) -> list[str]:
     """One line for each value that is allowed but seldom meant."""
     warnings = []
     left_out = num_images % recipe.batch_size
@@ -62,6 +66,13 @@ def find_warnings(recipe: RecipeConfig, num_images: int, num_classes: int) -> li
             f"recipe.batch_size={recipe.batch_size} leaves {left_out:,} of the {num_images:,} training images "
             f"({left_out / num_images:.0%}) out of every epoch, because an epoch has full batches only"
         )
+    if not in_files(data):
+        unused = {"recipe.crop_pct": recipe.crop_pct, "data.crop_pct": data.crop_pct}
+        warnings += [
+            f"{name}={value} has no effect: {data.name} is in memory, and its images are evaluated as they are"
+            for name, value in unused.items()
+            if value not in (None, 1.0, DataConfig.crop_pct)
+        ]
     if num_classes <= 5:
         warnings.append(f"the top-5 accuracy of {num_classes} classes is 100 % by definition")
     return warnings

@@ -1,8 +1,10 @@
 """A trained network on a data set: predictions of each image, accuracies per class, confusion matrix."""
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,16 +58,22 @@ class Evaluation:
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], take_skipped: Callable[[], int] = int
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    take_skipped: Callable[[], int] = int,
+    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
 ) -> Evaluation:
     """The predictions of a network for batches of images (N, 3, H, W) and labels (N,) on its device.
 
-    `take_skipped` returns the number of damaged images that they lack. Raises UserError where every image is damaged.
+    `take_skipped` returns the number of damaged images that they lack, `autocast` the context of the forward pass.
+    Raises UserError where every image is damaged.
     """
     model.eval()
     logits, labels = [], []
     for images, targets in batches:
-        logits.append(model(images).float().cpu())
+        with autocast():
+            output = model(images)
+        logits.append(output.float().cpu())
         labels.append(targets.cpu())
     if not labels:
         raise UserError("all evaluated images are damaged; data.on_error=raise names the first")

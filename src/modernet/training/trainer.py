@@ -152,7 +152,7 @@ class Trainer:
         has_checkpoint = checkpoint_files.latest_checkpoint(self.folder) is not None
         self.exit_stack.enter_context(run_logging(log_file, experiment.name, append=has_checkpoint))
         if self.env.is_main_process:
-            warnings = find_warnings(experiment.recipe, self.loader.num_images, num_classes)
+            warnings = find_warnings(experiment.recipe, experiment.data, self.loader.num_images, num_classes)
             for warning in (*experiment.warnings, *warnings):
                 logger.warning(warning)
         logger.info(f"{experiment.title}: {self.cost.params:,} parameters, {self.cost.gmacs:.4f} GMACs")

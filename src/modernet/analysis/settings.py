@@ -1,0 +1,54 @@
+"""The settings of recipe and data that differ between the rows of a table though their recipe has one name."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from modernet.analysis.row import Group, group_of
+from modernet.analysis.where import record_settings
+from modernet.record import Record
+
+
+class Mixed(NamedTuple):
+    """A field that has several values in the rows of a group with one recipe, as after a change of a default."""
+
+    group: Group
+    recipe: str
+    field: str
+    variants: dict[str, set[str]]  # value -> the variants with it
+
+
+def mixed_settings(records: Iterable[Record]) -> list[Mixed]:
+    """Every mixed field of each group and recipe; a field that a record does not know is no value."""
+    found: dict[tuple[Group, str], dict[str, dict[str, set[str]]]] = defaultdict(lambda: defaultdict(dict))
+    for record in records:
+        for name, value in _settings(record).items():
+            if value is not None:
+                values = found[group_of(record), record.recipe][name]
+                values.setdefault(str(value), set()).add(record.variant)
+    return [
+        Mixed(group, recipe, name, values)
+        for (group, recipe), by_name in found.items()
+        for name, values in by_name.items()
+        if len(values) > 1
+    ]
+
+
+def _settings(record: Record) -> dict[str, object]:
+    settings = record_settings(record) | {"data_fingerprint": record.config.get("data_fingerprint")}
+    return {name: value for name, value in settings.items() if not name.startswith(("model.", "finetune"))}
+
+
+def comparable_sets(records: Iterable[Record]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Variant -> a label that the variants of a group share which may be compared, and the mixed fields by name.
+
+    Without mixed fields all variants share one: a recipe of another name is a step of the roadmap. With them only
+    variants with the same recipe and the same values do.
+    """
+    records = list(records)
+    fields = tuple(sorted({mixed.field for mixed in mixed_settings(records)}))
+    labels = {}
+    for record in records:
+        settings = _settings(record)
+        labels[record.variant] = str([record.recipe, *(settings.get(name) for name in fields)]) if fields else ""
+    return labels, fields
