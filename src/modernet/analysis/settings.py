@@ -21,17 +21,30 @@ class Mixed(NamedTuple):
 def mixed_settings(records: Iterable[Record]) -> list[Mixed]:
     """Every mixed field of each group and recipe; a field that a record does not know is no value."""
     found: dict[tuple[Group, str], dict[str, dict[str, set[str]]]] = defaultdict(lambda: defaultdict(dict))
-    for record in records:
-        for name, value in _settings(record).items():
+    for (group, recipe, _), members in _group_by_config(records).items():
+        variants = {record.variant for record in members}
+        for name, value in _settings(members[0]).items():
             if value is not None:
-                values = found[group_of(record), record.recipe][name]
-                values.setdefault(str(value), set()).add(record.variant)
+                found[group, recipe][name].setdefault(str(value), set()).update(variants)
     return [
         Mixed(group, recipe, name, values)
         for (group, recipe), by_name in found.items()
         for name, values in by_name.items()
         if len(values) > 1
     ]
+
+
+def _group_by_config(records: Iterable[Record]) -> dict[tuple[Group, str, str], list[Record]]:
+    """Group, recipe and the text of recipe and data -> its records: thousands of records have a few settings."""
+    groups: dict[str, Group] = {}
+    found: dict[tuple[Group, str, str], list[Record]] = defaultdict(list)
+    for record in records:
+        config = record.config
+        text = repr((config.get("recipe"), config.get("data"), config.get("data_fingerprint")))
+        name = f"{record.protocol}/{record.size}/{record.variant}"
+        group = groups.get(name) or groups.setdefault(name, group_of(record))
+        found[group, record.recipe, text].append(record)
+    return found
 
 
 def _settings(record: Record) -> dict[str, object]:
@@ -42,13 +55,14 @@ def _settings(record: Record) -> dict[str, object]:
 def comparable_sets(records: Iterable[Record]) -> tuple[dict[str, str], tuple[str, ...]]:
     """Variant -> a label that the variants of a group share which may be compared, and the mixed fields by name.
 
-    Without mixed fields all variants share one: a recipe of another name is a step of the roadmap. With them only
-    variants with the same recipe and the same values do.
+    Without mixed fields there are no labels: a recipe of another name is a step of the roadmap. With them only variants
+    with the same recipe and the same values share one.
     """
     records = list(records)
     fields = tuple(sorted({mixed.field for mixed in mixed_settings(records)}))
     labels = {}
-    for record in records:
-        settings = _settings(record)
-        labels[record.variant] = str([record.recipe, *(settings.get(name) for name in fields)]) if fields else ""
+    for members in _group_by_config(records).values() if fields else ():
+        settings = _settings(members[0])
+        label = str([members[0].recipe, *(settings.get(name) for name in fields)])
+        labels |= {record.variant: label for record in members}
     return labels, fields
