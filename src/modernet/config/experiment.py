@@ -5,21 +5,21 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import hydra
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig
 
 from modernet.config.identity import run_hash, to_plain
-from modernet.config.roadmap import apply_steps, network_steps, roadmap, step_option, to_dict
+from modernet.config.roadmap import apply_steps, network_steps, to_dict
 from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig, SizeConfig, WandbConfig
-from modernet.config.search_path import config_bases, config_files, config_options, config_values
+from modernet.config.search_path import config_options
+from modernet.config.variant import nearest_steps, overrides_needed, to_sections
+from modernet.config.warnings import config_warnings
 from modernet.config.weights import Weights, find_weights
 from modernet.errors import UserError
 
 EXECUTION_FIELDS = [field.name for field in fields(ExecutionConfig)]
 EXPERIMENT_FIELDS = ["step", "ablate", "protocol", "size", "model", "recipe", "data", "seed", "study", "finetune"]
 FIELDS = {*EXPERIMENT_FIELDS, *EXECUTION_FIELDS, "runs", "retry_failed", "wandb"}
-NAMELESS = ("recipe.name", "data.root", "data.allow_pipe")  # they decide no result
 FOLDER_NAME_LENGTH = 40  # characters of a variant in the name of its folder
 
 # Below the yaml files, so that a field which a yaml does not mention has its default and can be overridden.
@@ -30,8 +30,6 @@ ConfigStore.instance().store(
         "wandb": asdict(WandbConfig()),
     },
 )
-
-Sections = tuple[ModelConfig, RecipeConfig, DataConfig]
 
 
 @dataclass(frozen=True)
@@ -81,53 +79,6 @@ class Experiment:
         return next(iter(sorted(parent.glob(f"*{ending}"))), parent / name)
 
 
-def _to_sections(config: DictConfig) -> Sections:
-    return (
-        ModelConfig(**to_dict(config.model)),
-        RecipeConfig(**to_dict(config.recipe)),
-        DataConfig(**to_dict(config.data)),
-    )
-
-
-@cache
-def _without_overrides(
-    step: str, protocol: str, size: str, recipe: str | None = None, data: str | None = None
-) -> Sections:
-    """The sections that these groups compose, with no field overridden."""
-    choices = {"+step": step_option(step, size), "protocol": protocol, "size": size, "recipe": recipe, "data": data}
-    return _to_sections(hydra.compose("config", [f"{group}={name}" for group, name in choices.items() if name]))
-
-
-def _format_value(value: Any) -> str:
-    return "[" + ",".join(map(_format_value, value)) + "]" if isinstance(value, list) else str(value).lower()
-
-
-def _overrides_needed(step: str, protocol: str, size: str, sections: Sections) -> list[str]:
-    """The overrides that turn `+step=... protocol=... size=...` into these sections; model fields without `model.`"""
-    _, recipe, data = sections
-    base = _without_overrides(step, protocol, size)
-    overrides = []
-    named = (("recipe", recipe, base[1]), ("data", data, base[2]))
-    choices = {
-        group: section.name
-        for group, section, default in named
-        if section.name != default.name and section.name in config_files(group)
-    }
-    if replace(recipe, name=base[1].name) == base[1]:  # a name alone makes no other run
-        choices.pop("recipe", None)
-    if choices:
-        overrides += [f"{group}={name}" for group, name in choices.items()]
-        base = _without_overrides(step, protocol, size, **choices)
-    for prefix, before, after in zip(("", "recipe.", "data."), base, sections, strict=True):
-        old, new = to_plain(asdict(before)), to_plain(asdict(after))
-        overrides += [
-            f"{prefix}{name}={_format_value(value)}"
-            for name, value in new.items()
-            if value != old[name] and f"{prefix}{name}" not in NAMELESS
-        ]
-    return overrides
-
-
 @cache
 def _with_steps(names: tuple[str, ...], size: str) -> dict[str, Any]:
     return asdict(apply_steps(names, size))
@@ -149,65 +100,6 @@ def ablate(model: ModelConfig, step: str, size: str, names: list[str]) -> ModelC
     return replace(model, **{name: without_steps[name] for name in untouched})
 
 
-def _nearest_steps(model: ModelConfig, step: str, size: str) -> list[str]:
-    """The steps from which the fewest fields lead to this network, `step` before others."""
-
-    def distance(other: ModelConfig) -> int:
-        pairs = zip(fields(model), asdict(model).values(), asdict(other).values(), strict=True)
-        return sum(mine != theirs for field, mine, theirs in pairs if field.name != "stem_stride")
-
-    distances = {name: distance(network) for name, network in roadmap(size).items()}
-    nearest = [name for name in distances if distances[name] == min(distances.values())]
-    return sorted(nearest, key=lambda name: name != step)
-
-
-def _inherited_warnings(step: str, protocol: str, size: str, sections: Sections) -> tuple[str, ...]:
-    """A warning where the data set has other images than the protocol was made for."""
-    model, recipe, data = sections
-    made_for = _without_overrides(step, protocol, size)
-    if data.image_size == made_for[2].image_size:
-        return ()
-    inherited = []
-    if model.stem_stride == made_for[0].stem_stride:
-        inherited.append(f"model.stem_stride={model.stem_stride}")
-    if recipe.epochs == made_for[1].epochs:
-        inherited.append(f"recipe.epochs={recipe.epochs}")
-    if not inherited:
-        return ()
-    return (
-        f"data={data.name} has images of {data.image_size} px, protocol={protocol} is made for "
-        f"{made_for[2].image_size} px: the protocol sets {' and '.join(inherited)}; override what does not fit",
-    )
-
-
-def _untuned_warnings(protocol: str, recipe: RecipeConfig) -> tuple[str, ...]:
-    """A warning where the protocol is derived from one with tuned values, which do not reach it."""
-    tuned = config_files("tuned")
-    for name in (recipe.name, *config_bases("recipe", recipe.name)):
-        if f"{protocol}_{name}" in tuned:
-            return ()
-        if found := [base for base in config_bases("protocol", protocol) if f"{base}_{name}" in tuned]:
-            return (
-                f"the values in tuned/{found[0]}_{name}.yaml do not reach protocol={protocol}, which is derived from "
-                f"{found[0]}; a copy of it, tuned/{protocol}_{name}.yaml, does",
-            )
-    return ()
-
-
-def _unused_recipe_warnings(step: str, protocol: str, size: str, recipe: RecipeConfig) -> tuple[str, ...]:
-    """A warning where the protocol replaces values of a recipe that is not the step's own."""
-    if recipe.name == _without_overrides(step, protocol, size)[1].name or recipe.name not in config_files("recipe"):
-        return ()
-    own, composed = config_values("recipe", recipe.name), _without_overrides(step, protocol, size, recipe.name)[1]
-    protocols = [config_values("protocol", name) for name in (protocol, *config_bases("protocol", protocol))]
-    names = dict.fromkeys(name for values in protocols for name in values.get("recipe", {}))
-    unused = [name for name in names if name in own and own[name] != getattr(composed, name) == getattr(recipe, name)]
-    if not unused:
-        return ()
-    texts = [f"recipe.{name}={getattr(recipe, name)} (recipe={recipe.name} has {own[name]})" for name in unused]
-    return (f"protocol={protocol} sets {', '.join(texts)}; recipe.FIELD=VALUE changes them",)
-
-
 def build_experiment(config: DictConfig) -> Experiment:
     """The experiment that a composed config describes. Call it while Hydra is initialized.
 
@@ -221,19 +113,15 @@ def build_experiment(config: DictConfig) -> Experiment:
     if not isinstance(config.runs, str) or not config.runs:
         raise UserError(f"runs must be the path of a folder, got {config.runs}; quotes make a text of it: \"runs='1'\"")
     names = to_dict(config)["ablate"]
-    model, recipe, data = _to_sections(config)
+    model, recipe, data = to_sections(config)
     sections = ablate(model, step, size, names if isinstance(names, list) else [names]), recipe, data
     overrides = {
-        name: _overrides_needed(name, protocol, size, sections) for name in _nearest_steps(sections[0], step, size)
+        name: overrides_needed(name, protocol, size, sections) for name in nearest_steps(sections[0], step, size)
     }
     step = min(overrides, key=lambda name: len(overrides[name]))
     weights = find_weights(config.finetune) if config.get("finetune") is not None else None
     variant = "+".join([step, *overrides[step], *([f"finetune={weights.fingerprint}"] if weights else [])])
-    warnings = (
-        *_inherited_warnings(step, protocol, size, sections),
-        *_untuned_warnings(protocol, recipe),
-        *_unused_recipe_warnings(step, protocol, size, recipe),
-    )
+    warnings = config_warnings(step, protocol, size, sections)
     return Experiment(step, variant, protocol, size, seed, *sections, warnings=warnings, weights=weights)
 
 

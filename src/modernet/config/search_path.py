@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +63,19 @@ def config_files(group: str) -> dict[str, Path]:
 def config_bases(group: str, name: str) -> list[str]:
     """The configs of the group that a config is derived from by its defaults list, the nearest first."""
     path = config_files(group).get(name)
-    values: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False) if path else {}
+    values = _read(path) if path else {}
     direct = [entry for entry in values.get("defaults", []) if isinstance(entry, str) and entry in config_files(group)]
     return [base for entry in direct for base in (entry, *config_bases(group, entry))]
 
 
 def config_values(group: str, name: str) -> dict[str, Any]:
     """The values in the file of a config alone, with interpolations as texts."""
-    values: Any = OmegaConf.to_container(OmegaConf.load(config_files(group)[name]), resolve=False)
+    return _read(config_files(group)[name])
+
+
+@cache
+def _read(path: Path) -> dict[str, Any]:
+    values: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     return values
 
 
