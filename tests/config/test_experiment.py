@@ -48,6 +48,7 @@ def test_hydra_composes_the_networks_of_the_roadmap(experiment, size):
         (["size=b"], "resnet200"),
         (["recipe=modern"], "modern_recipe"),
         (["recipe=modern", "recipe.epochs=3"], "modern_recipe+recipe.epochs=3"),
+        (["+step=gelu", "recipe=modern_short", "recipe.epochs=3"], "gelu+recipe.epochs=3"),
         (["+step=gelu", "recipe=modern_short"], "gelu"),  # the protocol sets the epochs, so it is the same run
         (["model.act=gelu"], "resnet50+act=gelu"),
         (["+step=convnext", "model.act=relu"], "convnext+act=relu"),

@@ -50,8 +50,10 @@ def overrides_needed(step: str, protocol: str, size: str, sections: Sections) ->
         for group, section, default in named
         if section.name != default.name and section.name in config_files(group)
     }
-    if replace(recipe, name=base[1].name) == base[1]:  # a name alone makes no other run
-        choices.pop("recipe", None)
+    if "recipe" in choices:
+        named = compose_sections(step, protocol, size, recipe=recipe.name)[1]
+        if base[1] in (replace(recipe, name=base[1].name), replace(named, name=base[1].name)):
+            del choices["recipe"]  # a name alone makes no other run
     if choices:
         overrides += [f"{group}={name}" for group, name in choices.items()]
         base = compose_sections(step, protocol, size, **choices)
