@@ -164,7 +164,7 @@ def test_two_records_of_one_run_that_disagree_are_an_error_with_both_paths(tmp_p
         result = run_command(*command)
         assert (result.returncode, result.stdout) == (2, ""), command
         assert "error: two records of one run disagree, gelu with seed 0:" in result.stderr
-        assert f"{here} has top-1 60 and {there} has 60.01;" in result.stderr
+        assert f"{here} has top-1 60 and {there} has top-1 60.01; delete" in result.stderr
     result = run_command("table", *folders, "--where", "host!='server'", "--json")
     assert [row["top1"] for row in json.loads(result.stdout) if row["n"]] == [60.0]
 

@@ -14,7 +14,7 @@ from modernet.analysis.where import Where
 from modernet.config.identity import run_hash
 from modernet.config.roadmap import roadmap, sizes
 from modernet.errors import UserError
-from modernet.record import Record, load_records
+from modernet.record import Record, describe_contradiction, load_records
 
 RowKey = tuple[str, str, str]  # protocol, size and variant of a row of the table
 
@@ -125,11 +125,8 @@ def choose(finished: Mapping[Path, Record]) -> Selection:
             elif record.top1 == runs[first].top1:
                 excluded.append(f"{path}: {record.variant} with seed {record.seed} a second time; the first is {first}")
             else:
-                raise UserError(
-                    f"two records of one run disagree, {record.variant} with seed {record.seed}: {first} has top-1 "
-                    f"{runs[first].top1:.10g} and {path} has {record.top1:.10g}; delete one of them, or exclude it by "
-                    "--where, as in --where \"host=='NAME'\""
-                )
+                problem = describe_contradiction({first: runs[first], path: record})
+                raise UserError(f"{problem}, or exclude it by --where, as in --where \"host=='NAME'\"")
     return Selection({path: record for path, record in finished.items() if path in chosen}, excluded)
 
 

@@ -3,13 +3,14 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from modernet.analysis.row import split_variant
 from modernet.config.experiment import Experiment
-from modernet.config.identity import non_defaults, run_hash
+from modernet.config.identity import non_defaults
 from modernet.errors import UserError
-from modernet.record import Record
+from modernet.record import Record, describe_contradiction
 
 EPOCHS, LR, SPLIT = "recipe.epochs", "recipe.lr", "data.split"
 HELD_OUT = "train/val"
@@ -46,7 +47,7 @@ def network_name(record: Record) -> str:
     return "+".join([step, *changes])
 
 
-def classify_runs(records: Iterable[Record], protocol: Mapping[str, Experiment]) -> list[StudyRun]:
+def classify_runs(records: Mapping[Path, Record], protocol: Mapping[str, Experiment]) -> list[StudyRun]:
     """The runs of a protocol, each once, by network and seed.
 
     `protocol` has an experiment per name of a recipe, with the values that the protocol trains today. The names of
@@ -54,20 +55,18 @@ def classify_runs(records: Iterable[Record], protocol: Mapping[str, Experiment])
     today. Runs of other files than most (`data_fingerprint`) are omitted, and runs of other recipes. Raises UserError
     for two records of one run with different results, and for two networks with one name.
     """
-    distinct: dict[str, Record] = {}
-    for record in records:
+    paths: dict[str, Path] = {}
+    for path, record in records.items():
         if _is_of(record, protocol):
-            first = distinct.setdefault(run_hash(record.config), record)
-            if first.top1 != record.top1:
-                raise UserError(
-                    f"two records of one run disagree, {record.variant} with seed {record.seed}: one has top-1 "
-                    f"{first.top1:.10g}, one {record.top1:.10g}; delete one of them"
-                )
-    fingerprints = Counter(record.config.get("data_fingerprint") for record in distinct.values())
+            first = paths.setdefault(record.hash, path)
+            if records[first].top1 != record.top1:
+                raise UserError(describe_contradiction({first: records[first], path: record}))
+    distinct = [records[path] for path in paths.values()]
+    fingerprints = Counter(record.config.get("data_fingerprint") for record in distinct)
     usual = max(fingerprints, key=lambda fingerprint: fingerprints[fingerprint], default=None)
     runs = [
         StudyRun(network_name(record), _changes(record, protocol[record.recipe]), record)
-        for record in distinct.values()
+        for record in distinct
         if record.config.get("data_fingerprint") == usual
     ]
     _check_names(runs)

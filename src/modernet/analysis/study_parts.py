@@ -1,8 +1,9 @@
 """The parts of a study: which runs belong to each, and the command that makes them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from modernet.analysis.learning_rate import BestRate, best_rates
 from modernet.analysis.row import Row, is_published_step
@@ -43,7 +44,7 @@ class Part:
 class Study:
     """The finished runs of one protocol, and the values that the protocol trains today."""
 
-    def __init__(self, records: Iterable[Record], protocol: dict[str, Experiment]) -> None:
+    def __init__(self, records: Mapping[Path, Record], protocol: dict[str, Experiment]) -> None:
         """`protocol` has an experiment per name of a recipe; the modern one, of the end of the roadmap, is the last."""
         self.usual = list(protocol.values())[-1]
         self.runs = classify_runs(records, protocol)

@@ -16,7 +16,7 @@ from modernet.config.identity import identity, network_hash
 from modernet.config.roadmap import network_steps
 from modernet.config.schema import ModelConfig
 from modernet.errors import UserError
-from modernet.record import Record, load_records
+from modernet.record import Record, describe_contradiction, load_records
 
 
 @dataclass(frozen=True)
@@ -71,20 +71,19 @@ def load_runs(folder: Path) -> LoadedRuns:
     """Read every record below a folder. Raises UserError for two records of one run with different results."""
     loaded = load_records(folder)
     runs = LoadedRuns({}, {}, list(loaded.rejected))
+    paths: dict[str, Path] = {}
     for path, record in loaded.records.items():
         if record.status == "failed":
             runs.failed[record.hash] = path
         elif record.top1 is None:
             runs.excluded.append(f"{path}: has no top-1")
         elif (first := runs.done.get(record.hash)) is not None and first.top1 != record.top1:
-            raise UserError(
-                f"two records of one run disagree, {record.variant} with seed {record.seed}: {path} has top-1 "
-                f"{record.top1:.10g}, another one {first.top1:.10g}; delete one of them"
-            )
+            raise UserError(describe_contradiction({paths[record.hash]: first, path: record}))
         elif first is not None:
             runs.excluded.append(f"{path}: {record.variant} with seed {record.seed} a second time")
         else:
             runs.done[record.hash] = record
+            paths[record.hash] = path
     return runs
 
 

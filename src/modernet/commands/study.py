@@ -10,7 +10,7 @@ folder figures/ beside the page.
 import argparse
 import re
 import sys
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 import hydra
@@ -62,14 +62,14 @@ def _compose_protocol(name: str) -> dict[str, Experiment]:
     return {experiment.recipe.name: experiment for experiment in experiments}
 
 
-def _load_records(folder: Path) -> list[Record]:
+def _load_records(folder: Path) -> dict[Path, Record]:
     """The usable records of each folder in `folder`; prints the others to stderr."""
-    records = []
+    records: dict[Path, Record] = {}
     for study in sorted(path for path in folder.iterdir() if path.is_dir()):
         selection = select(study)
         for line in selection.excluded:
             print(f"excluded: {line}", file=sys.stderr)
-        records += selection.records.values()
+        records |= selection.records
     return records
 
 
@@ -90,7 +90,7 @@ def _load_shapley(folder: Path, usual: Experiment) -> dict[str, dict[str, Differ
     return found
 
 
-def _report_unused(study: Study, records: list[Record]) -> None:
+def _report_unused(study: Study, records: Iterable[Record]) -> None:
     """Print the number of runs of the protocol that no part has: other recipes, lengths, networks or data files."""
     used = {run.record.hash for part in study.parts() for run in part.runs}
     unused = [record for record in records if record.protocol == study.usual.protocol and record.hash not in used]
@@ -150,7 +150,7 @@ def main() -> None:
         protocol = _compose_protocol(arguments.protocol)
         records = _load_records(arguments.folder)
         study = Study(records, protocol)
-        _report_unused(study, records)
+        _report_unused(study, records.values())
         fragments = build_fragments(study, _load_shapley(arguments.folder, study.usual))
         page = arguments.page.read_text(encoding="utf-8")
         fill_markers(page, fragments)  # a mistake in the page is reported before figures are written
