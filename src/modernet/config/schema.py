@@ -53,7 +53,7 @@ class ModelConfig:
     """One network of the roadmap. The defaults are ResNet-50; any values of the published steps are valid.
 
     Positions count the three convolutions of a block, 0 to 2. Source: Liu et al. 2022, Sec. 2; He et al. 2015. The
-    fields behind `layer_scale` are those of steps beside and behind the paper; a combination that has no meaning is an
+    fields behind `layer_scale` are those of steps that are not in the paper; a combination that has no meaning is an
     error.
     """
 
