@@ -14,7 +14,7 @@ from modernet.config.schema import DataConfig
 from modernet.data.loader import Loader, build_loader
 from modernet.runtime.distributed import DistributedEnv, batch_layout
 
-FORMATS = {"RGB": "jpg", "L": "jpg", "CMYK": "jpg", "P": "png", "RGBA": "png", "I;16": "png"}  # mode -> file format
+FORMATS = {"RGB": "jpg", "L": "jpg", "CMYK": "jpg", "P": "png", "RGBA": "png", "LA": "png"}  # mode -> file format
 NUM_TRAIN, NUM_VAL = 24, 7
 CLASSES = ("cat", "dog")
 
@@ -22,7 +22,7 @@ CLASSES = ("cat", "dog")
 def encode_image(number: int, mode: str = "RGB") -> bytes:
     """An image of 40 x 48 pixels, each of value 10 * number, as the content of a file."""
     image = Image.fromarray(np.full((40, 48, 3), 10 * number % 250, np.uint8))
-    image = image.convert("L" if mode == "I;16" else mode)
+    image = image.convert(mode)
     file = io.BytesIO()
     image.save(file, "jpeg" if FORMATS[mode] == "jpg" else "png")
     return file.getvalue()

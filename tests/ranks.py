@@ -30,8 +30,11 @@ def start(command: Sequence[object], **environment: str) -> Process:
     )
 
 
-def start_ranks(arguments: Sequence[object], world_size: int = 2) -> list[Process]:
-    """train.py in each of several processes, without a launcher that ends the others when one dies."""
+def start_ranks(arguments: Sequence[object], world_size: int = 2, of_rank: Sequence[object] = ()) -> list[Process]:
+    """train.py in each of several processes, without a launcher that ends the others when one dies.
+
+    `of_rank` has a further argument for each process.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -43,7 +46,10 @@ def start_ranks(arguments: Sequence[object], world_size: int = 2) -> list[Proces
     }
     ranks = [common | {"RANK": rank, "LOCAL_RANK": rank} for rank in range(world_size)]
     command = (sys.executable, "train.py", *arguments)
-    return [start(command, **{name: str(value) for name, value in rank.items()}) for rank in ranks]
+    words = [(*command, argument) for argument in of_rank] or [command] * world_size
+    return [
+        start(own, **{name: str(value) for name, value in rank.items()}) for own, rank in zip(words, ranks, strict=True)
+    ]
 
 
 def end(process: Process, seconds: float = PATIENCE) -> tuple[int, str, str]:

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+import weakref
 
 import pytest
 from helpers import ROOT, run_script
 from hydra.errors import ConfigCompositionException
 
 from modernet import cli, errors
+from modernet.runtime.distributed import DistributedEnv
 
 
 def run_modernet(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -45,6 +47,34 @@ def test_interruption_exits_with_143_and_repeats_nothing(capsys):
         raise errors.Interrupted("stopped by SIGTERM")
     assert exit_.value.code == 143
     assert capsys.readouterr().err == ""
+
+
+def test_error_of_a_run_in_a_sweep_keeps_nothing_of_the_run():
+    """Hydra keeps the exception until the sweep ends."""
+
+    class Network:
+        pass
+
+    networks = []
+
+    def run() -> None:
+        network = Network()
+        networks.append(weakref.ref(network))
+        raise errors.OutOfMemory("the GPU has not enough memory")
+
+    with pytest.raises(errors.RunFailed, match="the GPU has not enough memory") as raised:
+        cli.call_in_sweep(run)
+    assert raised.value.__context__ is None
+    assert networks[0]() is None
+
+
+def test_mistake_that_one_process_meets_is_printed_there(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "distributed_env", lambda: DistributedEnv(3, 8, 3, 8))
+    for error, printed in ((errors.DamagedImage("a.png is damaged"), 1), (errors.UserError("no such step"), 0)):
+        with pytest.raises(SystemExit) as exit_, cli.exit_on_error():
+            raise error
+        assert exit_.value.code == 2
+        assert capsys.readouterr().err.count(str(error)) == printed
 
 
 def test_unexpected_error_keeps_its_traceback():

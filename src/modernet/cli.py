@@ -5,10 +5,11 @@ import os
 import pkgutil
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from typing import TypeVar
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
@@ -25,6 +26,7 @@ from modernet.config.search_path import sweep_files, user_config_dirs
 from modernet.errors import (
     ConnectionLost,
     Interrupted,
+    LocalMistake,
     ModernetError,
     OutOfMemory,
     RunFailed,
@@ -38,6 +40,7 @@ from modernet.runtime.os_errors import DISK_FULL, explain_os_error, is_out_of_me
 
 TRACEBACK_VARIABLE = "HYDRA_FULL_ERROR"
 SET_BY_US = "MODERNET_SETS_HYDRA_FULL_ERROR"  # child processes inherit the first variable, which the user did not set
+T = TypeVar("T")
 SHOW_TRACEBACK = os.environ.get(TRACEBACK_VARIABLE) == "1" and SET_BY_US not in os.environ
 
 # Section of the config -> the dataclass that validates it; execution fields stand at the top level.
@@ -131,11 +134,12 @@ def explain(error: Exception) -> str | None:
 def _prints(error: Exception) -> bool:
     """Whether this process prints the line of an error.
 
-    A mistake is the same in all processes of a node; of a lost connection, those that are left report.
+    A mistake is the same in all processes of a node, unless one alone reads the file; of a lost connection, those that
+    are left report.
     """
     if isinstance(error, Interrupted):  # the run's log has the line already
         return False
-    return isinstance(error, ConnectionLost) or distributed_env().local_rank == 0
+    return isinstance(error, ConnectionLost | LocalMistake) or distributed_env().local_rank == 0
 
 
 @contextmanager
@@ -175,14 +179,13 @@ def _discard_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-@contextmanager
-def raise_for_sweep() -> Iterator[None]:
-    """Turn whatever ends a run of a sweep into RunFailed with one line, which reaches the sweep from any process.
+def call_in_sweep(run: Callable[[], T]) -> T:
+    """Call what trains a run of a sweep. Raises RunFailed with one line, which reaches the sweep from any process.
 
     A signal to stop is meant for the whole sweep: it ends the process.
     """
     try:
-        yield
+        return run()
     except Interrupted as error:
         sys.exit(error.status)
     except Exception as error:
@@ -190,7 +193,10 @@ def raise_for_sweep() -> Iterator[None]:
         if line is None:
             traceback.print_exc()
             line = describe(error)
-        raise RunFailed(printable(line)) from None
+        elif isinstance(error, LocalMistake) and not distributed_env().is_main_process:  # which reports for all
+            print(f"{Path(sys.argv[0]).name}: error: {printable(line)}", file=sys.stderr)
+    # Hydra keeps this exception until the sweep ends. Raised above, it would keep the run's network and data with it.
+    raise RunFailed(printable(line))
 
 
 def verbs() -> dict[str, str]:

@@ -13,7 +13,11 @@ class UserError(ModernetError):
     status = 2
 
 
-class DamagedImage(UserError):
+class LocalMistake(UserError):
+    """Invalid input that one process of a run meets and the others do not, as in a file that it alone reads."""
+
+
+class DamagedImage(LocalMistake):
     """An image that cannot be read or decoded, or that is too large."""
 
 
@@ -39,6 +43,10 @@ class DiskFull(ModernetError):
 
 class OutOfMemory(ModernetError):
     """The machine or the GPU has not enough memory. It says nothing about the run, which resumes elsewhere."""
+
+
+class DeviceFault(ModernetError):
+    """A GPU or its driver failed. It says nothing about the run, which resumes there or elsewhere."""
 
 
 class Interrupted(ModernetError):

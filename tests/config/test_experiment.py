@@ -14,7 +14,7 @@ from modernet.config.experiment import Experiment, build_experiment
 from modernet.config.identity import SCHEMAS, run_hash
 from modernet.config.roadmap import network_steps, sizes
 from modernet.config.schema import RecipeConfig
-from modernet.config.search_path import CONFIGS
+from modernet.config.search_path import CONFIGS, config_files
 from modernet.errors import UserError
 
 
@@ -72,6 +72,41 @@ def test_hydra_composes_the_networks_of_the_roadmap(experiment, size):
 )
 def test_variant_is_the_nearest_step_and_its_differences(experiment, overrides, variant):
     assert experiment(*overrides).variant == variant
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        ("+step=gelu recipe.momentum=0.5", "recipe.optimizer is adamw"),
+        ("+step=resnet50 recipe.betas=[0.8,0.9]", "recipe.optimizer is sgd"),
+        ("+step=gelu recipe.crop_interpolation=bilinear", "digits is in memory"),
+        ("+step=gelu data.on_error=skip", "digits is in memory"),
+        ("+step=gelu data.max_pixels=1000", "digits is in memory"),
+        ("+step=gelu recipe.init=torch recipe.init_std=0.1", "recipe.init is torch"),
+        ("+step=gelu recipe.cutmix_alpha=0 recipe.mixup_switch_prob=0.1", "Mixup and CutMix are not both on"),
+        ("+step=gelu recipe.randaugment=0 recipe.randaugment_interpolation=bicubic", "recipe.randaugment is 0"),
+        ("protocol=imagenette +step=gelu data.crop_padding=8", "imagenette has image files, which get random"),
+    ],
+)
+def test_value_without_effect_is_warned_of(experiment, overrides, reason):
+    (warning,) = experiment(*overrides.split()).warnings
+    assert warning.startswith(f"{overrides.split()[-1]} has no effect: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [("+step=grn ablate=convnext", "convnext"), ("+step=large_kernel ablate=[gelu,kernel_size]", "kernel_size")],
+)
+def test_ablated_step_whose_fields_are_set_again_is_warned_of(experiment, overrides, name):
+    (warning,) = experiment(*overrides.split()).warnings
+    assert warning.startswith(f"ablate={name} changes nothing")
+
+
+@pytest.mark.parametrize("protocol", config_files("protocol"))
+@pytest.mark.parametrize("step", ["resnet50", "modern_recipe", "convnext", "grn"])
+def test_no_value_of_a_protocol_is_warned_of(experiment, protocol, step):
+    assert experiment(f"+step={step}", f"protocol={protocol}").warnings == ()
+    assert experiment("+step=convnext", f"protocol={protocol}", "ablate=[gelu,layer_norm]").warnings == ()
 
 
 @pytest.mark.parametrize("name", ["kernel_size", "modern_recipe", "inverted"])

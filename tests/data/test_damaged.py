@@ -1,11 +1,13 @@
 """Damaged images: named by path, or skipped and counted; other than regular files are refused when listed."""
 
+import errno
 import gzip
 import io
 import json
 import os
 import re
 import socket
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +27,7 @@ from trials.images import DAMAGE, png_header
 from modernet.data.damaged import SkippedImages
 from modernet.data.decoding import decode_image
 from modernet.data.file_lists import list_images
-from modernet.errors import DamagedImage, UserError
+from modernet.errors import DamagedImage, LocalMistake, UserError
 
 SMALL = ("+step=gelu", "model.width=8", "data.image_size=32", "recipe.epochs=2", "recipe.warmup_epochs=0")
 
@@ -274,4 +276,16 @@ def test_file_that_disappeared_is_named(image_folder):
     loader = files_loader(files_config("folder", image_folder))
     (image_folder / "val/cat/04.png").unlink()
     with pytest.raises(UserError, match=r"val/cat/04\.png cannot be read \(No such file"):
+        list(loader.eval_batches())
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_fault_of_the_machine_is_no_damaged_image(image_folder, monkeypatch, num_workers, on_error):
+    def read_bytes(path: Path) -> bytes:
+        raise OSError(errno.EMFILE, "Too many open files", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    loader = files_loader(files_config("folder", image_folder, on_error=on_error), num_workers=num_workers)
+    with pytest.raises(LocalMistake, match=r"\.(jpg|png): Too many open files; allow more open files \(ulimit -n\)$"):
         list(loader.eval_batches())

@@ -90,3 +90,13 @@ def test_postscript_starts_no_program(tmp_path, monkeypatch):
     with pytest.raises(DamagedImage, match=r"a\.jpg is no image that Pillow can decode"):
         decode_image(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n", "a.jpg", LIMIT)
     assert not (tmp_path / "started").exists()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "file_format"), [(np.uint16, "png"), (np.uint16, "tiff"), (np.int32, "tiff"), (np.float32, "tiff")]
+)
+def test_images_of_more_than_8_bits_are_refused(dtype, file_format):
+    """Pillow would clip their values at 255, so nearly all of the image would be white."""
+    content = encode(Image.fromarray(np.arange(1200).reshape(30, 40).astype(dtype)), file_format)
+    with pytest.raises(DamagedImage, match=r"^scan\.file has more than 8 bits per value \(mode (I|F).*\); convert it"):
+        decode_image(content, "scan.file", LIMIT)

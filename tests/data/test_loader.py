@@ -35,6 +35,13 @@ def test_auto_num_workers_divides_the_cpus_among_local_ranks(monkeypatch, cpus, 
     assert auto_num_workers(local_world_size) == num_workers
 
 
+def test_auto_num_workers_of_srun_are_the_cpus_of_the_task(monkeypatch):
+    monkeypatch.setattr(loader, "available_cpus", lambda: 6)
+    assert auto_num_workers(8, {"SLURM_CPUS_PER_TASK": "6"}) == 6
+    assert auto_num_workers(8, {"SLURM_CPUS_PER_TASK": "4"}) == 4
+    assert auto_num_workers(2, {"SLURM_CPUS_PER_TASK": "6", "TORCHELASTIC_RUN_ID": "none"}) == 3
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs CPU affinity, which this system lacks")
 def test_available_cpus_respect_the_affinity():
     granted = os.sched_getaffinity(0)
@@ -50,6 +57,9 @@ def test_available_cpus_of_a_sweep_worker_are_its_threads(monkeypatch):
     monkeypatch.setattr("joblib.cpu_count", lambda: 16)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     assert available_cpus() == 3
+    monkeypatch.setenv("WORLD_SIZE", "2")  # torchrun sets one thread, and starts a process per device, not per CPU
+    monkeypatch.setenv("RANK", "0")
+    assert available_cpus() == 16
 
 
 def test_num_workers_auto_is_zero_in_memory_and_divides_the_lanes_of_shards(monkeypatch, image_folder, shards):

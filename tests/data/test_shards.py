@@ -158,12 +158,13 @@ def test_images_of_remote_shards_are_counted_once(unequal_shards, tmp_path, monk
         "https://example.org/{split}-0.tar::pipe:touch {marker} # {split}.tar",
         "PIPE:touch {marker} # {split}.tar",
         "sftp://example.org/{split}-0.tar",
+        "s3://bucket/{split}-0.tar",  # webdataset cannot read it
     ],
 )
 def test_addresses_that_run_commands_are_refused(tmp_path, root):
     marker = tmp_path / "marker"
     data = files_config("shards", tmp_path, root=root.replace("{marker}", str(marker)))
-    with pytest.raises(UserError, match=r"(pipe|sftp): is no address of shards; allowed: a path, or file:, http:"):
+    with pytest.raises(UserError, match=r"(pipe|sftp|s3): is no address of shards; allowed: a path, or file:, http:"):
         files_loader(data)
     with pytest.raises(UserError, match="is no address of shards"):
         inspect_data(data)
@@ -183,6 +184,7 @@ def test_shards_are_read_from_an_address_with_a_range(shards):
         ({"train_images": None}, r"data=shards needs data\.train_images=N"),
         ({"num_classes": None}, r"data=shards needs data\.num_classes=N"),
         ({"root": "."}, r"there is no train-\*\.tar in \."),
+        ({"root": "https://example.org/{split}-{000..002.tar"}, r"braces that do not match; a range is \{000000"),
         ({"root": "{split}-{000..002}.tar"}, r"there is no shard train-000\.tar"),
     ],
 )

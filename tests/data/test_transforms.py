@@ -15,8 +15,8 @@ from modernet.data.transforms import NUM_CROP_DRAWS, Crop, ImageTransform, rando
 INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
-def transform(data: str, seed: int = 0, recipe: str = "modern") -> ImageTransform:
-    return ImageTransform(data_config(data), recipe_config(recipe), seed)
+def transform(data: str, seed: int = 0, recipe: str = "modern", **changes: Any) -> ImageTransform:
+    return ImageTransform(data_config(data, **changes), recipe_config(recipe), seed)
 
 
 def noise(height: int, width: int) -> torch.Tensor:
@@ -57,6 +57,16 @@ def test_center_crop_is_torchvisions(size, recipe):
     reference = v2.Compose([v2.Resize(146, mode), v2.CenterCrop(128)])
     expected = np.asarray(reference(Image.fromarray(image.numpy())))
     assert_equal_pixels(transforms.center_crop(image), expected)
+
+
+@pytest.mark.parametrize("size", [(2, 3000), (3000, 2)])
+def test_center_crop_of_a_strip_resizes_its_middle_alone(size):
+    """All of it would have 146 x 219,000 pixels, for a crop of 128."""
+    strip = noise(*size)
+    enough, few = (transform("imagenette", max_pixels=limit) for limit in (10**9, 10**6))
+    difference = enough.center_crop(strip).float() - few.center_crop(strip).float()
+    assert difference.abs().max() <= 1
+    assert few.center_crop(strip).shape == (128, 128, 3)
 
 
 def test_random_crop_has_the_pixels_of_pillow(monkeypatch):

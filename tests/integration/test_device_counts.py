@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import RANDOM_IMAGES, run_command
+from image_files import write_folder
 from ranks import TORCHRUN, Process, end, start, start_ranks
 
 from modernet.curves import METRICS_FILE
@@ -79,7 +80,7 @@ def test_torchrun_prints_a_mistake_once(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-IMAGENET = ("protocol=imagenet", "data=fake", "+study=roadmap")
+IMAGENET = ("protocol=imagenet", "data=fake", "data.train_images=1281167", "+study=roadmap")
 
 
 @pytest.mark.parametrize(
@@ -117,6 +118,42 @@ def test_roadmap_on_imagenet_fits_one_and_eight_devices(tmp_path, launcher):
     result = run_command("plan", *IMAGENET, f"hydra/launcher={launcher}", f"runs={tmp_path}")
     assert result.returncode == 0, result.stderr
     assert "15 runs, 15 to train" in result.stdout
+
+
+def test_processes_that_begin_different_runs_end(tmp_path):
+    """As where another sweep finishes a run between the looks of two processes."""
+    ranks = start_ranks([*RUN, MICRO, f"runs={tmp_path / 'runs'}"], of_rank=["seed=0", "seed=1"])
+    for status, _, err in list(map(end, ranks)):
+        assert status == 1, err
+        assert "error: the processes began different runs; rerun the same command" in err
+    assert not list(tmp_path.rglob(RECORD_FILE))
+
+
+def test_damaged_image_is_named_by_the_process_that_reads_it(tmp_path):
+    images = write_folder(tmp_path / "images")
+    (images / "val/cat/02.jpg").write_bytes(b"\xff\xd8")  # of rank 1
+    files = ("data=folder", f"data.root={images}", "data.image_size=32", "num_workers=0")
+    recipe = ("recipe.batch_size=8", "recipe.micro_batch_size=4", "recipe.epochs=1", "recipe.warmup_epochs=0")
+    ranks = start_ranks(["+step=gelu", *files, *recipe, "wandb=disabled", f"runs={tmp_path / 'runs'}"])
+    (status, _, err), (status1, _, err1) = map(end, ranks)
+    assert (status, status1) == (1, 2), (err, err1)
+    assert "error: another process of the run died" in err
+    assert re.search(r"error: .*val/cat/02.jpg is no image", err1)
+
+
+@pytest.mark.slow
+def test_mistake_in_a_run_of_a_sweep_under_torchrun_stops_no_other_run(tmp_path):
+    """The weights of another network are seen when the run starts."""
+    arguments = ("recipe.epochs=1", "recipe.warmup_epochs=0", "wandb=disabled", f"runs={tmp_path / 'runs'}")
+    train = start([sys.executable, "train.py", "+step=gelu", "data.num_classes=12", *arguments])
+    weights = Path(end(train)[1].strip()).with_name("model.pt")
+    files = f"finetune=null,'{weights}'"
+    sweep = ["-m", "+step=resnet50", files, "seed=0,1", MICRO, *arguments]
+    (status, out, err), (status1, *_) = map(end, start_ranks(sweep))
+    assert (status, status1) == (1, 1)
+    assert len(out.splitlines()) == 2, err
+    assert err.count("has the weights of another network") == 2
+    assert "2 of 4 runs are not done" in err
 
 
 @pytest.mark.slow

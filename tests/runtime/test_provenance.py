@@ -1,6 +1,8 @@
 """Where, when and with which code a run is trained."""
 
 import mmap
+import re
+import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from modernet.runtime import provenance
-from modernet.runtime.provenance import HostMemory, cpu_model, package_versions, utc_now
+from modernet.runtime.provenance import HostMemory, cpu_model, current_commit, package_versions, utc_now
 
 
 def test_time_is_iso_8601_in_utc():
@@ -48,3 +50,17 @@ def test_peak_host_memory_includes_what_was_freed_until_the_next_measurement():
 def test_peak_host_memory_is_none_without_proc(monkeypatch, tmp_path):
     monkeypatch.setattr(provenance, "PROCESS", tmp_path / "none")
     assert HostMemory().peak() is None
+
+
+def test_commit_is_not_that_of_a_project_around_the_installed_package(monkeypatch, tmp_path):
+    package = tmp_path / ".venv/modernet"
+    package.mkdir(parents=True)
+    for name, content in ((".gitignore", ".venv\n"), (".venv/modernet/provenance.py", "")):
+        (tmp_path / name).write_text(content)
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "a project of the user"]):
+        subprocess.run([*git, *words], cwd=tmp_path, check=True)
+    monkeypatch.setattr(provenance, "__file__", str(package / "provenance.py"))
+    assert current_commit() is None
+    subprocess.run([*git, "add", "-f", "."], cwd=tmp_path, check=True)  # a checkout of the package
+    assert re.fullmatch("[0-9a-f]{12}-dirty", current_commit() or "")

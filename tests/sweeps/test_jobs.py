@@ -57,3 +57,10 @@ def test_runs_that_differ_in_their_seed_alone_are_composed_once(monkeypatch):
 def test_expand_raises_for_a_mistake_in_any_run():
     with pytest.raises(UserError, match="seed must be an integer, 0 or more, got -1"):
         expand(["seed=0,1,-1"])
+
+
+@pytest.mark.parametrize(("split", "num_images"), [("train/test", 1437), ("train/val", 1293)])
+def test_batch_of_any_run_that_is_larger_than_the_data_set_is_refused(split, num_images):
+    assert len(expand([f"recipe.batch_size=64,{num_images}", f"data.split={split}"])) == 2
+    with pytest.raises(UserError, match=f"recipe.batch_size must be at most {num_images}, .*, got {num_images + 1}"):
+        expand([f"recipe.batch_size=64,{num_images + 1}", f"data.split={split}"])

@@ -1,6 +1,8 @@
 """wandb has a copy of what was trained, and no error of wandb ends a run."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 from helpers import execution_config, printed_record, short_experiment
 from records import make_epoch, make_record
 from wandb_files import read_messages, to_values
+from wandb_server import Server
 
 from modernet.config.schema import WandbConfig
 from modernet.curves import METRICS_FILE, STEPS_FILE
@@ -222,6 +225,28 @@ def test_error_while_logging_is_reported_once(caplog):
     for number in (1, 2):
         wandb_logger.log_epoch(flatten(make_epoch(number)), number)
     assert caplog.messages == ["wandb failed (the run is closed); training continues without it"]
+
+
+# The limit is shorter here than a user's.
+TRAIN = """
+import sys
+from modernet.commands import train
+from modernet.tracking import logger
+logger.FINISH_SECONDS = 3
+train.main()
+"""
+
+
+@pytest.mark.slow
+def test_server_that_stops_answering_does_not_keep_the_run(tmp_path):
+    with Server(tmp_path) as server:
+        server.stall_at = 1
+        words = [sys.executable, "-c", TRAIN, "+step=gelu", *QUICK, "wandb=online", f"runs={tmp_path / 'runs'}"]
+        result = subprocess.run(
+            words, env=os.environ | server.environment, capture_output=True, text=True, timeout=120, check=False
+        )
+    assert printed_record(result)["status"] == "done"
+    assert "wandb lacks a part of the run after 3 s; `wandb sync " in result.stderr
 
 
 def test_unknown_mode_is_rejected(train_in_process):

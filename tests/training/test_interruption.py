@@ -5,7 +5,7 @@ import errno
 import pytest
 import torch
 
-from modernet.errors import ConnectionLost, DiskFull, OutOfMemory
+from modernet.errors import ConnectionLost, DeviceFault, DiskFull, OutOfMemory
 from modernet.training.interruption import explain_interruption, is_interruption
 
 WORKER = "DataLoader worker (pid 1) is killed by signal: "
@@ -66,15 +66,34 @@ def test_full_shared_memory_names_the_file_system_and_the_workers(tmp_path, erro
 
 
 @pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA error: uncorrectable ECC error encountered",
+        "CUDA error: unspecified launch failure",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED",
+        "GET was unable to find an engine to execute this computation",
+    ],
+)
+def test_failure_of_a_gpu_says_nothing_about_the_run(tmp_path, message):
+    assert is_interruption(RuntimeError(message))
+    with pytest.raises(DeviceFault, match=r"^the GPU failed.*resume, on another"), explain_interruption(tmp_path):
+        raise RuntimeError(message)
+
+
+@pytest.mark.parametrize(
     "error",
     [
         ValueError("a mistake"),
+        RuntimeError("CUDA error: device-side assert triggered"),
+        RuntimeError("CUDA error: invalid argument"),
         FileNotFoundError("no such file"),
         RuntimeError(WORKER + "Segmentation fault. "),
         ConnectionResetError("Caught ConnectionResetError in DataLoader worker process 0."),
     ],
 )
 def test_other_errors_pass(tmp_path, error):
+    assert not is_interruption(error)
     with pytest.raises(type(error)) as raised, explain_interruption(tmp_path):
         raise error
     assert raised.value is error

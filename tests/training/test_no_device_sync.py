@@ -24,6 +24,7 @@ from modernet.config.experiment import Experiment, build_experiment
 from modernet.config.search_path import config_files
 from modernet.data.augment import Labels
 from modernet.data.damaged import SkippedImages
+from modernet.data.file_batches import Stopwatch
 from modernet.data.fingerprint import inspect_data
 from modernet.data.loader import Loader, build_loader
 from modernet.data.on_device import channel_values
@@ -115,7 +116,7 @@ def train_one_step(device: SimulatedDevice, experiment: Experiment, folder: Path
         loader = build_loader(experiment.data, recipe, experiment.seed, layout, DEVICE, 0)
         plan = TrainPlan(recipe, loader.num_images // recipe.batch_size, experiment.seed, layout)
         assert plan.steps_per_epoch > 1  # the last step of an epoch may wait
-        state = build_state(experiment.model, num_classes, plan, execution_config(amp="auto"), DEVICE)
+        state = build_state(experiment.model, num_classes, plan, execution_config(amp="auto", compile="off"), DEVICE)
         one_step = OneStep(loader, layout.grad_accum_steps)
         checkpoints = CheckpointManager(folder, 60.0, env, ShutdownSignal(), RunIdentity("hash", 0))
         progress = Progress(recipe, plan.steps_per_epoch, 0, env)
@@ -136,6 +137,7 @@ class OneStep:
     micro_batches: int
     num_workers: int = 0
     num_images: int = NUM_IMAGES
+    fetching: Stopwatch = field(default_factory=Stopwatch)
     skipped: SkippedImages = field(default_factory=SkippedImages)
 
     def train_batches(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Tensor, Labels]]:

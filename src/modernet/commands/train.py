@@ -12,6 +12,7 @@ Rerun the same command to resume an interrupted run; finished runs are skipped.
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import hydra
@@ -21,7 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from modernet import PARENT
-from modernet.cli import exit_on_error, raise_for_sweep
+from modernet.cli import call_in_sweep, exit_on_error
 from modernet.config import help as config_help
 from modernet.config import studies
 from modernet.config.experiment import build_execution, build_experiment, build_wandb
@@ -30,7 +31,7 @@ from modernet.config.search_path import CONFIGS, add_config_dir
 from modernet.data.fingerprint import check_data_unchanged, resolve_data
 from modernet.errors import RunFailed, UserError
 from modernet.record import RECORD_FILE, find_record, find_result
-from modernet.runtime.distributed import distributed_env
+from modernet.runtime.distributed import distributed_env, is_torchrun
 from modernet.runtime.orphans import end_with_parent
 from modernet.runtime.signals import catch_signals
 from modernet.sweeps.slurm import requeue_on_warning
@@ -49,34 +50,39 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 @hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")
 def train(config: DictConfig) -> float | None:
     """Train or find the run; its top-1 in percent is the objective of Hydra's sweepers."""
-    is_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-    with raise_for_sweep() if is_sweep else exit_on_error():
-        wandb_config, is_main_process = build_wandb(config), distributed_env().is_main_process
-        experiment, execution = resolve_data(build_experiment(config)), build_execution(config)
-        folder = experiment.folder(Path(config.runs))
-        record = find_result(folder, config.retry_failed, experiment.hash)
-        if record is None:
-            failed = find_record(folder)  # that retry_failed trains again
-            check_data_unchanged(experiment, Path(config.runs))
-            with catch_signals() as shutdown, requeue_on_warning(shutdown):
-                from modernet.training.trainer import Trainer  # imports torch, which a finished run does not need
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        return call_in_sweep(partial(_train, config, is_sweep=True))
+    with exit_on_error():
+        return _train(config, is_sweep=False)
 
-                overrides = HydraConfig.get().overrides.task
-                record = Trainer.from_experiment(
-                    experiment, folder, execution, wandb_config, shutdown, overrides
-                ).train(failed)
-        elif is_main_process:
-            for warning in () if is_sweep else experiment.warnings:
-                print(f"warning: {warning}", file=sys.stderr)
-            if record.status == "done":
-                remove_leftovers(folder)
-            if is_agent():
-                replay(wandb_config, folder, experiment, record)
-        if record.status == "failed":
-            raise RunFailed(f"{record.reason} ({folder / RECORD_FILE}); retry_failed=true trains it again")
-        if is_main_process and not is_sweep:
-            print(folder / RECORD_FILE)
-        return record.top1
+
+def _train(config: DictConfig, is_sweep: bool) -> float | None:
+    wandb_config, is_main_process = build_wandb(config), distributed_env().is_main_process
+    experiment, execution = resolve_data(build_experiment(config)), build_execution(config)
+    folder = experiment.folder(Path(config.runs))
+    record = find_result(folder, config.retry_failed, experiment.hash)
+    if record is None:
+        failed = find_record(folder)  # that retry_failed trains again
+        check_data_unchanged(experiment, Path(config.runs))
+        with catch_signals() as shutdown, requeue_on_warning(shutdown):
+            from modernet.training.trainer import Trainer  # imports torch, which a finished run does not need
+
+            overrides = HydraConfig.get().overrides.task
+            record = Trainer.from_experiment(experiment, folder, execution, wandb_config, shutdown, overrides).train(
+                failed
+            )
+    elif is_main_process:
+        for warning in () if is_sweep else experiment.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        if record.status == "done":
+            remove_leftovers(folder)
+        if is_agent():
+            replay(wandb_config, folder, experiment, record)
+    if record.status == "failed":
+        raise RunFailed(f"{record.reason} ({folder / RECORD_FILE}); retry_failed=true trains it again")
+    if is_main_process and not is_sweep:
+        print(folder / RECORD_FILE)
+    return record.top1
 
 
 def _quote_path(word: str) -> str:
@@ -121,7 +127,7 @@ def main() -> None:
         if "--wait" in rest:
             rest = sys.argv[1:] = [word for word in sys.argv[1:] if word != "--wait"]
             sys.argv.append("wait=true")
-        if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun is the parent
+        if is_torchrun():
             end_with_parent(PARENT)
         flags = [word for word in rest if word.startswith("-")]
         _check_flags(flags)

@@ -112,16 +112,21 @@ def build_experiment(config: DictConfig) -> Experiment:
     step, protocol, seed = config.step, config.protocol, _check_seed(config.seed)
     if not isinstance(config.runs, str) or not config.runs:
         raise UserError(f"runs must be the path of a folder, got {config.runs}; quotes make a text of it: \"runs='1'\"")
-    names = to_dict(config)["ablate"]
+    ablated = to_dict(config)["ablate"]
+    names = ablated if isinstance(ablated, list) else [ablated]
     model, recipe, data = to_sections(config)
-    sections = ablate(model, step, size, names if isinstance(names, list) else [names]), recipe, data
+    sections = ablate(model, step, size, names), recipe, data
+    idle = [name for name in names if ablate(model, step, size, [one for one in names if one != name]) == sections[0]]
     overrides = {
         name: overrides_needed(name, protocol, size, sections) for name in nearest_steps(sections[0], step, size)
     }
     step = min(overrides, key=lambda name: len(overrides[name]))
     weights = find_weights(config.finetune) if config.get("finetune") is not None else None
     variant = "+".join([step, *overrides[step], *([f"finetune={weights.fingerprint}"] if weights else [])])
-    warnings = config_warnings(step, protocol, size, sections)
+    warnings = (
+        *(f"ablate={name} changes nothing: all that it changed is set again by a later step or here" for name in idle),
+        *config_warnings(step, protocol, size, sections, overrides[step]),
+    )
     return Experiment(step, variant, protocol, size, seed, *sections, warnings=warnings, weights=weights)
 
 

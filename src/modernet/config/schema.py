@@ -211,7 +211,10 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True, config=FINITE)
 class ExecutionConfig:
-    """How the work is done. No field changes a result by more than rounding; configs/config.yaml has the values."""
+    """How the work is done; configs/config.yaml has the values.
+
+    No field changes a result by more than rounding, but a GPU draws other random numbers than a CPU.
+    """
 
     device: str = "auto"  # auto: a GPU if there is one; or a torch device: cpu, cuda, cuda:1, mps
     amp: Literal["auto", "bf16", "off"] = "auto"  # mixed precision; auto: bf16 on a GPU that supports it

@@ -1,18 +1,48 @@
-"""What is warned of in a config before any data is read: values that the protocol replaces, inherits or lacks."""
+"""Warnings about a config, before any data is read: values without effect, and what a protocol does to values."""
+
+from collections.abc import Iterable
 
 from modernet.config.schema import RecipeConfig
 from modernet.config.search_path import config_bases, config_files, config_values
 from modernet.config.variant import Sections, compose_sections
 
 
-def config_warnings(step: str, protocol: str, size: str, sections: Sections) -> tuple[str, ...]:
-    """One line for each."""
+def config_warnings(
+    step: str, protocol: str, size: str, sections: Sections, changes: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """One line for each. `changes` are the overrides in the variant's name, as in recipe.momentum=0.5."""
     recipe = sections[1]
     return (
+        *_idle_warnings(changes, sections),
         *_inherited_warnings(step, protocol, size, sections),
         *_untuned_warnings(protocol, recipe),
         *_unused_recipe_warnings(step, protocol, size, recipe),
     )
+
+
+def _idle_warnings(changes: Iterable[str], sections: Sections) -> list[str]:
+    """A warning for each override that no part of this training reads: it makes another variant of the same result."""
+    _, recipe, data = sections
+    in_files = data.kind in ("folder", "shards")
+    in_memory = None if in_files else f"{data.name} is in memory"
+    optimizer = f"recipe.optimizer is {recipe.optimizer}"
+    chooses = recipe.mixup_alpha and recipe.cutmix_alpha
+    no_randaugment = None if recipe.randaugment else "recipe.randaugment is 0"
+    reasons = {
+        "recipe.momentum": None if recipe.optimizer == "sgd" else optimizer,
+        "recipe.betas": optimizer if recipe.optimizer == "sgd" else None,
+        "recipe.randaugment_std": no_randaugment,
+        "recipe.randaugment_interpolation": no_randaugment,
+        "recipe.crop_interpolation": in_memory,
+        "recipe.mixup_switch_prob": None if chooses else "Mixup and CutMix are not both on",
+        "recipe.init_std": None if recipe.init == "trunc_normal" else f"recipe.init is {recipe.init}",
+        "data.crop_padding": f"{data.name} has image files, which get random resized crops" if in_files else None,
+        "data.on_error": in_memory,
+        "data.max_pixels": in_memory,
+    }
+    return [
+        f"{change} has no effect: {reason}" for change in changes if (reason := reasons.get(change.partition("=")[0]))
+    ]
 
 
 def _inherited_warnings(step: str, protocol: str, size: str, sections: Sections) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from modernet.config.schema import DataConfig
 from modernet.errors import DamagedImage, UserError, printable
 from modernet.runtime.logging import logger
+from modernet.runtime.os_errors import explain_os_error
 
 MOST_LOGGED = 100  # skipped images, in the log
 
@@ -33,11 +34,16 @@ class Loaded(NamedTuple):
 
 
 def load_or_explain(load: Callable[[], Loaded]) -> Loaded:
-    """The batch, or an empty one with the mistake that its files contain."""
+    """The batch, or an empty one with the mistake that its files contain, or the fault of the machine."""
     try:
         return load()
     except UserError as error:
-        return Loaded(torch.empty(0), torch.empty(0), mistake=str(error))
+        mistake = str(error)
+    except OSError as error:
+        if not (fault := explain_os_error(error)):
+            raise
+        mistake = str(fault)
+    return Loaded(torch.empty(0), torch.empty(0), mistake=mistake)
 
 
 def skip_or_raise(error: DamagedImage, data: DataConfig, skipped: list[str]) -> None:

@@ -14,6 +14,7 @@ Image.MAX_IMAGE_PIXELS = None  # data.max_pixels is the limit, with its own mess
 # Those of the suffixes of image folders, and GIF. Pillow reads others, and starts Ghostscript for EPS.
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 JPEG_START = b"\xff\xd8"
+WIDE_MODES = ("I", "F")  # integers of 16 and 32 bits, and floats, which Pillow would clip at 255
 COLORSPACES = ("YCbCr", "RGB", "Gray")  # Pillow rounds CMYK in another way
 
 
@@ -21,8 +22,8 @@ def decode_image(content: bytes, name: str, max_pixels: int) -> Tensor:
     """The RGB image in the content of a file, as uint8 (H, W, 3).
 
     Greyscale, CMYK, palette and transparent images are converted as Pillow does; the pixels are those of Pillow, too.
-    The orientation in EXIF is ignored. Raises DamagedImage with `name` for content that is no complete image, or one
-    of more than `max_pixels`, which is not decoded.
+    The orientation in EXIF is ignored. Raises DamagedImage with `name` for content that is no complete image, for one
+    of more than `max_pixels`, which is not decoded, and for one of more than 8 bits per value.
     """
     image = _decode_jpeg(content, name, max_pixels)
     return _decode_by_pillow(content, name, max_pixels) if image is None else image
@@ -51,6 +52,8 @@ def _decode_by_pillow(content: bytes, name: str, max_pixels: int) -> Tensor:
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_pixels(image.height, image.width, name, max_pixels)
+            if image.mode.startswith(WIDE_MODES):
+                raise DamagedImage(f"{name} has more than 8 bits per value (mode {image.mode}); convert it to 8 bits")
             pixels = np.array(image.convert("RGB"))
     except (DamagedImage, MemoryError):
         raise

@@ -1,7 +1,9 @@
 """Batches of image files, whatever holds the files: where each part of the augmentation runs."""
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -11,17 +13,41 @@ from modernet.data.augment import Labels, normalize_and_mix
 from modernet.data.damaged import Loaded, SkippedImages
 from modernet.data.host_augment import normalize_and_mix_
 from modernet.data.randaugment import rand_augment
-from modernet.errors import UserError
+from modernet.errors import LocalMistake
 from modernet.runtime.seeding import Purpose, seed_everything
 
+T = TypeVar("T")
 Batch = tuple[Tensor, Tensor]  # (N, 3, H, W) uint8 images, (N,) int64 labels
 
 
-def load_batches(loader: Iterable[Loaded], skipped: SkippedImages) -> Iterator[Batch]:
-    """The batches of a DataLoader without the empty ones. Raises UserError for a file that a worker cannot decode."""
-    for batch in loader:
+@dataclass
+class Stopwatch:
+    """Seconds that add up until they are taken."""
+
+    seconds: float = 0.0
+
+    def time(self, items: Iterable[T]) -> Iterator[T]:
+        """The same items; the time until each is there counts."""
+        iterator = iter(items)
+        while True:
+            asked = time.perf_counter()
+            item = next(iterator, None)
+            self.seconds += time.perf_counter() - asked
+            if item is None:
+                return
+            yield item
+
+    def take(self) -> float:
+        """The seconds since the last call."""
+        seconds, self.seconds = self.seconds, 0.0
+        return seconds
+
+
+def load_batches(loader: Iterable[Loaded], skipped: SkippedImages, fetching: Stopwatch) -> Iterator[Batch]:
+    """The batches of a DataLoader without the empty ones. Raises LocalMistake for what a worker cannot decode."""
+    for batch in fetching.time(loader):
         if batch.mistake:
-            raise UserError(batch.mistake)
+            raise LocalMistake(batch.mistake)
         skipped.add(batch.skipped)
         if len(batch.labels):
             yield batch.images, batch.labels

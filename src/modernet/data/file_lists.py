@@ -31,7 +31,7 @@ FILE_KINDS = {
     stat.S_IFBLK: "a device",
 }
 THREADS = 16  # that list class folders; most of the time is latency of a network file system
-SHARD_SCHEMES = ("file", "http", "https", "s3", "gs", "ais", "hf")  # of addresses; data.allow_pipe adds pipe:
+SHARD_SCHEMES = ("file", "http", "https", "gs", "ais", "hf")  # of addresses; data.allow_pipe adds pipe:
 
 
 class ImageFile(NamedTuple):
@@ -205,7 +205,12 @@ def _list_shards(data: DataConfig, split: str) -> list[str]:
         from braceexpand import braceexpand  # webdataset installs it
 
         urls = data.root.replace("{split}", split).split("::")  # webdataset joins several patterns by ::
-        return [url for pattern in urls for url in braceexpand(pattern)]
+        try:
+            return [url for pattern in urls for url in braceexpand(pattern)]
+        except ValueError as error:
+            raise UserError(
+                f"data.root: {data.root} has braces that do not match; a range is {{000000..000146}}"
+            ) from error
     paths = sorted(map(str, Path(data.root).glob(f"{split}-*.tar")))
     if not paths:
         raise UserError(

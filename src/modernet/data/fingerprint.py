@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from modernet.errors import UserError
 from modernet.record import RECORD_FILE
 from modernet.runtime.io import write_text
 
+HELD_OUT = 0.1  # fraction of each class, with data.split=train/val
 LENGTH = 16  # hexadecimal digits of a fingerprint
 DIGITS_CLASSES, DIGITS_PIXELS, DIGITS_TRAIN_IMAGES, DIGITS_TEST_IMAGES = 10, 8, 1437, 360
 FACTS_SUFFIX = ".fingerprint.json"  # NAME.npz.fingerprint.json caches the facts about NAME.npz
@@ -46,6 +48,14 @@ def inspect_data(data: DataConfig) -> DataFacts:
     Lists of files are cached in this process, facts about an .npz file beside the file.
     """
     return _INSPECTORS[data.kind](data)
+
+
+def count_train_images(data: DataConfig) -> int | None:
+    """The number of images that are trained on; None where no file gives it. Raises UserError as `inspect_data`."""
+    images = inspect_data(data).train_images
+    if images is None or data.split == "train/test":
+        return images
+    return images - ceil(images * HELD_OUT)
 
 
 def resolve_data(experiment: Experiment) -> Experiment:

@@ -1,8 +1,11 @@
 """Data sets of image files in class folders, decoded and cropped by worker processes."""
 
+import errno
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +17,8 @@ from modernet.config.schema import DataConfig, RecipeConfig
 from modernet.data.augment import Labels, normalize
 from modernet.data.damaged import Loaded, SkippedImages, load_or_explain, skip_or_raise, stack_samples
 from modernet.data.decoding import decode_image
-from modernet.data.file_batches import Batch, BatchAugmentation, load_batches, to_device
-from modernet.data.file_lists import ImageFile, ImageSplit, list_images
+from modernet.data.file_batches import Batch, BatchAugmentation, Stopwatch, load_batches, to_device
+from modernet.data.file_lists import ImageSplit, list_images
 from modernet.data.splits import hold_out, training_order
 from modernet.data.transforms import ImageTransform
 from modernet.errors import DamagedImage
@@ -23,6 +26,8 @@ from modernet.runtime.distributed import BatchLayout
 from modernet.runtime.seeding import Purpose, derive_seed
 from modernet.runtime.signals import ignore_signals
 
+# The file cannot be read, on any machine. After other errors, as of too many open files, it can.
+FAULTS_OF_FILES = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
 MAX_DRAWS = 100  # of an image that replaces a damaged one
 
 
@@ -50,11 +55,31 @@ class FileBatch(NamedTuple):
     number: int = 0
 
 
+class FileTable:
+    """Paths and labels of the files of a split, in two arrays.
+
+    The processes that load images have them in common. Of objects each would have a copy: a reference that is counted
+    is written.
+    """
+
+    def __init__(self, split: ImageSplit) -> None:
+        self.folder = split.folder
+        self.names = np.array([os.fsencode(file.name) for file in split.files])
+        self.labels = np.array([file.label for file in split.files])
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, number: int) -> tuple[Path, int]:
+        """Path and label."""
+        return self.folder / os.fsdecode(self.names[number]), int(self.labels[number])
+
+
 @dataclass(frozen=True)
 class ImageBatches(Dataset[Loaded]):
     """Batches of the images of one split, decoded and cropped."""
 
-    split: ImageSplit
+    files: FileTable
     transform: ImageTransform
     augmentation: BatchAugmentation
 
@@ -72,39 +97,40 @@ class ImageBatches(Dataset[Loaded]):
     def _samples(self, batch: FileBatch, skipped: list[str]) -> Iterator[tuple[Tensor, int]]:
         """The crop and the label of each image; of a damaged one those of another, or none where it is evaluated."""
         for number in batch.files:
-            file = self._file(number)
+            path, label = self._file(number)
             try:
-                image = self._read(file)
+                image = self._read(path)
             except DamagedImage as error:
                 skip_or_raise(error, self.transform.data, skipped)
                 if batch.epoch is None:
                     continue
-                file, image = self._replacement(number, batch.epoch)
+                label, image = self._replacement(number, batch.epoch)
             if batch.epoch is None:
-                yield self.transform.center_crop(image), file.label
+                yield self.transform.center_crop(image), label
             else:
-                yield self.transform.random_crop(image, batch.epoch, number), file.label
+                yield self.transform.random_crop(image, batch.epoch, number), label
 
-    def _file(self, number: int) -> ImageFile:
-        return self.split.files[number % len(self.split.files)]
+    def _file(self, number: int) -> tuple[Path, int]:
+        return self.files[number % len(self.files)]
 
-    def _read(self, file: ImageFile) -> Tensor:
-        path = self.split.folder / file.name
+    def _read(self, path: Path) -> Tensor:
         try:
             content = path.read_bytes()
         except OSError as error:
+            if error.errno not in FAULTS_OF_FILES:
+                raise
             raise DamagedImage(f"{path} cannot be read ({error.strerror})") from error
         return decode_image(content, str(path), self.transform.data.max_pixels)
 
-    def _replacement(self, number: int, epoch: int) -> tuple[ImageFile, Tensor]:
-        """The first image that can be decoded of those drawn for (seed, epoch, number)."""
+    def _replacement(self, number: int, epoch: int) -> tuple[int, Tensor]:
+        """Label and image: the first one that can be decoded of those drawn for (seed, epoch, number)."""
         for draw in range(MAX_DRAWS):
-            file = self._file(derive_seed(self.transform.seed, Purpose.REPLACE, epoch, number, draw))
+            path, label = self._file(derive_seed(self.transform.seed, Purpose.REPLACE, epoch, number, draw))
             try:
-                return file, self._read(file)
+                return label, self._read(path)
             except DamagedImage:  # counted where it stands in the order of the epoch
                 continue
-        raise DamagedImage(f"{self.split.folder}: none of {MAX_DRAWS} images drawn to replace a damaged one is intact")
+        raise DamagedImage(f"{self.files.folder}: none of {MAX_DRAWS} images drawn to replace a damaged one is intact")
 
 
 class BatchSampler:
@@ -132,6 +158,7 @@ class ImageFolderLoader:
     layout: BatchLayout
     device: torch.device
     num_workers: int
+    fetching: Stopwatch = field(default_factory=Stopwatch)
     skipped: SkippedImages = field(default_factory=SkippedImages)
 
     @property
@@ -145,7 +172,7 @@ class ImageFolderLoader:
     def _data_loader(self, split: ImageSplit) -> tuple[DataLoader, BatchSampler]:
         sampler = BatchSampler()
         loader = DataLoader(
-            ImageBatches(split, ImageTransform(self.data, self.recipe, self.seed), self._augmentation),
+            ImageBatches(FileTable(split), ImageTransform(self.data, self.recipe, self.seed), self._augmentation),
             sampler=sampler,  # pyright: ignore[reportArgumentType]
             batch_size=None,  # an item of the data set is a batch
             num_workers=self.num_workers,
@@ -187,7 +214,7 @@ class ImageFolderLoader:
             for micro_batch in micro_batches
         ]
         numbers = [batch.number for batch in sampler.batches]
-        yield from zip(numbers, load_batches(loader, self.skipped), strict=True)
+        yield from zip(numbers, load_batches(loader, self.skipped, self.fetching), strict=True)
 
     def eval_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """This rank's images of the evaluated split."""
@@ -195,6 +222,6 @@ class ImageFolderLoader:
         numbers = list(range(env.rank, len(self.test.files), env.world_size))
         loader, sampler = self._eval_loader
         sampler.batches = [FileBatch(numbers[first : first + size]) for first in range(0, len(numbers), size)]
-        for batch in load_batches(loader, self.skipped):
+        for batch in load_batches(loader, self.skipped, self.fetching):
             images, labels = to_device(*batch, self.device)
             yield normalize(images, self.data), labels

@@ -11,6 +11,7 @@ from torch import Tensor
 from modernet.config.schema import DataConfig, RecipeConfig
 from modernet.data.augment import Labels, normalize, normalize_and_mix, random_crop, random_flip
 from modernet.data.damaged import SkippedImages
+from modernet.data.file_batches import Stopwatch
 from modernet.data.npz import Split, load_npz
 from modernet.data.on_device import to_device_of
 from modernet.data.randaugment import rand_augment
@@ -92,6 +93,7 @@ class InMemoryLoader:
     seed: int
     layout: BatchLayout
     num_workers: int = 0
+    fetching: Stopwatch = field(default_factory=Stopwatch)  # nothing is waited for
     skipped: SkippedImages = field(default_factory=SkippedImages)  # none: an array holds no damaged images
 
     @property

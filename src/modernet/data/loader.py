@@ -1,6 +1,7 @@
 """The batches that a run is trained and evaluated on, wherever the images are stored."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Literal, Protocol
 
@@ -11,9 +12,10 @@ from modernet.config.schema import DataConfig, RecipeConfig
 from modernet.data import in_memory
 from modernet.data.augment import Labels
 from modernet.data.damaged import SkippedImages
+from modernet.data.file_batches import Stopwatch
 from modernet.data.fingerprint import inspect_data
 from modernet.runtime.device import available_cpus
-from modernet.runtime.distributed import BatchLayout
+from modernet.runtime.distributed import BatchLayout, is_torchrun
 
 MAX_AUTO_WORKERS = 8
 
@@ -32,6 +34,11 @@ class Loader(Protocol):
         ...
 
     @property
+    def fetching(self) -> Stopwatch:
+        """The time in which the batches since its last `take` were waited for, without work on them."""
+        ...
+
+    @property
     def skipped(self) -> SkippedImages:
         """Damaged images that the batches since its last `take` lack."""
         ...
@@ -45,9 +52,17 @@ class Loader(Protocol):
         ...
 
 
-def auto_num_workers(local_world_size: int) -> int:
-    """Data loading processes of one rank for num_workers=auto: its fraction of the CPUs, 1 to 8."""
-    return max(1, min(MAX_AUTO_WORKERS, available_cpus() // local_world_size))
+def auto_num_workers(local_world_size: int, environ: Mapping[str, str] = os.environ) -> int:
+    """Data loading processes of one rank for num_workers=auto: its fraction of the CPUs, 1 to 8.
+
+    srun gives each task CPUs of its own, `cpus_per_task`; torchrun's processes have those of the machine in common.
+    """
+    cpus = available_cpus()
+    if "SLURM_CPUS_PER_TASK" in environ and not is_torchrun(environ):
+        cpus = min(cpus, int(environ["SLURM_CPUS_PER_TASK"]))
+    else:
+        cpus //= local_world_size
+    return max(1, min(MAX_AUTO_WORKERS, cpus))
 
 
 def build_loader(

@@ -16,7 +16,7 @@ from webdataset.gopen import gopen
 from webdataset.tariterators import base_plus_ext
 
 from modernet.data.file_lists import THREADS, local_path
-from modernet.errors import UserError, describe
+from modernet.errors import LocalMistake, describe
 from modernet.runtime.collectives import all_reduce_max
 from modernet.runtime.io import write_text
 from modernet.runtime.logging import logger
@@ -91,7 +91,7 @@ def _count(url: str) -> int:
             keys = (key for key, _ in map(base_plus_ext, names) if key is not None)
             return sum(1 for _ in groupby(keys))
     except (tarfile.TarError, EOFError, OSError, ValueError, ImportError) as error:  # the last three: webdataset
-        raise UserError(f"the shard {url} is not a readable tar file ({describe(error)})") from error
+        raise LocalMistake(f"the shard {url} is not a readable tar file ({describe(error)})") from error
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from modernet.config.schema import DataConfig, RecipeConfig
 from modernet.data.augment import Labels, normalize
 from modernet.data.damaged import Loaded, SkippedImages, load_or_explain, skip_or_raise, stack_samples
 from modernet.data.decoding import decode_image
-from modernet.data.file_batches import Batch, BatchAugmentation, load_batches, to_device
+from modernet.data.file_batches import Batch, BatchAugmentation, Stopwatch, load_batches, to_device
 from modernet.data.file_lists import list_shards
 from modernet.data.shard_lanes import EpochLanes, Shard, num_lanes, read_shard
 from modernet.data.shard_sizes import count_images
@@ -190,6 +190,7 @@ class ShardLoader:
     layout: BatchLayout
     device: torch.device
     num_workers: int
+    fetching: Stopwatch = field(default_factory=Stopwatch)
     skipped: SkippedImages = field(default_factory=SkippedImages)
 
     @property
@@ -218,12 +219,12 @@ class ShardLoader:
         lanes = EpochLanes(self.train, self.seed, epoch, self.layout)
         numbers = lanes.numbers(first_step)
         batches = TrainBatches(lanes, numbers, self._transform, self._augmentation)
-        yield from zip(numbers, load_batches(self._data_loader(batches), self.skipped), strict=True)
+        yield from zip(numbers, load_batches(self._data_loader(batches), self.skipped, self.fetching), strict=True)
 
     def eval_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """This rank's images of the evaluated split."""
         batches = EvalBatches(self.test, self._transform, self.layout.env, self.layout.micro_batch_size)
-        for batch in load_batches(self._data_loader(batches), self.skipped):
+        for batch in load_batches(self._data_loader(batches), self.skipped, self.fetching):
             images, labels = to_device(*batch, self.device)
             yield normalize(images, self.data), labels
 

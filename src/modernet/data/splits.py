@@ -5,11 +5,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from modernet.data.fingerprint import HELD_OUT
 from modernet.errors import UserError
 from modernet.runtime.distributed import BatchLayout
 from modernet.runtime.seeding import Purpose, permutation
-
-HELD_OUT = 0.1  # fraction of each class
 
 
 def hold_out(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

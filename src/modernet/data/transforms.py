@@ -82,9 +82,25 @@ class ImageTransform:
 
     def center_crop(self, image: Tensor) -> Tensor:
         """Resize the shorter side to image_size / crop_pct and crop the centre, as torchvision does."""
-        sides, size = image.shape[:2], self.data.image_size
+        size = self.data.image_size
         shorter = round(size / (self.recipe.crop_pct or self.data.crop_pct))
-        height, width = (int(shorter * side / min(sides)) for side in sides)
+        height, width = _resized_sides(image, shorter)
+        if height * width > self.data.max_pixels:  # a thin strip, of which the crop has a small part
+            image = _middle(image, 4 * min(image.shape[:2]))
+            height, width = _resized_sides(image, shorter)
         resized = resize(image, height, width, self.recipe.crop_interpolation)
         top, left = (round((side - size) / 2) for side in (height, width))
         return resized[top : top + size, left : left + size]
+
+
+def _resized_sides(image: Tensor, shorter: int) -> list[int]:
+    """Height and width of an image (H, W, 3) whose shorter side is resized."""
+    sides = image.shape[:2]
+    return [int(shorter * side / min(sides)) for side in sides]
+
+
+def _middle(image: Tensor, longest: int) -> Tensor:
+    """The centre of an image (H, W, 3), with sides of at most `longest` pixels."""
+    for axis, side in enumerate(image.shape[:2]):
+        image = image.narrow(axis, (side - min(side, longest)) // 2, min(side, longest))
+    return image

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+from modernet.errors import ConnectionLost, LocalMistake, RunLocked, UserError
 from modernet.runtime.distributed import DistributedEnv, rendezvous
 
 TIMEOUT = timedelta(minutes=30)  # ranks may drift apart by this much: slow file systems, evaluation
@@ -19,11 +20,15 @@ _cpu_group: Any = None  # a gloo group; its collectives never wait for a GPU
 
 @contextmanager
 def process_group(env: DistributedEnv, device: torch.device) -> Iterator[None]:
-    """Join the process group: nccl on GPUs, else gloo."""
+    """Join the process group: nccl on GPUs, else gloo. Raises ConnectionLost where an earlier run's group is left."""
     global _cpu_group
     if env.world_size == 1:
         yield
         return
+    if distributed.is_initialized():
+        raise ConnectionLost(
+            "an earlier run of this sweep ended on some of its processes only; rerun the same command to resume"
+        )
     os.environ.update(rendezvous())
     on_gpu = device.type == "cuda"
     distributed.init_process_group(
@@ -36,8 +41,12 @@ def process_group(env: DistributedEnv, device: torch.device) -> Iterator[None]:
     _cpu_group = distributed.new_group(backend="gloo", timeout=TIMEOUT)
     try:
         yield
-    except BaseException:
-        _cpu_group = None  # no destroy_process_group: with a dead peer it would wait for nccl
+    except BaseException as error:
+        _cpu_group = None
+        # Every rank raises these, so the next run of a sweep can form its group. After all others a peer may be dead or
+        # behind, and nccl would wait for it.
+        if isinstance(error, UserError | RunLocked) and not isinstance(error, LocalMistake):
+            distributed.destroy_process_group()
         raise
     _cpu_group = None
     distributed.destroy_process_group()

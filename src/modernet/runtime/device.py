@@ -2,14 +2,18 @@
 
 import ctypes
 import os
+import shutil
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 
 from modernet.errors import UserError
+from modernet.runtime.distributed import distributed_env, is_torchrun
 from modernet.runtime.logging import is_sweep_worker
 
+MIN_CAPABILITY = (7, 0)  # of Triton
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 
 
@@ -17,8 +21,9 @@ def select_device(name: str, local_rank: int = 0, local_world_size: int = 1) -> 
     """The torch device of this name, made the current one; `auto` is an accelerator if there is one.
 
     Of several visible GPUs a process takes that of its local rank; a process that sees one GPU (Slurm's
-    --gpus-per-task) takes that one. Raises UserError for a device that torch does not know or the machine lacks, and on
-    every process of a node that has fewer GPUs than processes.
+    --gpus-per-task) takes that one, unless torchrun started several processes, which then have one GPU in common.
+    Raises UserError for a device that torch does not know or the machine lacks, and on every process of a node that has
+    fewer GPUs than processes.
     """
     if name == "auto":
         name = str(torch.accelerator.current_accelerator(check_available=True) or "cpu")
@@ -36,7 +41,24 @@ def select_device(name: str, local_rank: int = 0, local_world_size: int = 1) -> 
         ) from error
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # as in the authors' code
+        torch.backends.cudnn.allow_tf32 = False  # amp=off is float32 in convolutions, as it is in linear layers
     return device
+
+
+def missing_for_compile(device: torch.device) -> str | None:
+    """What torch.compile needs on this device and does not find; None where it finds all."""
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) < MIN_CAPABILITY:
+        return "a GPU of compute capability 7.0 or more"
+    if device.type == "cuda" and find_spec("triton") is None:
+        return "the package triton"
+    if sys.platform == "win32":  # has a search of its own
+        return None
+    names = ("CC", ("gcc", "clang", "cc")) if device.type == "cuda" else ("CXX", ("g++", "clang++"))
+    variable, usual = names
+    compilers = [os.environ[variable]] if variable in os.environ else usual
+    if not any(map(shutil.which, compilers)):
+        return f"a compiler ({', '.join(compilers)})"
+    return None
 
 
 def set_deterministic(enabled: bool) -> None:
@@ -65,11 +87,11 @@ def keep_freed_memory() -> None:
 
 def _gpu_index(local_rank: int, local_world_size: int) -> int:
     visible = torch.cuda.device_count()
-    if visible <= 1:
+    if visible == 0 or (visible == 1 and not is_torchrun()):
         return 0
     processes = max(local_world_size, local_rank + 1)
     if processes > visible:
-        raise UserError(f"{processes} processes were started on a machine with {visible} GPUs; start one per GPU")
+        raise UserError(f"{processes} processes were started on a machine with {visible} GPU(s); start one per GPU")
     return local_rank
 
 
@@ -88,4 +110,4 @@ def available_cpus() -> int:
     import joblib  # only data sets of files need it
 
     cpus = joblib.cpu_count()
-    return min(cpus, torch.get_num_threads()) if is_sweep_worker() else cpus
+    return min(cpus, torch.get_num_threads()) if is_sweep_worker() and distributed_env().world_size == 1 else cpus

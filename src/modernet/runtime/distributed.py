@@ -38,6 +38,11 @@ def distributed_env(environ: Mapping[str, str] = os.environ) -> DistributedEnv:
     return DistributedEnv()
 
 
+def is_torchrun(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether torchrun is the parent of this process."""
+    return "TORCHELASTIC_RUN_ID" in environ
+
+
 def rendezvous(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """MASTER_ADDR and MASTER_PORT, as they are set or derived from Slurm's variables."""
     names = ("MASTER_ADDR", "MASTER_PORT")

@@ -1,4 +1,4 @@
-"""Errors of files as one line that names the path and says what to try; and which errors mean missing memory."""
+"""Errors of files as one line that names the path and says what to try; and which mean missing memory or a bad GPU."""
 
 import errno
 import re
@@ -10,6 +10,14 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 # What torch's allocators, cuBLAS and cuDNN say. torch.OutOfMemoryError is a RuntimeError with the third.
 NO_MEMORY = re.compile(
     r"can't allocate memory|cannot allocate memory|out of memory|not enough memory|STATUS_ALLOC_FAILED", re.I
+)
+
+# What a broken GPU, driver or context says, and cuBLAS and cuDNN where little memory is left. An assertion in a kernel
+# and an invalid argument are mistakes of the program, which every machine repeats.
+DEVICE_FAULT = re.compile(
+    r"CUDA error: (?!device-side assert|invalid|no kernel image)"
+    r"|CU(BLAS|DNN)_STATUS_(NOT_INITIALIZED|EXECUTION_FAILED|INTERNAL_ERROR)|unable to find an engine",
+    re.I,
 )
 
 
@@ -63,3 +71,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError):  # with a path, `explain_os_error` names it; a fork has none
         return error.errno == errno.ENOMEM and error.filename is None
     return isinstance(error, RuntimeError) and bool(NO_MEMORY.search(str(error)))
+
+
+def is_device_fault(error: BaseException) -> bool:
+    """Whether a GPU failed, or had too little memory for a library to say so."""
+    return isinstance(error, RuntimeError) and bool(DEVICE_FAULT.search(str(error)))

@@ -15,12 +15,16 @@ PROCESS = Path("/proc/self")  # Linux
 
 def current_commit() -> str | None:
     """The git commit of the running code, with `-dirty` where files differ from it; None outside a checkout."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
-    folder = Path(__file__).parent
     try:
-        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+        _git("ls-files", "--error-unmatch", Path(__file__).name)  # fails for a package in another project's folder
+        return _git("describe", "--always", "--dirty", "--exclude=*", "--abbrev=12")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _git(*arguments: str) -> str:
+    folder = Path(__file__).parent
+    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def utc_now() -> str:

@@ -15,11 +15,11 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from modernet.config.experiment import Experiment, build_execution, build_experiment, build_wandb, with_seed
-from modernet.data.fingerprint import resolve_data
+from modernet.data.fingerprint import count_train_images, resolve_data
 from modernet.errors import UserError
 from modernet.record import Record, find_result
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
-from modernet.training.checks import check_image_size, check_recipe
+from modernet.training.checks import check_batch_size, check_image_size, check_recipe
 
 SEED = re.compile(r"\$\{[^}]*\bseed\b")  # a value that follows the seed, such as ${seed}
 
@@ -68,8 +68,18 @@ def _check(experiment: Experiment, num_devices: int) -> None:
         check_image_size(experiment.model, experiment.data)
         check_recipe(experiment.model, recipe, experiment.data)
         batch_layout(DistributedEnv(world_size=num_devices), recipe.batch_size, recipe.micro_batch_size)
+        if num_images := _known_images(experiment):
+            check_batch_size(recipe, num_images)
     except UserError as error:
         raise UserError(f"{experiment.title}: {error}") from error
+
+
+def _known_images(experiment: Experiment) -> int | None:
+    """The number of training images; None where it is unknown, or the files are on another machine."""
+    try:
+        return count_train_images(experiment.data)
+    except UserError:
+        return None
 
 
 def expand(

@@ -35,9 +35,8 @@ def _call(*command: str) -> subprocess.CompletedProcess[str]:
 
 def _reason_to_refuse(*command: str) -> str | None:
     """Why a command of Slurm fails; None where it succeeds."""
-    try:
-        answer = _call(*command)
-    except subprocess.TimeoutExpired:
+    answer = _answer(*command)
+    if answer is None:
         return f"{command[0]} does not answer"
     if answer.returncode == 0:
         return None
@@ -69,9 +68,17 @@ def check_launcher(launcher: Mapping[str, Any]) -> None:
 
 
 def wait_for_jobs(name: str) -> None:
-    """Wait until no job of this name is queued or runs."""
-    while _call("squeue", "--noheader", f"--name={name}").stdout.strip():
+    """Wait until no job of this name is queued or runs; a controller that does not answer is asked again."""
+    while (answer := _answer("squeue", "--noheader", f"--name={name}")) is None or answer.stdout.strip():
         time.sleep(QUEUE_POLL_SECONDS)
+
+
+def _answer(*command: str) -> subprocess.CompletedProcess[str] | None:
+    """None where the controller does not answer in time."""
+    try:
+        return _call(*command)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 @contextmanager
@@ -85,7 +92,8 @@ def requeue_on_warning(shutdown: ShutdownSignal) -> Iterator[None]:
     except Interrupted:
         job = os.environ.get("SLURM_JOB_ID")
         if job and shutdown.requested in SLURM_WARNINGS and distributed_env().is_main_process:
-            answer = _call("scontrol", "requeue", job)
-            if answer.returncode != 0:
-                logger.warning(f"job {job} could not be requeued ({answer.stderr.strip()})")
+            answer = _answer("scontrol", "requeue", job) or _answer("scontrol", "requeue", job)
+            if answer is None or answer.returncode != 0:
+                reason = answer.stderr.strip() if answer else "scontrol does not answer"
+                logger.warning(f"job {job} could not be requeued ({reason})")
         raise

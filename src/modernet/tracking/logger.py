@@ -42,6 +42,7 @@ EPOCH_NAMES = {
 }
 EPOCH_PREFIX = "epoch/"  # of what else an epoch has: means over its training, and declared metrics
 AXES = {"train/*": STEP_AXIS, "system/peak_memory": STEP_AXIS, "val/*": "epoch", f"{EPOCH_PREFIX}*": "epoch"}
+FINISH_SECONDS = 60  # at most, to send what is left when a run ends; Slurm warns 120 s before the end
 RUN_FILE = "wandb/run.json"  # in the run's folder: where wandb has the run
 
 
@@ -85,6 +86,9 @@ class WandbLogger:
             return
         try:
             call(self.run)
+        except TimeoutError:  # of `finish`
+            folder = Path(self.run.dir).parent
+            logger.warning(f"wandb lacks a part of the run after {FINISH_SECONDS} s; `wandb sync {folder}` sends it")
         except Exception as error:
             logger.warning(f"wandb failed ({error}); training continues without it")
             self.run = None
@@ -119,7 +123,10 @@ def _init(config: WandbConfig | None, folder: Path, experiment: Experiment, fact
             resume="allow" if earlier else None,
             mode=mode,
             config={**_describe(experiment), **facts},
-            settings=wandb.Settings(silent=True, console="off"),
+            # Without a limit, `finish` waits for a lost connection for ever, and a job is not requeued in time.
+            settings=wandb.Settings(
+                silent=True, console="off", finish_timeout=FINISH_SECONDS, finish_timeout_raises=True
+            ),
         )
         url = None if mode == "offline" else run.url  # which warns offline that there is none
         where = {"id": run.id, "entity": run.entity, "project": run.project, "url": url}

@@ -1,4 +1,4 @@
-"""What ends a run from outside: a full disk, too little memory, a process that died. The same command resumes it."""
+"""What ends a run from outside: a full disk, too little memory, a bad GPU, a dead process. It can be resumed."""
 
 import re
 import signal
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modernet.errors import ConnectionLost, DiskFull, ModernetError, OutOfMemory, squeeze
+from modernet.errors import ConnectionLost, DeviceFault, DiskFull, ModernetError, OutOfMemory, squeeze
 from modernet.runtime.collectives import is_communication_error
-from modernet.runtime.os_errors import DISK_FULL, is_out_of_memory
+from modernet.runtime.os_errors import DISK_FULL, is_device_fault, is_out_of_memory
 from modernet.training.checkpoint_files import latest_checkpoint
 
 # DataLoader reports a dead worker process as a RuntimeError; its cause names the signal, if there was one.
@@ -20,8 +20,9 @@ SHARED_MEMORY_FULL = re.compile(r"DataLoader worker .*killed by signal: Bus erro
 
 
 def is_interruption(error: BaseException) -> bool:
-    """Whether memory is missing, or another process ended from outside: another rank, or a worker that loads images."""
-    return is_out_of_memory(error) or _is_shared_memory_full(error) or is_process_lost(error)
+    """Whether memory is missing, a GPU failed, or another rank or a worker that loads images ended from outside."""
+    causes = (is_out_of_memory, is_device_fault, _is_shared_memory_full, is_process_lost)
+    return any(cause(error) for cause in causes)
 
 
 def is_process_lost(error: BaseException) -> bool:
@@ -61,7 +62,7 @@ def _stop_watching_workers() -> None:
 
 @contextmanager
 def explain_interruption(folder: Path, batch: str = "a batch") -> Iterator[None]:
-    """Raise what ended the run in `folder` from outside as DiskFull, OutOfMemory or ConnectionLost; other errors pass.
+    """Raise what ended the run in `folder` from outside as one of our errors; others pass.
 
     `batch` says how many images the network sees at a time.
     """
@@ -84,6 +85,11 @@ def explain_interruption(folder: Path, batch: str = "a batch") -> Iterator[None]
                 f"not enough memory for {batch} ({squeeze(error)[:200]}); end other programs that use it, take more or "
                 "larger devices, try amp=bf16 or fewer num_workers, or train another run with a smaller "
                 f"recipe.micro_batch_size; last good checkpoint: {path}"
+            ) from error
+        if is_device_fault(error):
+            raise DeviceFault(
+                f"the GPU failed, or its memory is full ({squeeze(error)[:200]}); rerun the same command to resume, on "
+                f"another GPU if it happens again; last good checkpoint: {path}"
             ) from error
         if is_process_lost(error):
             _stop_watching_workers()

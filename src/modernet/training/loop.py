@@ -60,12 +60,15 @@ def train_epoch(
     last_step = (epoch + 1) * plan.steps_per_epoch
     batches = loader.train_batches(epoch, first_step=state.step - epoch * plan.steps_per_epoch)
     state.model.train()
+    loader.fetching.take()  # that of the last evaluation
     started = time.perf_counter()
     while state.step < last_step:
         for micro_batch in micro_batches:
             asked = time.perf_counter()
             images, labels = next(batches)
-            state.data_seconds += time.perf_counter() - asked
+            # A device augments the batch itself, and launching that may wait for earlier work: only the CPU counts all.
+            fetched = loader.fetching.take()
+            state.data_seconds += time.perf_counter() - asked if state.device.type == "cpu" else fetched
             seed_everything(plan.seed, Purpose.NETWORK, state.step, 0, micro_batch.number)
             state.set_running_statistics(enabled=micro_batch.number == 0)
             is_last = micro_batch is micro_batches[-1]

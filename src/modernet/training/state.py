@@ -16,6 +16,7 @@ from modernet.config.schema import ExecutionConfig, ModelConfig, RecipeConfig
 from modernet.models.init import init_weights
 from modernet.models.network import Network, build_model
 from modernet.record import Epoch
+from modernet.runtime.device import missing_for_compile
 from modernet.runtime.distributed import BatchLayout
 from modernet.runtime.provenance import utc_now
 from modernet.runtime.seeding import Purpose, seed_everything
@@ -170,8 +171,12 @@ def uses_bf16(execution: ExecutionConfig, device: torch.device) -> bool:
 
 def uses_compile(execution: ExecutionConfig, device: torch.device, plan: TrainPlan) -> bool:
     """Whether the network is compiled."""
-    pays_off = device.type == "cuda" and plan.total_steps >= MIN_STEPS_TO_COMPILE
-    return execution.compile == "on" or (execution.compile == "auto" and pays_off)
+    return execution.compile == "on" or (pays_to_compile(execution, device, plan) and not missing_for_compile(device))
+
+
+def pays_to_compile(execution: ExecutionConfig, device: torch.device, plan: TrainPlan) -> bool:
+    """Whether compile=auto would compile the network if this machine can."""
+    return execution.compile == "auto" and device.type == "cuda" and plan.total_steps >= MIN_STEPS_TO_COMPILE
 
 
 def build_state(
@@ -197,7 +202,8 @@ def build_state(
         # With channels_last, the strides of 1x1 convolutions are ambiguous; the order in memory is the same.
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     if uses_compile(execution, device, plan):
-        train_model.compile()
+        torch.compiler.reset()  # graphs of a sweep's earlier runs count towards the limit from which Dynamo gives up
+        train_model.compile(options={"fallback_random": True})  # stochastic depth draws what it draws uncompiled
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=uses_bf16(execution, device))
     optimizer = build_optimizer(model, recipe)
     return TrainState(model, train_model, optimizer, ema_model, recipe.ema_decay, autocast, MetricSums(device, env))

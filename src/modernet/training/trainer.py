@@ -15,8 +15,8 @@ from modernet.data.loader import Loader, build_loader
 from modernet.errors import ConnectionLost, Interrupted, NonFiniteLoss, UserError, describe
 from modernet.models.flops import model_cost
 from modernet.record import Epoch, Record, find_record, write_record
-from modernet.runtime.collectives import any_rank, barrier, process_group
-from modernet.runtime.device import keep_freed_memory, select_device, set_deterministic
+from modernet.runtime.collectives import all_gather, any_rank, barrier, process_group
+from modernet.runtime.device import keep_freed_memory, missing_for_compile, select_device, set_deterministic
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
 from modernet.runtime.io import write_bytes, write_text
 from modernet.runtime.lock import remove_lock
@@ -35,7 +35,7 @@ from modernet.training.interruption import explain_interruption, is_interruption
 from modernet.training.leftovers import remove_checkpoints
 from modernet.training.loop import fit
 from modernet.training.result import build_record, describe_machine, describe_origin
-from modernet.training.state import TrainPlan, TrainState, build_state
+from modernet.training.state import TrainPlan, TrainState, build_state, pays_to_compile
 from modernet.training.steps import StepMonitor
 
 
@@ -123,8 +123,12 @@ class Trainer:
         self.weights = load_weights(experiment)
         layout = batch_layout(env, recipe.batch_size, recipe.micro_batch_size)
         self.device = select_device(self.execution.device, env.local_rank, env.local_world_size)
+        if self.execution.compile == "on" and (missing := missing_for_compile(self.device)):
+            raise UserError(f"compile=on needs {missing}, which this machine lacks; allowed here: off, auto")
         set_deterministic(self.execution.deterministic)
         self.exit_stack.enter_context(process_group(env, self.device))
+        if len(set(all_gather(experiment.hash))) > 1:  # another sweep finished a run while they looked what is to do
+            raise ConnectionLost("the processes began different runs; rerun the same command")
         self.loader = build_loader(data, recipe, experiment.seed, layout, self.device, self.execution.num_workers)
         check_batch_size(recipe, self.loader.num_images)
         self.plan = TrainPlan(recipe, self.loader.num_images // recipe.batch_size, experiment.seed, layout)
@@ -153,6 +157,10 @@ class Trainer:
         self.exit_stack.enter_context(run_logging(log_file, experiment.name, append=has_checkpoint))
         if self.env.is_main_process:
             warnings = find_warnings(experiment.recipe, experiment.data, self.loader.num_images, num_classes)
+            if pays_to_compile(self.execution, self.device, self.plan) and (
+                missing := missing_for_compile(self.device)
+            ):
+                warnings.append(f"the network is not compiled: torch.compile needs {missing}, which this machine lacks")
             for warning in (*experiment.warnings, *warnings):
                 logger.warning(warning)
         logger.info(f"{experiment.title}: {self.cost.params:,} parameters, {self.cost.gmacs:.4f} GMACs")
