@@ -84,6 +84,7 @@ class Row:
     seed_correlation: float | None = None  # of two runs of the group with the same seed
     seed_p: float | None = None  # of no effect of the seed
     images_per_second: float | None = None  # trained; median over runs
+    epochs: int | None = None  # length of the training
     paper_size: str | None = None  # of the paper's values, which are on ImageNet-1K
     paper_top1: float | None = None
     paper_difference: float | None = None  # to `before`

@@ -10,7 +10,14 @@ from modernet.analysis.contrasts import compare_with
 from modernet.analysis.learning_rate import sign_changes
 from modernet.analysis.stats import Difference, summarize
 from modernet.analysis.study import of_protocol, to_records
-from modernet.analysis.study_parts import Study, is_of_kernel_sweep, layer_scale_networks, of_network
+from modernet.analysis.study_parts import (
+    BUDGET_EPOCHS,
+    BUDGET_NETWORKS,
+    Study,
+    is_of_kernel_sweep,
+    layer_scale_networks,
+    of_network,
+)
 from modernet.analysis.study_tables import (
     accuracy_table,
     contrast_table,
@@ -56,7 +63,7 @@ def _join(*paragraphs: str) -> str:
 
 
 def _missing(study: Study, lengths: list[int]) -> str:
-    return "" if study.epochs in lengths else f"{format_epochs(study.epochs)}, the protocol's: not run yet."
+    return "" if study.epochs in lengths else f"{format_epochs(study.epochs)}, the protocol's: not finished yet; the commands below count the runs."
 
 
 def _roadmap(study: Study) -> str:
@@ -88,7 +95,9 @@ def _budget(study: Study) -> str:
     if not all_epochs(cells):
         return ""
     gaps = gap_table(cells) if len(cells) > 1 else ""
-    return _join(budget_table(cells), gaps, crossing_table(cells) or NO_CROSSING)
+    missing = [epochs for epochs in BUDGET_EPOCHS if any(epochs not in cells.get(name, {}) for name in BUDGET_NETWORKS)]
+    note = f"Not finished yet: {', '.join(map(format_epochs, missing))}." if missing else ""
+    return _join(budget_table(cells), gaps, crossing_table(cells) or NO_CROSSING, note)
 
 
 def _learning_rate(study: Study) -> str:
@@ -158,7 +167,7 @@ def _steps(study: Study, shapley: Mapping[str, Gains]) -> str:
         return ""
     missing = [*(["Leave-one-out"] if not any(name.startswith("leave") for name in columns) else [])]
     missing += [] if shapley else ["Shapley"]
-    return _join(steps_table(steps, columns), f"Not run yet: {', '.join(missing)}." if missing else "")
+    return _join(steps_table(steps, columns), f"Not finished yet: {', '.join(missing)}." if missing else "")
 
 
 def _negate(gap: Difference) -> Difference:

@@ -23,6 +23,7 @@ from modernet.config.roadmap import END, main_path, network_steps
 from modernet.record import Record
 
 BUDGET_NETWORKS = ("modern_recipe", "invert_bottleneck", "separate_downsampling", "convnext")
+BUDGET_EPOCHS = (2, 6, 18)  # of +study=budget
 HELD_OUT_EPOCHS = 3  # of +study=learning_rate
 SEEDS = "seed=0,1,2"
 

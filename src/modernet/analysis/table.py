@@ -137,6 +137,7 @@ def _build_row(group: Group, variant: str, runs: list[Record], samples: dict[str
         gmacs=runs[0].gmacs,
         params=runs[0].params,
         images_per_second=median(run.images_per_second for run in runs),
+        epochs=runs[0].epochs,
         sign=_compare_signs(
             to_before, Difference(row.paper_difference, row.paper_difference_low, row.paper_difference_high)
         ),

@@ -79,10 +79,18 @@ def to_markdown(rows: list[Row], with_references: bool = False) -> str:
     """Per group a heading, its tables and the seeds needed; then the notes. References are published results."""
     text = []
     for group, members in group_rows(rows).items():
-        text.append(f"**{escape_markdown(str(group))}**")
+        text.append(f"**{escape_markdown(_heading(group, members))}**")
         text += map(to_markdown_table, [*_tables(members), *_reference_tables(group, with_references)])
         text += map(escape_markdown, _group_notes(members))
     return "\n\n".join(filter(None, [*text, *notes(rows), *_notes(rows, with_references)]))
+
+
+def _heading(group: Group, rows: list[Row]) -> str:
+    """The group, and the length of its training where no change names it: digits, size micro, 12 epochs."""
+    lengths = sorted({row.epochs for row in rows if row.epochs is not None})
+    if not lengths or "recipe.epochs=" in group.changes:
+        return str(group)
+    return f"{group}, {' to '.join(map(str, dict.fromkeys((lengths[0], lengths[-1]))))} epochs"
 
 
 def _group_notes(rows: list[Row]) -> list[str]:
@@ -98,7 +106,7 @@ def to_latex(rows: list[Row], with_references: bool = False) -> str:
     text = ["% \\usepackage{booktabs}"]
     for group, members in group_rows(rows).items():
         tables = [*_tables(members), *_reference_tables(group, with_references)]
-        text += [to_latex_table(table, f"{group}: {table.title}") for table in tables]
+        text += [to_latex_table(table, f"{_heading(group, members)}: {table.title}") for table in tables]
         text += map(escape_latex, _group_notes(members))
     return finish_latex([*text, *map(escape_latex, [*notes(rows), *_notes(rows, with_references)])])
 
