@@ -33,6 +33,7 @@ from modernet.runtime.distributed import DistributedEnv, batch_layout
 from modernet.runtime.signals import ShutdownSignal
 from modernet.training.checkpoint import CheckpointManager
 from modernet.training.checkpoint_files import RunIdentity
+from modernet.training.checks import in_files
 from modernet.training.loop import train_epoch
 from modernet.training.progress import Progress
 from modernet.training.state import TrainPlan, build_state
@@ -117,7 +118,7 @@ def train_one_step(device: SimulatedDevice, experiment: Experiment, folder: Path
         plan = TrainPlan(recipe, loader.num_images // recipe.batch_size, experiment.seed, layout)
         assert plan.steps_per_epoch > 1  # the last step of an epoch may wait
         state = build_state(experiment.model, num_classes, plan, execution_config(amp="auto", compile="off"), DEVICE)
-        one_step = OneStep(loader, layout.grad_accum_steps)
+        one_step = OneStep(loader, layout.grad_accum_steps, loader.fetching)
         checkpoints = CheckpointManager(folder, 60.0, env, ShutdownSignal(), RunIdentity("hash", 0))
         progress = Progress(recipe, plan.steps_per_epoch, 0, env)
         steps = StepMonitor(plan, 1, rows.append)
@@ -127,6 +128,7 @@ def train_one_step(device: SimulatedDevice, experiment: Experiment, folder: Path
     assert not rows
     assert len(steps.pending) == 1, "a row is on its way"
     assert state.train_metrics.sums.tolist()[0] == recipe.batch_size
+    assert (state.data_seconds > 0) == in_files(experiment.data), "launching the augmentation is no waiting for data"
 
 
 @dataclass
@@ -135,9 +137,9 @@ class OneStep:
 
     loader: Loader
     micro_batches: int
+    fetching: Stopwatch
     num_workers: int = 0
     num_images: int = NUM_IMAGES
-    fetching: Stopwatch = field(default_factory=Stopwatch)
     skipped: SkippedImages = field(default_factory=SkippedImages)
 
     def train_batches(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Tensor, Labels]]:
