@@ -143,16 +143,17 @@ def test_damaged_image_is_named_by_the_process_that_reads_it(tmp_path):
 
 @pytest.mark.slow
 def test_mistake_in_a_run_of_a_sweep_under_torchrun_stops_no_other_run(tmp_path):
-    """The weights of another network are seen when the run starts."""
-    arguments = ("recipe.epochs=1", "recipe.warmup_epochs=0", "wandb=disabled", f"runs={tmp_path / 'runs'}")
-    train = start([sys.executable, "train.py", "+step=gelu", "data.num_classes=12", *arguments])
-    weights = Path(end(train)[1].strip()).with_name("model.pt")
-    files = f"finetune=null,'{weights}'"
-    sweep = ["-m", "+step=resnet50", files, "seed=0,1", MICRO, *arguments]
-    (status, out, err), (status1, *_) = map(end, start_ranks(sweep))
+    """A tenth of eight images has not one of each class, which the processes see when they have joined."""
+    images = write_folder(tmp_path / "images")
+    for path in sorted((images / "train").rglob("*.*"))[::3]:
+        path.unlink()
+    files = ("data=folder", f"data.root={images}", "data.image_size=32", "num_workers=0", "wandb=disabled")
+    recipe = ("recipe.batch_size=8", "recipe.micro_batch_size=4", "recipe.epochs=1", "recipe.warmup_epochs=0")
+    sweep = ["-m", "+step=gelu", "data.split=train/val,train/test", "seed=0,1", *files, *recipe]
+    (status, out, err), (status1, *_) = map(end, start_ranks([*sweep, f"runs={tmp_path / 'runs'}"]))
     assert (status, status1) == (1, 1)
     assert len(out.splitlines()) == 2, err
-    assert err.count("has the weights of another network") == 2
+    assert err.count("needs an image of each class there") == 2
     assert "2 of 4 runs are not done" in err
 
 
