@@ -63,7 +63,9 @@ def _join(*paragraphs: str) -> str:
 
 
 def _missing(study: Study, lengths: list[int]) -> str:
-    return "" if study.epochs in lengths else f"{format_epochs(study.epochs)}, the protocol's: not finished yet; the commands below count the runs."
+    if study.epochs in lengths:
+        return ""
+    return f"{format_epochs(study.epochs)}, the protocol's: not finished yet; the commands below count the runs."
 
 
 def _roadmap(study: Study) -> str:

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shlex
 import shutil
 import sys
 from importlib.util import find_spec
@@ -55,7 +56,7 @@ def missing_for_compile(device: torch.device) -> str | None:
         return None
     names = ("CC", ("gcc", "clang", "cc")) if device.type == "cuda" else ("CXX", ("g++", "clang++"))
     variable, usual = names
-    compilers = [os.environ[variable]] if variable in os.environ else usual
+    compilers = shlex.split(os.environ[variable])[:1] if variable in os.environ else usual
     if not any(map(shutil.which, compilers)):
         return f"a compiler ({', '.join(compilers)})"
     return None

@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -12,7 +11,6 @@ from modernet.errors import Interrupted
 
 # Slurm sends one before it takes a node back or the time limit is reached; submitit's is the second. POSIX only.
 SLURM_WARNINGS = ("SIGUSR1", "SIGUSR2")
-REPEAT_SECONDS = 1.0  # a signal that comes again within this time is the same one
 NAMES = ("SIGTERM", "SIGINT", *SLURM_WARNINGS)
 
 
@@ -26,18 +24,11 @@ class ShutdownSignal:
 
     def __init__(self) -> None:
         self.requested: str | None = None  # name of the first signal
-        self.received: dict[int, float] = {}  # signal -> when it first came
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler. The same signal ends the process at once when it comes again, but not within a second.
-
-        `timeout`, systemd and Slurm signal all processes of a sweep, and its first process passes the signal on.
-        """
-        now = time.monotonic()
-        if now - self.received.setdefault(number, now) > REPEAT_SECONDS:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+        """The signal handler. The same signal ends the process at once when it comes again."""
         self.requested = self.requested or signal.Signals(number).name
+        signal.signal(number, signal.SIG_DFL)
 
 
 _latest = ShutdownSignal()
