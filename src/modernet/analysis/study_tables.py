@@ -8,6 +8,7 @@ from scipy.special import stdtrit  # scipy.stats takes most of a second to impor
 from modernet.analysis.budget_tables import NOT_RUN, markdown_table
 from modernet.analysis.contrasts import Contrast
 from modernet.analysis.formatting import (
+    count_noun,
     format_accuracy,
     format_difference,
     format_interval,
@@ -96,7 +97,7 @@ def resolution_note(title: str, rows: Sequence[Row]) -> str:
     n = min(row.n for row in steps)
     std, freedom = known[0].pooled_std or 0.0, known[0].pooled_df or 1
     half = float(stdtrit(freedom, 1 - ALPHA / 2)) * std * sqrt(2 / n)
-    return f"{note} The interval of a difference of two steps, {n} seeds each, is ± {half:.2f} points."
+    return f"{note} The interval of a difference of two steps, {count_noun(n, 'seed')} each, is ± {half:.2f} points."
 
 
 def rates_table(best: Mapping[str, BestRate], usual: float) -> str:

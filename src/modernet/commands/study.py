@@ -11,6 +11,7 @@ import argparse
 import re
 import sys
 from collections.abc import Container, Iterable
+from functools import partial
 from pathlib import Path
 
 import hydra
@@ -109,24 +110,25 @@ def _save_figures(study: Study, names: Container[str], folder: Path) -> dict[str
 
     title = f"{study.usual.protocol}, size {study.size}"
     short_name = study_name(study.usual.protocol, study.size)
-    plots = {"budget": (title, lambda: plot_budget(study.cells(), short_name))}
-    if lengths := study.roadmap_epochs():
-        rows = study.rows(lengths[-1])
-        text = f"{title}, {format_epochs(lengths[-1])}"
-        long_name = study_name(study.usual.protocol, study.size, epochs=[lengths[-1]])
-        plots["signs"] = text, lambda: plot_differences(rows, long_name)
-        plots["kernels"] = text, lambda: plot_kernel_size(rows, long_name)
+    plots = {"budget": [(title, partial(plot_budget, study.cells(), short_name))], "signs": [], "kernels": []}
+    for epochs in reversed(study.roadmap_epochs()):
+        rows, text = study.rows(epochs), f"{title}, {format_epochs(epochs)}"
+        long_name = study_name(study.usual.protocol, study.size, epochs=[epochs])
+        plots["signs"].append((text, partial(plot_differences, rows, long_name)))
+        plots["kernels"].append((text, partial(plot_kernel_size, rows, long_name)))
     links = {}
-    for name, (text, plot) in plots.items():
-        if name not in names:
-            continue
-        try:
-            figure = plot()
-        except NotEnoughRuns as error:
-            print(f"skipped: {name}: {error}", file=sys.stderr)
-            continue
-        svg, *_ = save_figure(figure, folder / name)
-        links[name] = f"![{name}: {text}]({folder.name}/{svg.name})"
+    for name, choices in plots.items():
+        reason = None
+        for text, plot in choices if name in names else []:  # of the longest training that has enough runs
+            try:
+                svg, *_ = save_figure(plot(), folder / name)
+            except NotEnoughRuns as error:
+                reason = reason or error
+            else:
+                links[name] = f"![{name}: {text}]({folder.name}/{svg.name})"
+                break
+        if reason and name not in links:
+            print(f"skipped: {name}: {reason}", file=sys.stderr)
     return links
 
 
