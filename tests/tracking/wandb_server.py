@@ -247,5 +247,5 @@ class Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = reply
 
     def handle(self) -> None:
-        with suppress(ConnectionResetError):  # the SDK closes the connection at its end
+        with suppress(ConnectionError):  # the SDK closes the connection at its end, and while an answer waits
             super().handle()
