@@ -1,13 +1,10 @@
-"""How many runs a launcher trains at a time, and how its processes are stopped."""
+"""How many runs a launcher trains at a time."""
 
 import os
-import signal
-from types import SimpleNamespace
 
 import pytest
 
 from modernet.errors import UserError
-from modernet.sweeps import sweep
 from modernet.sweeps.workers import Workers, launcher_workers, runs_at_once
 
 
@@ -79,15 +76,3 @@ def test_launchers_run_this_many_at_a_time(launcher, runs, devices):
 def test_a_run_alone_has_all_threads():
     launcher = {"_target_": "hydra_plugins.a.b.LocalLauncher", "n_jobs": "auto"}
     assert launcher_workers(launcher, "cpu", 1) == Workers(1, 1, len(os.sched_getaffinity(0)))
-
-
-@pytest.mark.parametrize(("received", "sent"), [("SIGTERM", "SIGINT"), ("SIGINT", "SIGTERM"), ("SIGUSR1", "SIGTERM")])
-def test_workers_of_a_stopped_sweep_get_another_signal_than_their_process_group_may_have(monkeypatch, received, sent):
-    """The same signal again would end them before they have saved."""
-    sent_to = []
-    monkeypatch.setattr("multiprocessing.active_children", lambda: [SimpleNamespace(pid=2**22 + 1)])
-    monkeypatch.setattr("os.kill", lambda pid, number: sent_to.append((pid, number)))
-    with pytest.raises(SystemExit) as exit_, sweep._forward_signals([]):
-        signal.raise_signal(signal.Signals[received])
-    assert exit_.value.code == 143
-    assert sent_to == [(2**22 + 1, signal.Signals[sent])]

@@ -42,8 +42,8 @@ def worker_options() -> dict[str, Any]:
 
     Silences joblib's warning of replaced processes.
     """
-    from modernet.sweeps.workers import start_worker
+    from modernet.runtime.orphans import end_with_parent
 
     # joblib replaces a process between two runs once it has grown by 300 MB, as a process that trains does.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
-    return {"initializer": start_worker, "initargs": (os.getpid(),)}
+    return {"initializer": end_with_parent, "initargs": (os.getpid(),)}

@@ -132,10 +132,8 @@ def _forward_signals(jobs: list[Job]) -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         workers = [process.pid for process in multiprocessing.active_children() if process.pid]
-        # Not what `timeout` or a terminal may have sent to them as well: the same signal again ends them at once.
-        other = signal.SIGINT if number == signal.SIGTERM else signal.SIGTERM
         for worker in workers:
-            os.kill(worker, other)
+            os.kill(worker, signal.SIGTERM)
         while any(is_locked(job.folder) and lock_holder(job.folder) in workers for job in jobs):
             time.sleep(0.05)
         sys.exit(Interrupted.status)

@@ -1,12 +1,10 @@
 """How many runs of a sweep a launcher trains at a time, and with what."""
 
-import signal
 from dataclasses import dataclass
 from typing import Any
 
 from modernet.errors import UserError
 from modernet.runtime.distributed import distributed_env
-from modernet.runtime.orphans import end_with_parent
 from modernet.sweeps.jobs import devices_per_run
 
 
@@ -18,15 +16,6 @@ def check_n_jobs(n_jobs: Any) -> None:
         raise UserError(f"hydra.launcher.n_jobs must be auto or an integer above 0, got {n_jobs}")
     if (world_size := distributed_env().world_size) > 1 and n_jobs > 1:
         raise UserError(f"hydra.launcher.n_jobs must be 1 where {world_size} processes train each run, got {n_jobs}")
-
-
-def start_worker(parent: int) -> None:
-    """Prepare a process that trains runs of the sweep in the process `parent`: it ends with it, and by SIGINT silently.
-
-    While it trains a run, SIGINT stops that run instead.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    end_with_parent(parent)
 
 
 def runs_at_once(n_jobs: Any, device: str) -> int:
