@@ -224,13 +224,6 @@ def load_records(folder: Path) -> LoadedRecords:
     return LoadedRecords(records, rejected)
 
 
-def describe_contradiction(records: Mapping[Path, Record]) -> str:
-    """The error for two records of one run with different results; a run of one seed has one result."""
-    run = next(iter(records.values()))
-    values = " and ".join(f"{path} has top-1 {record.top1:.10g}" for path, record in records.items())
-    return f"two records of one run disagree, {run.variant} with seed {run.seed}: {values}; delete one of them"
-
-
 def find_record(folder: Path) -> Record | None:
     """The record in a run's folder; None where the run has not ended. Raises UserError for a damaged file."""
     path = folder / RECORD_FILE

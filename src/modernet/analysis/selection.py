@@ -14,7 +14,7 @@ from modernet.analysis.where import Where
 from modernet.config.identity import run_hash
 from modernet.config.roadmap import roadmap, sizes
 from modernet.errors import UserError
-from modernet.record import Record, describe_contradiction, load_records
+from modernet.record import Record, load_records
 
 RowKey = tuple[str, str, str]  # protocol, size and variant of a row of the table
 
@@ -95,6 +95,13 @@ def _newest(runs: Mapping[Path, Record], configurations: Mapping[Path, str]) -> 
 
 def _describe_end(record: Record) -> str:
     return f"ended {record.ended}" if record.ended else "without a date"
+
+
+def describe_contradiction(records: Mapping[Path, Record]) -> str:
+    """The error for two records of one run with different results; a run of one seed has one result."""
+    run = next(iter(records.values()))
+    values = " and ".join(f"{path} has top-1 {record.top1:.10g}" for path, record in records.items())
+    return f"two records of one run disagree, {run.variant} with seed {run.seed}: {values}; delete one of them"
 
 
 def choose(finished: Mapping[Path, Record]) -> Selection:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from modernet.analysis.row import split_variant
+from modernet.analysis.selection import describe_contradiction
 from modernet.config.experiment import Experiment
 from modernet.config.identity import non_defaults
 from modernet.errors import UserError
-from modernet.record import Record, describe_contradiction
+from modernet.record import Record
 
 EPOCHS, LR, SPLIT = "recipe.epochs", "recipe.lr", "data.split"
 HELD_OUT = "train/val"

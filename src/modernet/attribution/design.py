@@ -10,13 +10,14 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from modernet.analysis.selection import describe_contradiction
 from modernet.attribution.shapley import Coalition, Pair, prefixes
 from modernet.config.experiment import Experiment, ablate
 from modernet.config.identity import identity, network_hash
 from modernet.config.roadmap import network_steps
 from modernet.config.schema import ModelConfig
 from modernet.errors import UserError
-from modernet.record import Record, describe_contradiction, load_records
+from modernet.record import Record, load_records
 
 
 @dataclass(frozen=True)
