@@ -15,7 +15,8 @@ from types import SimpleNamespace
 
 import pytest
 from helpers import RANDOM_IMAGES, ROOT, run_command, without_clock
-from ranks import wait_for
+from ranks import Process, wait_for
+from ranks import start as start_process
 
 from modernet.errors import RunLocked
 from modernet.record import RECORD_FILE
@@ -36,9 +37,8 @@ def load_records(runs: Path) -> dict[str, dict]:
     return {name: without_clock(record) for name, record in records.items()}
 
 
-def start(runs: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "train.py", *arguments, f"runs={runs}", "wandb=disabled"]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def start(runs: Path, *arguments: str) -> Process:
+    return start_process([sys.executable, "train.py", *arguments, f"runs={runs}", "wandb=disabled"])
 
 
 def training(runs: Path) -> list[Path]:
@@ -222,10 +222,13 @@ def test_a_run_that_fails_while_others_wait_for_it_is_trained_once(tmp_path, tra
 
 
 @pytest.mark.slow
-def test_a_stopped_sweep_saves_what_it_trains_and_starts_nothing_else(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("send", [os.kill, os.killpg])
+def test_a_stopped_sweep_saves_what_it_trains_and_starts_nothing_else(tmp_path, send, number):
+    """Also where all its processes are signalled, as `timeout`, Ctrl-C and Slurm do."""
     process = start(tmp_path, "-m", "+step=gelu", "seed=0,1,2,3", "recipe.epochs=10", TWO_AT_ONCE)
     wait_for(lambda: len(training(tmp_path)) == 2, process)
-    process.send_signal(signal.SIGTERM)
+    send(process.pid, number)
     _, err = process.communicate()
     assert process.returncode == 143, err
     stopped = training(tmp_path)

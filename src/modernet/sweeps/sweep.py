@@ -132,8 +132,10 @@ def _forward_signals(jobs: list[Job]) -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         workers = [process.pid for process in multiprocessing.active_children() if process.pid]
+        # `timeout` sends SIGTERM to them as well, and the same signal again ends a run before it has saved.
+        other = getattr(signal, "SIGUSR1", signal.SIGTERM) if number == signal.SIGTERM else signal.SIGTERM
         for worker in workers:
-            os.kill(worker, signal.SIGTERM)
+            os.kill(worker, other)
         while any(is_locked(job.folder) and lock_holder(job.folder) in workers for job in jobs):
             time.sleep(0.05)
         sys.exit(Interrupted.status)
