@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from records import make_record
 
-from modernet.analysis.budget import MAX_EXPONENT, budget_cells, budget_layout, build_gaps, fit_closing
+from modernet.analysis.budget import budget_cells, budget_layout, build_gaps, fit_closing
 from modernet.analysis.budget_tables import budget_table, crossing_table, describe_closing, describe_crossing, gap_table
 from modernet.analysis.crossing import find_crossing
 from modernet.analysis.layout import WELCH
@@ -123,12 +123,14 @@ def test_one_seed_gives_no_interval():
     assert build_gaps(cells, "first", "second")[2].low is None
 
 
-def test_a_budget_of_one_seed_is_in_the_gaps_and_not_in_the_crossing():
+def test_a_budget_of_one_seed_has_the_pooled_noise():
     cells = line_cells(3.0, 1.0, std=0.1)
     cells["first"][54], cells["second"][54] = [70.0], [60.0]
     found = crossing(cells)
-    assert found.budgets == EPOCHS
+    assert found.budgets == (*EPOCHS, 54)
     assert found.low is not None
+    assert found.low < (found.epochs or 0) < (found.high or 0)
+    assert "70.00 [" in budget_table(cells)
     assert build_gaps(cells, "first", "second")[54].low is not None  # the pooled std
     line = closing(cells)
     assert line.budgets == (*EPOCHS, 54)
@@ -177,8 +179,9 @@ def test_closing_of_a_line_is_its_slope_and_its_zero():
     assert noisy.zero_low < 64 < noisy.zero_high
     assert noisy.lack_of_fit_p is not None
     assert noisy.lack_of_fit_p > 0.01
-    capped = describe_closing(replace(noisy, zero_high=2.0**MAX_EXPONENT))
-    assert "above 1,048,576] by extrapolation" in capped
+    assert "above 72] by extrapolation" in describe_closing(replace(noisy, zero_high=73.0))
+    assert describe_closing(replace(noisy, zero=73.0)) == "none up to 72 epochs"
+    assert describe_closing(replace(noisy, budgets=(2, 6))) == "needs three lengths"
     text = describe_closing(noisy)
     assert "by extrapolation" in text
 
@@ -200,9 +203,10 @@ def test_intervals_of_slope_and_zero_cover_the_truth():
 
 def test_a_gap_that_grows_or_is_flat_does_not_close():
     growing = closing(line_cells(-1.0, 0.5))
-    assert (growing.zero, growing.is_decided) == (None, False)
+    assert growing.zero is None
+    assert "does not close" in describe_closing(growing)
     flat = closing(line_cells(40.0, 0.02, std=0.5, draw=1))
-    assert "does not close" in describe_closing(flat) or not flat.is_decided
+    assert describe_closing(flat) == "undecided: the interval of the slope includes zero"
 
 
 def test_a_bend_shows_as_lack_of_fit():
@@ -235,3 +239,13 @@ def test_budget_cells_are_the_runs_of_a_protocol_that_differ_in_their_epochs_alo
     ]
     cells = budget_cells(records, Group("digits", "micro", ""))
     assert list(cells.items()) == [("resnet50+width=8", {2: [50.0], 6: [55.0]}), ("gelu", {2: [61.0, 60.0], 6: [65.0]})]
+
+
+def test_budget_cells_have_each_run_once_and_no_other_settings():
+    def run(variant: str, epochs: int, seed: int, **recipe):
+        config = {"seed": seed, "recipe": {"epochs": epochs, **recipe}}
+        return make_record("gelu", 60.0 + epochs, seed, variant, epochs=epochs, config=config)
+
+    copies = [run("gelu", 2, 0), run("gelu+recipe.epochs=2", 2, 0)]
+    records = [*copies, run("gelu+recipe.epochs=6", 6, 0), run("gelu+recipe.epochs=18", 18, 0, lr=0.5)]
+    assert budget_cells(records, Group("digits", "micro", "")) == {"gelu": {2: [62.0], 6: [66.0]}}

@@ -101,6 +101,30 @@ def test_configurations_with_one_name_are_told_apart_by_filters(tmp_path):
     assert result.stderr.count("the newest counts") == 2
 
 
+def test_accuracies_on_two_data_sets_without_files_are_not_compared(tmp_path):
+    records = [
+        gelu_like("gelu", 60.0, config={"seed": 0, "data": {"name": name}}, protocol=name, seed=0)
+        for name in ("digits", "fake")
+    ]
+    runs = write_study(tmp_path / "runs", records)
+    result = run_command("compare", "protocol=='digits'", "protocol=='fake'", "--runs", runs)
+    assert result.returncode == 2
+    assert "the variants were evaluated on different images (data.name: gelu digits, gelu fake)" in result.stderr
+
+
+def test_rows_with_other_settings_add_no_noise(study, tmp_path):
+    """Another learning rate of the same recipe, as after a change of a default; the table does not pool it either."""
+    config = {"seed": 0, "recipe": {"epochs": 2, "lr": 0.5}, "data_fingerprint": "abc"}
+    noisy = [gelu_like("stage_ratio", 40.0 + 20 * seed, seed, config=config | {"seed": seed}) for seed in range(3)]
+    alone = compare("gelu", "convnext", runs=study)[1]
+    both = write_study(tmp_path / "both", noisy)
+    result = run_command("compare", "gelu", "convnext", "--json", "--runs", study, both)
+    row = json.loads(result.stdout)[1]
+    assert (row["pooled_std"], row["pooled_df"]) == (alone["pooled_std"], alone["pooled_df"])
+    table = json.loads(run_command("table", study, both, "--json").stdout)
+    assert {one["pooled_df"] for one in table if one["variant"] == "convnext"} == {row["pooled_df"]}
+
+
 def test_two_machines_merge(study, tmp_path):
     other = write_study(tmp_path / "server", [gelu_like("gelu", 61.0, 1), gelu_like("gelu", 63.0, 3)])
     result = run_command("compare", "gelu", "convnext", "--json", "--runs", study, other)

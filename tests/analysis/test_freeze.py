@@ -72,3 +72,15 @@ def test_tuning_has_tables_and_no_figures(tmp_path, monkeypatch):
     names = [path.name for path in (study / "figures").iterdir()]
     assert names
     assert not any("split" in name for name in names)
+
+
+def test_a_run_without_a_learning_curve_is_copied_and_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs = write_study(tmp_path / "runs", [make_record(step, 60.0) for step in ("kernel_size", "gelu", "convnext")])
+    for path in runs.rglob("metrics.jsonl"):
+        if "gelu" in path.parent.name:
+            path.unlink()
+    result = run_command("freeze", "mine", "--runs", runs)
+    assert result.returncode == 0
+    assert result.stderr.count("has no metrics.jsonl: its learning curve is not copied") == 1
+    assert len(list((tmp_path / "results/studies/mine").rglob("record.json"))) == 3

@@ -167,3 +167,16 @@ def test_seed_effect_needs_two_networks_two_seeds_and_noise():
     assert estimate_seed_effect([{0: 1.0, 1: 2.0}, {2: 1.0, 3: 2.0}]) is None
     assert estimate_seed_effect([{0: 1.0, 1: 1.0}, {0: 2.0, 1: 2.0}]) is None
     assert estimate_seed_effect([{0: 1.0, 1: 2.0}, {0: 2.0, 1: 3.0}]) == (1.0, 0.0, 2, 2)
+
+
+def test_seeds_needed_under_unequal_noise_are_those_of_as_many_seeds_for_both():
+    """Three runs of std 2 and ten of std 0.2 are planned as equally many of both; by simulation, 16 give power 0.8."""
+    after, before = summarize([70.0, 72.0, 74.0]), summarize([70.5 + 0.2 * sign for sign in (-1, 1) * 5])
+    layout = build_layout([[70.0, 72.0, 74.0], [70.5 + 0.2 * sign for sign in (-1, 1) * 5], *STEADY])
+    assert layout.test == WELCH
+    needed = layout.seeds_needed(after, before)
+    assert needed is not None
+    draw = np.random.default_rng(0)
+    samples = [draw.normal(mean, std, (4000, needed)) for mean, std in ((1.5, 2.0), (0.0, 0.2))]
+    found = scipy_stats.ttest_ind(*samples, axis=1, equal_var=False)[1] < 0.05
+    assert 0.77 < found.mean() < 0.84

@@ -41,7 +41,7 @@ def test_steps_that_change_their_sign_are_named_with_both_p_values():
     assert "`gelu`: +5.00 [" in text
     assert "-1.00 [" in text
     assert text.count("p < 0.001, Holm") == 2
-    assert sign_change_lines([]) == "No step changes the sign of its difference to the step before."
+    assert sign_change_lines([]) == "No step of both tables changes the sign of its difference to the step before."
 
 
 def test_verdicts_compare_decided_signs_alone():
@@ -56,8 +56,8 @@ def test_verdicts_compare_decided_signs_alone():
     assert (counts[Verdict.AGREES], counts[Verdict.DISAGREES], counts[Verdict.NOT_IN_PAPER]) == (1, 1, 1)
     sentence = signs_sentence("6 epochs", list(table.values()))
     assert sentence == (
-        "6 epochs, 2 steps with both differences: 1 with the paper's sign, 1 with the opposite sign, 0 undecided. "
-        "Opposite: `kernel_size`."
+        "6 epochs, 2 steps with both differences: 1 with the paper's sign (`move_up_depthwise`), 1 with the opposite "
+        "sign (`kernel_size`), 0 decided here and near zero in the paper, 0 undecided."
     )
 
 

@@ -1,6 +1,7 @@
 """Speeds of scripts/benchmark.py in the table of costs and in plans."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,11 @@ def test_plan_uses_the_speeds_where_there_are_no_records(tmp_path, monkeypatch):
     gelu, other = (next(line for line in text.splitlines() if f"| {step}" in line) for step in ("gelu", "layer_norm"))
     assert "benchmark" in gelu
     assert "GMACs, at 150 GMACs/s of other networks" in other
+
+
+def test_speeds_of_two_processors_are_not_mixed(tmp_path):
+    write_benchmark(tmp_path, "cpu", rate=50.0)
+    laptop = load_speeds(tmp_path)
+    server = [replace(speed, threads=64, train_images_per_second=5000.0) for speed in laptop]
+    found = speeds_of_size([*laptop, server[0]], "micro", "cpu")
+    assert {speed.train_images_per_second for speed in found.values()} == {50.0}

@@ -108,7 +108,7 @@ def test_without_records_every_part_says_that_it_was_not_run(page, tmp_path):
     assert len(rows) > 6
     studies = {path.stem for path in (ROOT / "configs/study").glob("*.yaml")}
     assert set(re.findall(r"\+study=(\w+)", commands)) <= studies
-    assert all(re.search(r"\| +0 \| +not run yet \|$", line) for line in rows)
+    assert all(re.search(r"\| +0 of \d+ \| +not run yet \|$", line) for line in rows)
     text = page.read_text()
     assert text.startswith("# Title\n\nText of ")
     assert "old" not in text
@@ -156,7 +156,7 @@ def test_network_or_recipe_has_both_tables_and_names_the_steps_that_change_their
     assert "Holm) at its own best rate" in generated["recipe"]
     assert f"-m +step=gelu recipe.lr={2 * usual_lr():g} seed=0,1,2" in generated["commands"]
     row = line_of(generated["commands"], "own best learning rate")
-    assert re.search(r"\| +3 \| +0.3 \|$", row)
+    assert re.search(r"\| +3 of 3 \| +6 \|$", row)
     assert "agrees" in generated["signs"]
     assert "6 epochs, 12 steps with both differences" in generated["signs"]
 
@@ -198,7 +198,42 @@ def test_leave_one_out_and_layer_scale_compare_with_the_end(page, tmp_path):
     assert "-3.00" in line_of(generated["steps"], "convnext")
     assert "not run" in line_of(generated["steps"], "layer_norm")
     assert generated["kernels"] == "Not run yet.\n"
-    assert re.search(r"\| +9 \| +0.9 \|$", line_of(generated["commands"], "leave-one-out"))
+    assert re.search(r"\| +9 of 42 \| +6 \|$", line_of(generated["commands"], "leave-one-out"))
+
+
+def test_kernel_sizes_are_a_family_of_their_own_and_the_figure_of_signs_has_the_published_steps(page, tmp_path):
+    """Whatever else was run with the same length of training."""
+    kernels = [*repeat("move_up_depthwise", 70.0), *repeat("kernel_size", 69.8)]
+    kernels += repeat("move_up_depthwise+kernel_size=9", 69.7, kernel_size=9)
+    steps = [record for number, name in enumerate(MAIN_PATH[1:10]) for record in repeat(name, 60.0 + number)]
+    steps = [record for record in steps if record.variant not in ("move_up_depthwise", "kernel_size")]
+    found = []
+    for name, records in (("alone", kernels), ("beside", [*kernels, *steps, *repeat("resnext", 90.0)])):
+        assert run_command("study", write(tmp_path / name, records), "--page", page).returncode == 0
+        found.append(line_of(parts(page)["kernels"].rpartition("(points)")[2], "kernel_size "))
+    assert found[0] == found[1]
+    assert "-0.20 [" in found[0]
+    svg = (page.parent / "figures/signs.svg").read_text()
+    assert "GELU" in svg
+    assert "ResNeXt" not in svg
+
+
+def test_answers_say_what_the_runs_say(page, tmp_path):
+    records = [*repeat("modern_recipe", 70.0), *repeat("separate_downsampling", 65.0), *repeat("convnext", 64.0)]
+    records += [record for number, name in enumerate(MAIN_PATH[2:10]) for record in repeat(name, 71.0 + number)]
+    for name, best in (("modern_recipe", 2), ("convnext", 1)):
+        records += [
+            run(name, 60 - abs(log2(x / best)), epochs=3, held_out=True, lr=x * usual_lr()) for x in (0.5, 1, 2)
+        ]
+    result = run_command("study", write(tmp_path / "studies", records), "--page", page)
+    assert result.returncode == 0, result.stderr
+    text = parts(page)["answers"]
+    assert "`separate_downsampling`, the paper's last network, minus `modern_recipe`, in points: -5.00 [" in text
+    assert f"for 2 of 14 networks, on held-out images with one seed. The recipe's rate, {usual_lr():g}" in text
+    assert f"another one for `modern_recipe` ({2 * usual_lr():g})" in text
+    assert "`convnext` minus `modern_recipe` is +1.0 points at the recipe's rate and +0.0 with each" in text
+    assert "are decided (p below 0.05 after Holm's correction); " in text
+    assert "`stage_ratio` (+1.0)" in text
 
 
 def test_runs_of_other_files_and_of_no_part_are_not_used(page, tmp_path):
@@ -235,7 +270,7 @@ def test_records_that_contradict_each_other_are_one_line(page, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("<!-- begin budgets -->\n<!-- end budgets -->\n", "there is no generated part 'budgets'; allowed: roadmap, "),
+        ("<!-- begin budgets -->\n<!-- end budgets -->\n", "there is no generated part 'budgets'; allowed: answers, "),
         ("<!-- begin budget -->\n", "each part of the page needs one `<!-- begin NAME -->` line and one"),
         ("<!-- end budget -->\n<!-- begin budget -->\n", "each part of the page needs one"),
         ("<!-- begin budget -->\n<!-- end budget -->\n" * 2, "each part of the page needs one"),

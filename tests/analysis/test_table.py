@@ -147,7 +147,7 @@ def test_p_values_are_corrected_in_four_families():
     assert rows["gelu"].difference_holm is None  # kernel_size was not run
 
 
-def test_sign_is_unclear_unless_both_confidence_intervals_exclude_zero():
+def test_sign_is_that_of_a_difference_that_is_decided_after_correction():
     def sign(step: str, before: str, gain: float, spread: float = 0.1, n: int = 3) -> str | None:
         pairs = ((before, 80.0), (step, 80.0 + gain))
         rows = build_rows([make_record(name, top1 + seed * spread, seed) for name, top1 in pairs for seed in range(n)])
@@ -155,10 +155,10 @@ def test_sign_is_unclear_unless_both_confidence_intervals_exclude_zero():
 
     assert sign("increase_width", "depthwise_conv", 1.0) == "agrees"  # the paper: +2.22 ± 0.08 and 0.02
     assert sign("increase_width", "depthwise_conv", -1.0) == "disagrees"
-    assert sign("increase_width", "depthwise_conv", 1.0, spread=2.0) == "unclear"
-    assert sign("increase_width", "depthwise_conv", 1.0, n=1) == "unclear"
-    assert sign("increase_width", "depthwise_conv", 1.0, spread=0.0) == "unclear"
-    assert sign("gelu", "kernel_size", 1.0) == "unclear"  # the paper: +0.05 ± 0.14 and 0.14
+    assert sign("increase_width", "depthwise_conv", 1.0, spread=2.0) == "undecided"
+    assert sign("increase_width", "depthwise_conv", 1.0, n=1) == "undecided"
+    assert sign("increase_width", "depthwise_conv", 1.0, spread=0.0) == "undecided"
+    assert sign("gelu", "kernel_size", 1.0) == "only ours"  # the paper: +0.05 ± 0.14 and 0.14
     assert sign("modern_recipe", "resnet50", 1.0) == "agrees"  # the paper prints no std of the start
     assert sign("convnext", "separate_downsampling", 1.0) is None  # no row of the paper's
 
@@ -210,3 +210,30 @@ def test_side_steps_of_the_user_stand_behind_their_parent_once_they_are_run(tmp_
     assert smallest_p is not None
     assert rows["fewer_activations"].difference_holm == pytest.approx(2 * smallest_p)
     assert rows["wide"].difference_holm == rows["wide"].difference_p
+
+
+def test_a_setting_that_some_rows_leave_to_its_fallback_is_mixed():
+    def run(step: str, seed: int, **recipe):
+        return make_record(step, 80.0 + seed, seed, config={"seed": seed, "recipe": recipe})
+
+    records = [run("kernel_size", seed) for seed in range(3)]
+    records += [run("gelu", seed, micro_batch_size=64) for seed in range(3)]
+    rows = {row.variant: row for row in build_rows(records)}
+    assert rows["gelu"].mixed_settings == "recipe.micro_batch_size"
+    assert rows["gelu"].difference is None
+
+
+def test_noise_of_rows_with_other_settings_is_described_apart():
+    def run(step: str, seed: int, spread: float, **recipe):
+        return make_record(step, 80.0 + spread * seed, seed, config={"seed": seed, "recipe": recipe})
+
+    records = [run(step, seed, 0.1) for step in ("stage_ratio", "patchify_stem") for seed in range(3)]
+    records += [run(step, seed, 1.0, lr=0.5) for step in ("kernel_size", "gelu", "convnext") for seed in range(3)]
+    text = noise_note(build_rows(records))
+    assert "Steps: pooled std 0.10 with 4 degrees of freedom, from 2 rows with std 0.10;" in text
+    assert "Steps: pooled std 1.00 with 6 degrees of freedom, from 3 rows with std 1.00;" in text
+
+
+def test_names_of_rows_lack_the_recipe_of_their_group_wherever_it_stands():
+    (row,) = build_rows([make_record("move_up_depthwise", 80.0, 0, "move_up_depthwise+recipe=a3+kernel_size=5")])
+    assert row.name == "move_up_depthwise+kernel_size=5"

@@ -8,8 +8,9 @@ from helpers import run_command
 from matplotlib.container import ErrorbarContainer
 from records import make_record, write_study
 
+from modernet.analysis.budget import budget_layout
 from modernet.analysis.crossing import find_crossing
-from modernet.analysis.stats import confidence_interval, summarize
+from modernet.analysis.stats import summarize
 from modernet.figures.axes import NotEnoughRuns
 from modernet.figures.budget import plot_budget
 from modernet.figures.style import VERMILLION
@@ -32,7 +33,7 @@ def test_budget_shows_means_intervals_and_the_crossing():
         assert np.asarray(line.get_xdata()) == pytest.approx(np.array(list(of_network)), rel=0.03)
         assert np.asarray(line.get_ydata()).tolist() == [sample.mean for sample in samples]
         ends = [np.asarray(segment)[:, 1] for segment in collections[0].get_segments()]
-        assert ends == [pytest.approx(confidence_interval(sample)) for sample in samples]
+        assert ends == [pytest.approx(budget_layout(CELLS).interval(sample)) for sample in samples]
     found = find_crossing(CELLS, "modern_recipe", "convnext")
     (mark,) = [line for line in axes.lines if line.get_marker() == "X"]
     assert found is not None

@@ -88,7 +88,9 @@ def test_speed_is_that_of_the_benchmarks_or_of_runs_on_one_machine(tmp_path):
         return path.read_text() if path.is_file() else result.stderr
 
     config = {"data": {"image_size": 8}}
-    assert "the benchmark on Quick GPU, batch size 64" in caption(study(tmp_path / "a", config=config), "benchmarks")
+    assert "the benchmark on Quick GPU, 2 threads, batch size 64" in caption(
+        study(tmp_path / "a", config=config), "benchmarks"
+    )
     other = study(tmp_path / "b", config={"data": {"image_size": 32}})  # of other images than the benchmark's
     assert "no pareto_speed" in caption(other, "benchmarks")
     named = study(tmp_path / "c", cpu="Fast CPU", machine={"threads": 2})

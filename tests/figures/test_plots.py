@@ -17,6 +17,7 @@ from records import KERNEL_SIZES, make_record, noisy_rows
 
 from modernet.analysis.compare import build_comparison, find_arms
 from modernet.analysis.paper import paper_rows
+from modernet.analysis.row import Row
 from modernet.analysis.stats import confidence_interval, summarize
 from modernet.analysis.table import build_rows
 from modernet.analysis.variant_speeds import Speeds
@@ -32,6 +33,7 @@ from modernet.figures.pareto import pareto_front, plot_pareto, plot_pareto_speed
 from modernet.figures.roadmap import plot_roadmap
 from modernet.figures.style import COLUMN, GUIDE, PAGE
 from modernet.figures.svg import to_svg
+from modernet.figures.tooltips import row_tooltip
 
 ALL_VARIANTS = (*MAIN_PATH, *KERNEL_SIZES)
 
@@ -388,3 +390,17 @@ def test_no_text_leaves_a_column(plot):
         box = Text.get_window_extent(text, renderer)
         assert box.x0 > -1, text
         assert box.x1 < figure.bbox.width + 1, text
+
+
+def test_captions_name_the_papers_size_where_the_first_row_is_not_in_the_paper():
+    rows = noisy_rows(("patchify_stem", "resnext", "depthwise_conv", "increase_width"))
+    for plot, shown in ((plot_differences, rows), (plot_roadmap, rows[rows.index(row_of(rows, "resnext")) :])):
+        assert "size t on ImageNet-1K" in " ".join(plot(shown).get_supxlabel().split())
+
+
+def row_of(rows: list[Row], variant: str) -> Row:
+    return next(row for row in rows if row.variant == variant)
+
+
+def test_tooltip_of_a_single_seed_says_so():
+    assert "not available: a single seed" in row_tooltip(row_of(noisy_rows(("gelu",), seeds=1), "gelu"))

@@ -43,7 +43,7 @@ def test_single_seeds_give_no_answer_about_steps():
     text = answer_of(levels(70, 75, seeds=1))
     assert text == (
         "On Digits (2 epochs, size micro, 1 seed), top-1 goes from 70.00 % (ResNet-50) to 75.00 % (Modern recipe); the "
-        "noise between seeds is unknown, so the steps cannot be told apart yet."
+        "noise between seeds is unknown, so they cannot be told apart yet."
     )
 
 
@@ -51,3 +51,19 @@ def test_variants_answer_where_no_two_steps_were_run():
     records = [*levels(70), *(make_record("resnet50", 75 + seed / 10, seed, "resnet50+act=gelu") for seed in range(3))]
     assert "1 of 1 variant changes top-1: ResNet-50, GELU raises it" in answer_of(records)
     assert "ResNet-50 has a top-1 of 70.10 %; no two neighbouring steps were run" in answer_of(levels(70))
+
+
+def test_steps_that_are_no_neighbours_have_their_total_difference_and_no_unknown_noise():
+    records = [
+        make_record(step, top1 + seed / 10, seed)
+        for step, top1 in (("resnet50", 70.0), ("gelu", 72.0), ("convnext", 65.0))
+        for seed in range(3)
+    ]
+    text = answer_of(records)
+    assert "no two neighbouring steps were run; from ResNet-50 to ConvNeXt top-1 changes by -5.00 [" in text
+    assert "unknown" not in text
+
+
+def test_a_variant_with_a_single_seed_has_a_neighbour_and_unknown_noise():
+    records = [make_record("convnext", 70.0), make_record("convnext", 71.0, 0, "convnext+act=relu")]
+    assert "has a top-1 of 71.00 %; the noise between seeds is unknown" in answer_of(records)

@@ -41,3 +41,18 @@ def test_overrides_lose_the_folders_of_absolute_paths():
     assert to_publishable("runs=C:\\Users\\someone\\runs") == "runs=runs"
     assert to_publishable("runs=results/runs") == "runs=results/runs"
     assert to_publishable("data.split=train/val") == "data.split=train/val"
+
+
+def test_overrides_lose_the_folders_of_quoted_paths_and_of_paths_in_lists():
+    assert to_publishable("data.root='/home/someone/my data'") == "data.root='my data'"
+    assert to_publishable("data.root=[/home/someone/a,/home/someone/b]") == "data.root=[a,b]"
+    assert to_publishable("data.root=~/data/cifar") == "data.root=cifar"
+    assert to_publishable("wandb.notes='0/1 of a/b'") == "wandb.notes='0/1 of a/b'"
+
+
+def test_runs_without_a_step_are_a_command_of_their_own():
+    records = [
+        make_record("resnet50", 70.0, overrides=("seed=0",)),
+        make_record("gelu", 70.0, overrides=("+step=gelu", "seed=0")),
+    ]
+    assert merge_commands(records) == ["modernet train seed=0", "modernet train +step=gelu seed=0"]

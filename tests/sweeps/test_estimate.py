@@ -9,6 +9,7 @@ from helpers import MAIN_PATH, ROOT, run_command
 from hydra import initialize_config_dir
 from records import make_record
 
+from modernet.commands.plan import _format_duration
 from modernet.config.experiment import Experiment, build_experiment
 from modernet.data.fingerprint import resolve_data
 from modernet.errors import UserError
@@ -56,7 +57,7 @@ def table_row(text: str, title: str) -> list[str]:
 
 
 def format_minutes(seconds: float) -> str:
-    return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
+    return f"{round(seconds) // 60} min {round(seconds) % 60:02} s"
 
 
 def test_plan_uses_the_measured_speed_and_else_that_of_other_networks(compose, tmp_path):
@@ -172,3 +173,11 @@ def test_every_data_set_of_known_files_has_its_number_of_images():
 def test_number_of_images_of_an_unknown_data_set_is_an_error(compose):
     with pytest.raises(UserError, match="the number of images of data=folder is unknown"):
         num_images(compose("data=folder").data)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(119.6, "2 min 00 s"), (3599.7, "1 h 00 min"), (59.4, "0 min 59 s"), (7170.0, "2 h 00 min"), (5400, "1 h 30 min")],
+)
+def test_durations_are_rounded_before_they_are_split(seconds, text):
+    assert _format_duration(seconds) == text

@@ -9,7 +9,8 @@ from math import log2, sqrt
 from scipy.special import fdtrc, stdtr, stdtrit  # scipy.stats takes most of a second to import
 
 from modernet.analysis.layout import POOLED, Layout, build_layout
-from modernet.analysis.row import Group, split_variant
+from modernet.analysis.row import Group, group_of, split_variant
+from modernet.analysis.settings import settings_but_epochs
 from modernet.analysis.stats import ALPHA, Difference, Sample, summarize
 from modernet.config.roadmap import roadmap
 from modernet.record import Record
@@ -17,7 +18,7 @@ from modernet.record import Record
 Cells = Mapping[str, Mapping[int, Sequence[float]]]  # network -> epochs -> top-1 of each seed, percent
 Gaps = Mapping[int, Difference]  # epochs -> the later network minus the earlier one, in points
 
-MAX_EXPONENT = 20  # of an extrapolation, in log2(epochs); a later zero says that the gap does not close
+MAX_EXPONENT = 20  # of an extrapolation, in log2(epochs); a later zero is of no use, and could overflow
 
 
 @dataclass(frozen=True)
@@ -38,23 +39,25 @@ class Closing:
         """Whether the line is zero outside the numbers of epochs that it was fitted to."""
         return self.zero is not None and not self.budgets[0] <= self.zero <= self.budgets[-1]
 
-    @property
-    def is_decided(self) -> bool:
-        """Whether the gap shrinks, and the interval of the slope excludes zero."""
-        return self.zero is not None and self.slope.low is not None and self.slope.sign != 0
-
 
 def budget_cells(records: Iterable[Record], group: Group) -> dict[str, dict[int, list[float]]]:
-    """The cells of the runs of a group, and of those that differ from it in `recipe.epochs` alone.
+    """The cells of the runs of a group, and of those that differ from it in `recipe.epochs` alone, each run once.
 
     Networks that were trained for one number of epochs are omitted.
     """
+    members = [
+        record
+        for record in records
+        if (record.protocol, record.size) == (group.protocol, group.size)
+        and record.top1 is not None
+        and re.fullmatch(r"(recipe\.epochs=\d+)?", split_variant(record.variant)[2])
+    ]
+    settings = {settings_but_epochs(record) for record in members if group_of(record) == group}
+    comparable = {record.hash: record for record in members if settings_but_epochs(record) in settings}
     cells: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for record in sorted(records, key=lambda record: record.seed):
-        step, changes, others = split_variant(record.variant)
-        is_member = (record.protocol, record.size) == (group.protocol, group.size) and record.top1 is not None
-        if is_member and re.fullmatch(r"(recipe\.epochs=\d+)?", others):
-            cells["+".join([step, *changes])][record.epochs].append(record.top1)  # pyright: ignore
+    for record in sorted(comparable.values(), key=lambda record: record.seed):
+        step, changes, _ = split_variant(record.variant)
+        cells["+".join([step, *changes])][record.epochs].append(record.top1)  # pyright: ignore
     several = {name: dict(sorted(of_network.items())) for name, of_network in cells.items() if len(of_network) > 1}
     return sort_networks(several, group.size)
 
@@ -126,11 +129,10 @@ def fit_closing(cells: Cells, first: str, second: str) -> Closing | None:
 
 
 def _zero_of_line(slope: float, intercept: float, first_gap: float) -> float | None:
-    """Epochs at which the line is zero; None where the line leads away from zero, or reaches it after MAX_EXPONENT."""
+    """Epochs at which the line is zero; None where the line leads away from zero."""
     if not slope or slope * first_gap >= 0:
         return None
-    exponent = -intercept / slope
-    return 2**exponent if exponent <= MAX_EXPONENT else None
+    return 2 ** min(-intercept / slope, MAX_EXPONENT)
 
 
 def _fieller(

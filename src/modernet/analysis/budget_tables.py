@@ -6,12 +6,23 @@ from math import isinf
 
 from tabulate import tabulate
 
-from modernet.analysis.budget import MAX_EXPONENT, Cells, Closing, all_epochs, build_gaps, fit_closing
+from modernet.analysis.budget import (
+    Cells,
+    Closing,
+    all_epochs,
+    budget_layout,
+    build_gaps,
+    common_epochs,
+    fit_closing,
+)
 from modernet.analysis.crossing import Crossing, find_crossing
 from modernet.analysis.formatting import format_difference, format_interval, format_p_equation
-from modernet.analysis.stats import confidence_interval, summarize
+from modernet.analysis.layout import Layout
+from modernet.analysis.stats import summarize
 
 NOT_RUN = "not run"
+FEWEST_FOR_A_LINE = 3  # numbers of epochs
+EXTRAPOLATION = 4  # times the longest training, up to which a line of gaps is extrapolated
 
 
 def markdown_table(headers: Sequence[str], body: Sequence[Sequence[str]]) -> str:
@@ -22,8 +33,11 @@ def markdown_table(headers: Sequence[str], body: Sequence[Sequence[str]]) -> str
 
 def budget_table(cells: Cells) -> str:
     """Mean top-1, its interval and the number of seeds, per network and number of epochs."""
-    budgets = all_epochs(cells)
-    body = [[name, *(_format_cell(of_network.get(epochs)) for epochs in budgets)] for name, of_network in cells.items()]
+    budgets, layout = all_epochs(cells), budget_layout(cells)
+    body = [
+        [name, *(_format_cell(of_network.get(epochs), layout) for epochs in budgets)]
+        for name, of_network in cells.items()
+    ]
     return markdown_table(["top-1 (%)", *map(format_epochs, budgets)], body)
 
 
@@ -42,15 +56,17 @@ def gap_table(cells: Cells) -> str:
 
 
 def crossing_table(cells: Cells) -> str:
-    """Per pair with two common lengths: the crossing, the slope of the gap, and where its line reaches zero."""
+    """Per pair with two common lengths: the crossing, the slope of the gap, its zero, and the ratio of the errors."""
     body = []
     for first, second in combinations(cells, 2):
         crossing, closing = find_crossing(cells, first, second), fit_closing(cells, first, second)
         if crossing is None or closing is None:
             continue
         slope = format_difference(closing.slope.mean, closing.slope.low, closing.slope.high)
-        body.append([f"{second} - {first}", describe_crossing(crossing), slope, describe_closing(closing)])
-    headers = ["gap", "crossing", "points per doubling of the epochs", "zero of the line"]
+        ratios = error_ratios(cells, first, second)
+        body.append([f"{second} - {first}", describe_crossing(crossing), slope, describe_closing(closing), ratios])
+    lengths = ", ".join(map(str, all_epochs(cells)))
+    headers = ["gap", "crossing", "points per doubling", "zero of the line", f"ratio of errors at {lengths} epochs"]
     return markdown_table(headers, body) if body else ""
 
 
@@ -59,11 +75,11 @@ def format_epochs(epochs: int) -> str:
     return f"{epochs} epoch{'s' * (epochs != 1)}"
 
 
-def _format_cell(values: Sequence[float] | None) -> str:
+def _format_cell(values: Sequence[float] | None, layout: Layout) -> str:
     if not values:
         return NOT_RUN
     sample = summarize(values)
-    interval = format_interval(*(confidence_interval(sample) or (None, None)))
+    interval = format_interval(*(layout.interval(sample) or (None, None)))
     return " ".join(filter(None, [f"{sample.mean:.2f}", interval, f"n={sample.n}"]))
 
 
@@ -85,16 +101,35 @@ def describe_crossing(crossing: Crossing) -> str:
     return f"{crossing.epochs:.1f} epochs{interval}: {leader} from there on{again}"
 
 
+def error_ratios(cells: Cells, first: str, second: str) -> str:
+    """The error of the second network divided by that of the first, per number of epochs that both were trained for.
+
+    Gaps of two curves that saturate shrink; the ratio shows whether one network gains on the other.
+    """
+    errors = [
+        [100 - summarize(cells[name][epochs]).mean for name in (second, first)]
+        for epochs in common_epochs(cells, first, second)
+    ]
+    return ", ".join(f"{after / before:.2f}" if before else "" for after, before in errors)
+
+
 def describe_closing(closing: Closing) -> str:
-    """Where the line reaches zero, named an extrapolation where that is outside the budgets."""
+    """Where the line reaches zero, named an extrapolation where that is outside the budgets.
+
+    An extrapolation ends at a few times the longest training. Any two lengths lie on a line, so it needs three.
+    """
+    if len(closing.budgets) < FEWEST_FOR_A_LINE:
+        return "needs three lengths"
+    if closing.slope.low is not None and closing.slope.sign == 0:
+        return "undecided: the interval of the slope includes zero"
     if closing.zero is None:
         return "none: the gap does not close"
-    if closing.slope.low is not None and not closing.is_decided:
-        return "undecided: the interval of the slope includes zero"
+    limit = EXTRAPOLATION * closing.budgets[-1]
+    if closing.zero > limit:
+        return f"none up to {format_epochs(limit)}"
     interval = ""
     if closing.zero_low is not None and closing.zero_high is not None:
-        limit = 2**MAX_EXPONENT
-        high = f"above {limit:,}" if closing.zero_high >= limit else f"{closing.zero_high:,.1f}"
+        high = f"above {limit:,}" if closing.zero_high > limit else f"{closing.zero_high:,.1f}"
         interval = f" [{closing.zero_low:,.1f}, {high}]"
     fit = "" if closing.lack_of_fit_p is None else f"; lack of fit {format_p_equation(closing.lack_of_fit_p)}"
     kind = " by extrapolation" if closing.is_extrapolated else ""

@@ -10,13 +10,14 @@ from typing import Any
 from modernet.analysis.layout import Layout, build_layout
 from modernet.analysis.row import Row, group_of, is_published_step
 from modernet.analysis.selection import Selection, choose, configuration, row_key
+from modernet.analysis.settings import comparable_sets
 from modernet.analysis.stats import Difference, confidence_interval, holm, summarize
 from modernet.analysis.table import difference_values, layout_values, mean_metrics, roadmap_position, top1s
 from modernet.analysis.where import is_filter, parse_where, record_fields, record_settings
 from modernet.errors import UserError
 from modernet.record import Record
 
-# Two results are of the same images where these fields are the same; an older record may have no fingerprint.
+# Two results are of the same images where these fields are the same. A data set without files has no fingerprint.
 EVALUATED_IMAGES = ("data.split", "data_fingerprint")
 
 
@@ -46,7 +47,7 @@ class Comparison:
     """The compared variants, the first of which is the reference of the others.
 
     `rows` are rows of the results table whose `before` is the reference. `settings` are the fields in which each
-    variant differs from the reference. `noise_networks` are the variants that the noise is pooled over.
+    variant differs from the reference. `noise_networks` are the variants of several runs, which the noise is from.
     """
 
     rows: list[Row]
@@ -114,7 +115,8 @@ def _group_arms(records: Iterable[Record]) -> list[Arm]:
 
 def _check_same_images(arms: Sequence[Arm]) -> None:
     """Accuracies on different images have no difference that means anything."""
-    for field in EVALUATED_IMAGES:
+    has_fingerprints = all(arm.first.config.get("data_fingerprint") for arm in arms)
+    for field in EVALUATED_IMAGES if has_fingerprints else ("data.name", *EVALUATED_IMAGES):
         values = [(arm.first.variant, record_fields(arm.first).get(field)) for arm in arms]
         known = [(variant, value) for variant, value in values if value is not None]
         if len({value for _, value in known}) > 1:
@@ -126,7 +128,7 @@ def _noise_values(arms: Sequence[Arm], finished: Mapping[Path, Record]) -> list[
     """The results of the networks that the noise is pooled over: as in the results table.
 
     Published steps of one group are compared by the noise of the published steps, others by that of all rows of their
-    groups.
+    groups. Rows with other settings than those of all compared variants are in no layout with them.
     """
     groups = {group_of(arm.first) for arm in arms}
     published = len(groups) == 1 and all(is_published_step(arm.first.variant, arm.first.size) for arm in arms)
@@ -138,7 +140,21 @@ def _noise_values(arms: Sequence[Arm], finished: Mapping[Path, Record]) -> list[
         and row_key(record) not in compared
         and (not published or is_published_step(record.variant, record.size))
     }
-    return [top1s(arm.records) for arm in (*arms, *_group_arms(choose(others).records.values()))]
+    comparable = _of_same_settings(arms, choose(others).records.values())
+    return [top1s(arm.records) for arm in (*arms, *_group_arms(comparable))]
+
+
+def _of_same_settings(arms: Sequence[Arm], others: Iterable[Record]) -> list[Record]:
+    """The records with the settings of recipe and data of one of the arms, where the rows of its group have several."""
+    found: list[Record] = []
+    records = list(others)
+    for group in {group_of(arm.first) for arm in arms}:
+        compared = [record for arm in arms for record in arm.records if group_of(record) == group]
+        members = [record for record in records if group_of(record) == group]
+        labels, mixed = comparable_sets([*compared, *members])
+        allowed = {labels[record.variant] for record in compared} if mixed else set()
+        found += [record for record in members if not mixed or labels[record.variant] in allowed]
+    return found
 
 
 def _differing_settings(arm: Arm, reference: Arm) -> dict[str, Any]:
@@ -198,4 +214,4 @@ def build_comparison(arms: Sequence[Arm], finished: Mapping[Path, Record]) -> Co
         rows.append(replace(row, seeds_needed=layout.seeds_needed(sample, reference)))
     corrected = holm([row.difference_p for row in rows])
     rows = [replace(row, difference_holm=p) for row, p in zip(rows, corrected, strict=True)]
-    return Comparison(rows, settings, len(noise))
+    return Comparison(rows, settings, sum(len(values) > 1 for values in noise))

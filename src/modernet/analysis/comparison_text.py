@@ -66,7 +66,7 @@ def _format_settings(settings: Mapping[str, Any]) -> str:
 
 def _noise(comparison: Comparison) -> str:
     row = comparison.reference
-    source = count_noun(comparison.noise_networks, "variant")
+    source = f"{count_noun(comparison.noise_networks, 'variant')} of several seeds"
     tests = format_std_tests(row.brown_forsythe_p, row.bartlett_p)
     if row.difference_test == WELCH:
         return f"Noise of {source}: {tests}, so Welch's test is used."
@@ -74,7 +74,7 @@ def _noise(comparison: Comparison) -> str:
         return (
             f"Noise: pooled std {row.pooled_std:.2f} with {row.pooled_df} degrees of freedom, from {source}; {tests}."
         )
-    return "Noise: unknown; two seeds of a variant or more give confidence intervals and p-values."
+    return "Noise: unknown; two seeds of a variant with different results give confidence intervals and p-values."
 
 
 def _paragraphs(comparison: Comparison) -> list[str]:

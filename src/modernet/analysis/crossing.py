@@ -35,11 +35,10 @@ class Crossing:
 def find_crossing(cells: Cells, first: str, second: str, draws: int = DRAWS) -> Crossing | None:
     """The crossing of two networks, linear in log2(epochs) between the budgets; None below two common budgets.
 
-    Budgets of a single run are omitted where two others are left, as a single run has no known noise. The interval is
-    that of draws of the runs within each cell, the same for the same runs. There is none where a cell has one run, or
-    the noise is unknown.
+    The interval is that of draws of the runs within each cell, the same for the same runs. There is none where the
+    noise is unknown: without a pooled standard deviation, that is so wherever a cell has a single run.
     """
-    budgets = _choose_budgets(cells, first, second)
+    budgets = common_epochs(cells, first, second)
     if len(budgets) < 2:
         return None
     x = [log2(epochs) for epochs in budgets]
@@ -56,19 +55,12 @@ def find_crossing(cells: Cells, first: str, second: str, draws: int = DRAWS) -> 
         (first, None, second)[int(np.sign(gaps[-1])) + 1],
         len(crossings),
     )
-    if any(len(runs) < 2 for of_network in values for runs in of_network):
-        return found
     layout = budget_layout(cells)
     pooled = layout.pooled if layout.test == POOLED else None
-    if not pooled and not any(np.ptp(runs) for of_network in values for runs in of_network):
+    runs_of_cells = [runs for of_network in values for runs in of_network]
+    if not pooled and (min(map(len, runs_of_cells)) < 2 or not any(map(np.ptp, runs_of_cells))):
         return found
     return _with_interval(found, x, _draw_gaps(values, pooled, draws), side)
-
-
-def _choose_budgets(cells: Cells, first: str, second: str) -> list[int]:
-    budgets = common_epochs(cells, first, second)
-    repeated = [epochs for epochs in budgets if min(len(cells[first][epochs]), len(cells[second][epochs])) > 1]
-    return repeated if len(repeated) > 1 else budgets
 
 
 def _last_sign(gaps: Sequence[float]) -> int:
@@ -102,8 +94,8 @@ def _draw_gaps(
 
     A draw takes n - 1 of n runs, so that the drawn means have the variance of the estimate (McCarthy and Snowden
     1985). Three runs know little about their noise: the deviations of a cell are scaled to the pooled standard
-    deviation, where there is one, and widened by the ratio of Student's t to the normal distribution. A cell whose runs
-    are equal has the pooled noise too, normally distributed.
+    deviation, where there is one, and widened by the ratio of Student's t to the normal distribution. A cell of one
+    run, or of equal ones, has the pooled noise too, normally distributed.
     """
     rng = np.random.default_rng(SEED)
     cells = [runs for of_network in values for runs in of_network]
@@ -111,7 +103,7 @@ def _draw_gaps(
     widening = float(stdtrit(freedom, 1 - ALPHA / 2) / ndtri(1 - ALPHA / 2))
 
     def draw(runs: NDArray[np.float64]) -> NDArray[np.float64]:
-        std = runs.std(ddof=1)
+        std = runs.std(ddof=1) if len(runs) > 1 else 0.0
         if pooled and not std:
             deviations = rng.standard_normal(draws) * pooled.std / sqrt(len(runs))
         else:

@@ -2,13 +2,24 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import log
+from math import log, sqrt
 from statistics import mean, median, variance
 from typing import NamedTuple
 
 from scipy.special import chdtrc, fdtrc  # scipy.stats takes most of a second to import
 
-from modernet.analysis.stats import Difference, PooledStd, Sample, contrast, pool_std, seeds_needed, summarize, welch
+from modernet.analysis.stats import (
+    Difference,
+    PooledStd,
+    Sample,
+    confidence_interval,
+    contrast,
+    pool_std,
+    pooled_interval,
+    seeds_needed,
+    summarize,
+    welch,
+)
 
 ALPHA_STD = 0.01  # of the tests of equal standard deviations
 POOLED, WELCH = "pooled", "welch"
@@ -41,15 +52,23 @@ class Layout:
             return welch(after, before)
         return contrast(after, before, self.pooled)
 
+    def interval(self, sample: Sample) -> tuple[float, float] | None:
+        """The 95 % confidence interval of a mean by the same noise as the differences; None where it is unknown.
+
+        The mean may be of a single run where the noise is pooled.
+        """
+        if self.test == POOLED and self.pooled is not None:
+            return pooled_interval(sample, self.pooled)
+        return confidence_interval(sample)
+
     def seeds_needed(self, after: Sample, before: Sample) -> int | None:
         """Seeds per network to detect the observed difference by the same test, if all networks have as many."""
         gap = after.mean - before.mean
         if self.test == POOLED and self.pooled is not None:
             return seeds_needed(gap, self.pooled.std, self.networks)
-        pooled = pool_std([after, before])
-        if pooled is None or after.std is None or before.std is None:
+        if after.std is None or before.std is None:
             return None
-        return seeds_needed(gap, pooled.std)
+        return seeds_needed(gap, sqrt((after.std**2 + before.std**2) / 2))
 
 
 def build_layout(values: Iterable[Sequence[float]]) -> Layout:

@@ -17,6 +17,11 @@ class BestRate:
     is_tied: bool  # another rate has the same top-1; the usual rate, or else the lowest, stands for them
     is_at_edge: bool  # the lowest or the highest rate that was tried, so a better one may lie outside
 
+    @property
+    def best(self) -> float:
+        """Top-1 at the best rate in percent."""
+        return self.top1[self.lr]
+
 
 @dataclass(frozen=True)
 class SignChange:

@@ -3,6 +3,7 @@
 from modernet.analysis.formatting import SHOWN_SEEDS, count_noun, format_p_equation, format_std_tests
 from modernet.analysis.layout import ALPHA_STD, WELCH
 from modernet.analysis.row import Row
+from modernet.analysis.stats import ALPHA
 from modernet.record import declared_metrics
 
 
@@ -10,22 +11,36 @@ def noise_note(rows: list[Row]) -> str:
     """The noise in the runs of a group, the tests of equal noise and the effect of the seed; empty where unknown."""
     run = [row for row in rows if row.n]
     steps, others = ([row for row in run if row.is_published is published] for published in (True, False))
-    layouts = {
-        title: _describe_layout(members[0], layout)
+    layouts = [
+        (title, _describe_layout(tested[0], layout))
         for title, members, layout in (("Steps", steps, steps), ("Variants and side steps", others, run))
-        if members and members[0].difference_test
-    }
-    if len(layouts) > 1 and len(set(layouts.values())) == 1:
-        layouts = {"Steps, variants and side steps": layouts["Steps"]}
-    sentences = [f"{title}: {text}." for title, text in layouts.items()]
+        for tested in _group_by_layout(members)
+    ]
+    if len(layouts) == 2 and layouts[0][1] == layouts[1][1]:
+        layouts = [("Steps, variants and side steps", layouts[0][1])]
+    sentences = [f"{title}: {text}." for title, text in layouts]
     if sentences and run[0].seed_correlation is not None and run[0].seed_p is not None:
         p = format_p_equation(run[0].seed_p)
         sentences.append(f"Correlation of runs with the same seed: {run[0].seed_correlation:.2f} ({p}).")
     return " ".join(sentences)
 
 
-def _describe_layout(row: Row, layout: list[Row]) -> str:
-    """The noise of the rows of a layout; `row` is one of those that are tested by it."""
+def _layout(row: Row) -> tuple[str | None, float | None, int | None]:
+    return row.difference_test, row.pooled_std, row.pooled_df
+
+
+def _group_by_layout(rows: list[Row]) -> list[list[Row]]:
+    """The tested rows by the layout that tests them: more than one where rows have other settings."""
+    found: dict[object, list[Row]] = {}
+    for row in rows:
+        if row.difference_test:
+            found.setdefault(_layout(row), []).append(row)
+    return list(found.values())
+
+
+def _describe_layout(row: Row, rows: list[Row]) -> str:
+    """The noise of the rows of a layout; `row` is one of those that are tested by it, `rows` those of its kind."""
+    layout = [member for member in rows if not row.mixed_settings or _layout(member) == _layout(row)]
     stds = [member.top1_std for member in layout if member.top1_std is not None]
     tests = format_std_tests(row.brown_forsythe_p, row.bartlett_p)
     limits = " to ".join(sorted({f"{min(stds):.2f}", f"{max(stds):.2f}"}, key=float))
@@ -80,5 +95,6 @@ def notes(rows: list[Row]) -> list[str]:
         "confidence interval where the std is unknown or zero. Runs with the same seed are not paired.",
         f"paper: top-1 on ImageNet-1K (Liu et al. 2022, Tables 10 and 11{stand_in}); confidence intervals follow from "
         "the std and n printed there (Welch's test). sign: whether our difference to the previous step has the paper's "
-        "sign; unclear where either confidence interval (each uncorrected) includes zero, or ours is missing.",
+        f"sign; undecided where our p (Holm) is not below {ALPHA}, only ours where it is and the paper's confidence "
+        "interval includes zero. A paper's value without std counts as exact.",
     ]

@@ -31,6 +31,12 @@ def split_variant(variant: str) -> tuple[str, list[str], str]:
     return step, [change for change in changes if change not in others], "+".join(others)
 
 
+def _without_group(variant: str) -> str:
+    """The variant without the changes to recipe and data, which its whole group has."""
+    step, changes, _ = split_variant(variant)
+    return "+".join([step, *changes])
+
+
 def group_of(record: Record) -> Group:
     """The table that a record belongs to."""
     return Group(record.protocol, record.size, split_variant(record.variant)[2])
@@ -91,7 +97,7 @@ class Row:
     paper_difference_low: float | None = None  # where the paper prints the std of both
     paper_difference_high: float | None = None
     mixed_settings: str | None = None  # fields of recipe and data, as in recipe.epochs, that differ within the group
-    sign: str | None = None  # agrees or disagrees with the paper's; unclear where a confidence interval includes 0
+    sign: str | None = None  # a Verdict of modernet.analysis.signs
     metrics: dict[str, float] = field(default_factory=dict)  # name of a declared metric -> mean over runs
 
     @property
@@ -112,7 +118,7 @@ class Row:
     @property
     def name(self) -> str:
         """The variant without the changes that its whole group has."""
-        return self.variant.removesuffix(f"+{self.changes}")
+        return _without_group(self.variant)
 
     @property
     def title(self) -> str:
@@ -121,4 +127,4 @@ class Row:
 
     def neighbour_title(self, variant: str) -> str:
         """The display name of `before` or `start`, which are of the same group."""
-        return variant_name(variant.removesuffix(f"+{self.changes}"))
+        return variant_name(_without_group(variant))

@@ -19,12 +19,12 @@ class Mixed(NamedTuple):
 
 
 def mixed_settings(records: Iterable[Record]) -> list[Mixed]:
-    """Every mixed field of each group and recipe; a field that a record does not know is no value."""
+    """Every mixed field of each group and recipe; a record without a fingerprint does not know its data."""
     found: dict[tuple[Group, str], dict[str, dict[str, set[str]]]] = defaultdict(lambda: defaultdict(dict))
     for (group, recipe, _), members in _group_by_config(records).items():
         variants = {record.variant for record in members}
         for name, value in _settings(members[0]).items():
-            if value is not None:
+            if value is not None or name != "data_fingerprint":
                 found[group, recipe][name].setdefault(str(value), set()).update(variants)
     return [
         Mixed(group, recipe, name, values)
@@ -45,6 +45,12 @@ def _group_by_config(records: Iterable[Record]) -> dict[tuple[Group, str, str], 
         group = groups.get(name) or groups.setdefault(name, group_of(record))
         found[group, record.recipe, text].append(record)
     return found
+
+
+def settings_but_epochs(record: Record) -> str:
+    """A text that two records share whose recipe and data differ in the number of epochs at most."""
+    fields = _settings(record).items()
+    return str([record.recipe, *((name, value) for name, value in sorted(fields) if name != "recipe.epochs")])
 
 
 def _settings(record: Record) -> dict[str, object]:

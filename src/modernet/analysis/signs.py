@@ -5,28 +5,43 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from modernet.analysis.row import Row
+from modernet.analysis.stats import ALPHA, Difference
 
 
 class Verdict(StrEnum):
-    """Our sign beside the paper's, where the 95 % intervals of both differences exclude zero."""
+    """Our sign beside the paper's."""
 
     AGREES = "agrees"
     DISAGREES = "disagrees"
-    UNDECIDED = "undecided"  # an interval includes zero, or ours is missing
+    ONLY_OURS = "only ours"  # ours is decided, and the paper's 95 % interval includes zero
+    UNDECIDED = "undecided"  # ours has no p-value below 0.05 after Holm's correction
     NOT_IN_PAPER = "not in the paper"
     NOT_RUN = "not run"
 
 
-_OF_SIGN = {"agrees": Verdict.AGREES, "disagrees": Verdict.DISAGREES, "unclear": Verdict.UNDECIDED}
+COMPARED = (Verdict.AGREES, Verdict.DISAGREES, Verdict.ONLY_OURS, Verdict.UNDECIDED)  # where both have a difference
+
+
+def compare_signs(row: Row) -> Verdict | None:
+    """The verdict on a difference that both have; None where one of them is missing.
+
+    The paper's difference is taken as exact where one of its two networks has a single run and no std (ResNet-50).
+    """
+    papers = Difference(row.paper_difference, row.paper_difference_low, row.paper_difference_high)
+    if row.difference is None or papers.mean is None:
+        return None
+    if row.difference_holm is None or row.difference_holm >= ALPHA:
+        return Verdict.UNDECIDED
+    if not papers.sign:
+        return Verdict.ONLY_OURS
+    return Verdict.AGREES if row.difference * papers.mean > 0 else Verdict.DISAGREES
 
 
 def verdict(row: Row) -> Verdict:
-    """The verdict on a step from its row of the results table."""
+    """The verdict on a row of the results table."""
     if row.paper_difference is None:
         return Verdict.NOT_IN_PAPER
-    if row.difference is None:
-        return Verdict.NOT_RUN
-    return _OF_SIGN[row.sign or "unclear"]
+    return compare_signs(row) or Verdict.NOT_RUN
 
 
 def count_verdicts(rows: Iterable[Row]) -> Counter[Verdict]:

@@ -28,6 +28,11 @@ class Speed:
     latency_ms: float  # of one image
     memory_mib_per_image: float | None  # at the peak of a training step; None where it was not measured
 
+    @property
+    def machine(self) -> str:
+        """What speeds must have in common to be compared: `cpu` stands for many processors."""
+        return f"{self.device}, {self.threads} threads"
+
 
 def load_speeds(folder: Path = BENCHMARKS) -> list[Speed]:
     """The speeds in the JSON files of a folder, in the order of the files' names; none where there is no folder.
@@ -49,6 +54,6 @@ def _to_speed(values: dict[str, Any]) -> Speed:
 
 
 def speeds_of_size(speeds: Iterable[Speed], size: str, device: str | None = None) -> dict[str, Speed]:
-    """Step -> speed, of one device: the first one with this size by default."""
+    """Step -> speed, of one machine: the first one with this size, or with this size and device."""
     matching = [speed for speed in speeds if speed.size == size and device in (None, speed.device)]
-    return {speed.step: speed for speed in matching if speed.device == matching[0].device}
+    return {speed.step: speed for speed in matching if speed.machine == matching[0].machine}

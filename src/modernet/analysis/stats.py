@@ -79,6 +79,12 @@ def pool_std(samples: Iterable[Sample]) -> PooledStd | None:
     return PooledStd(sqrt(sum(degrees * std**2 for degrees, std in repeated) / freedom), freedom)
 
 
+def pooled_interval(sample: Sample, pooled: PooledStd) -> tuple[float, float]:
+    """The 95 % confidence interval of a mean, if its runs have the pooled standard deviation."""
+    half = float(stdtrit(pooled.freedom, 1 - ALPHA / 2)) * pooled.std / sqrt(sample.n)
+    return sample.mean - half, sample.mean + half
+
+
 def contrast(after: Sample, before: Sample, pooled: PooledStd) -> Difference:
     """The difference of the means by Student's t, if all networks have the pooled standard deviation.
 

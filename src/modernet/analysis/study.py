@@ -102,7 +102,8 @@ def _changes(record: Record, usual: Experiment) -> dict[str, Any]:
     for section in ("recipe", "data"):
         ours, theirs = (non_defaults(section, config[section]) for config in (record.config, usual.config))
         for name in sorted(ours.keys() | theirs.keys()):
-            if ours.get(name) != theirs.get(name):
+            is_read_from_files = (section, name) == ("data", "num_classes") and theirs.get(name) is None
+            if ours.get(name) != theirs.get(name) and not is_read_from_files:
                 changes[f"{section}.{name}"] = record.config[section].get(name)
     return changes
 

@@ -1,6 +1,6 @@
 """The generated parts of a study's page: name of a pair of markers -> Markdown."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from tabulate import tabulate
 
@@ -8,11 +8,14 @@ from modernet.analysis.budget import all_epochs
 from modernet.analysis.budget_tables import budget_table, crossing_table, format_epochs, gap_table
 from modernet.analysis.contrasts import compare_with
 from modernet.analysis.learning_rate import sign_changes
+from modernet.analysis.row import Row
 from modernet.analysis.stats import Difference, summarize
 from modernet.analysis.study import of_protocol, to_records
+from modernet.analysis.study_answers import build_answers
 from modernet.analysis.study_parts import (
     BUDGET_EPOCHS,
     BUDGET_NETWORKS,
+    KERNEL_BASE,
     Study,
     is_of_kernel_sweep,
     layer_scale_networks,
@@ -21,7 +24,6 @@ from modernet.analysis.study_parts import (
 from modernet.analysis.study_tables import (
     accuracy_table,
     contrast_table,
-    difference_table,
     rates_table,
     recipe_table,
     resolution_note,
@@ -44,6 +46,7 @@ def build_fragments(study: Study, shapley: Mapping[str, Gains]) -> dict[str, str
     `shapley` has the Shapley values of each finished attribution, by the title of their column.
     """
     fragments: dict[str, Callable[[], str]] = {
+        "answers": lambda: build_answers(study),
         "roadmap": lambda: _roadmap(study),
         "kernels": lambda: _kernels(study),
         "budget": lambda: _budget(study),
@@ -85,11 +88,19 @@ def _kernels(study: Study) -> str:
         swept = [name for name in study.networks(epochs) if is_of_kernel_sweep(name)]
         if len(swept) < 2 or not any("=" in name for name in swept):
             continue
-        rows = [row for row in study.rows(epochs) if row.variant in swept]
-        larger = [row for row in rows if row.before in swept]
+        rows = study.rows(epochs, swept)
         lengths.append(epochs)
-        tables.append(_join(f"**{format_epochs(epochs)}**", accuracy_table(rows), difference_table(larger)))
+        tables.append(_join(f"**{format_epochs(epochs)}**", accuracy_table(rows), _kernel_contrasts(rows)))
     return _join(*tables, _missing(study, lengths)) if tables else ""
+
+
+def _kernel_contrasts(rows: Sequence[Row]) -> str:
+    """The other kernel sizes against the smallest one, in a family of their own."""
+    top1s = {row.variant: row.top1s for row in rows if row.n}
+    reference = top1s.pop(KERNEL_BASE, None)
+    if not reference:
+        return ""
+    return contrast_table(KERNEL_BASE, summarize(reference), compare_with(reference, top1s), "kernel sizes")
 
 
 def _budget(study: Study) -> str:
@@ -119,6 +130,8 @@ def _recipe(study: Study) -> str:
     left, right = ([row for row in build_rows(to_records(runs), True) if row.n] for runs in (one_recipe, own_best))
     if min(len(left), len(right)) < 2:
         return ""
+    if all(one.lr == study.usual.recipe.lr for one in best.values()):
+        return f"The best rate of each of the {len(best)} tuned networks is the recipe's, so both tables are the same."
     missing = [name for name in best if name not in {run.network for run in own_best}]
     note = f"Not run yet at their own best rate: {', '.join(missing)}." if missing else ""
     return _join(recipe_table(left, right, best), sign_change_lines(sign_changes(left, right)), note)
@@ -165,10 +178,10 @@ def _steps(study: Study, shapley: Mapping[str, Gains]) -> str:
             step: _negate(contrast.difference) for step, contrast in contrasts.items()
         }
     columns |= shapley
-    if not columns:
-        return ""
     missing = [*(["Leave-one-out"] if not any(name.startswith("leave") for name in columns) else [])]
     missing += [] if shapley else ["Shapley"]
+    if len(missing) == 2:  # the table of signs has the path
+        return ""
     return _join(steps_table(steps, columns), f"Not finished yet: {', '.join(missing)}." if missing else "")
 
 
@@ -197,10 +210,14 @@ def _noise(study: Study) -> str:
 
 def _commands(study: Study) -> str:
     body = [
-        [part.title, f"`{part.command}`", str(len(part.runs)), f"{part.hours:.1f}" if part.runs else "not run yet"]
+        [
+            part.title,
+            f"`{part.command}`",
+            f"{len(part.runs)} of {part.planned}",
+            f"{part.minutes:.0f}" if part.runs else "not run yet",
+        ]
         for part in study.parts()
     ]
     columns = ("left", "left", "right", "right")
-    return tabulate(
-        body, ["part", "command", "finished runs", "hours"], "github", disable_numparse=True, colalign=columns
-    )
+    headers = ["part", "command", "finished runs", "minutes per run (median)"]
+    return tabulate(body, headers, "github", disable_numparse=True, colalign=columns)

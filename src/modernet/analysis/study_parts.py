@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import median
 
 from modernet.analysis.learning_rate import BestRate, best_rates
 from modernet.analysis.row import Row, is_published_step
@@ -25,6 +26,7 @@ from modernet.record import Record
 BUDGET_NETWORKS = ("modern_recipe", "invert_bottleneck", "separate_downsampling", "convnext")
 BUDGET_EPOCHS = (2, 6, 18)  # of +study=budget
 HELD_OUT_EPOCHS = 3  # of +study=learning_rate
+KERNEL_BASE, KERNEL_SIZES = "move_up_depthwise", 5  # of +study=kernels: the step, and the number of sizes
 SEEDS = "seed=0,1,2"
 
 
@@ -35,11 +37,12 @@ class Part:
     title: str
     command: str
     runs: list[StudyRun]
+    planned: int  # runs that the command makes
 
     @property
-    def hours(self) -> float:
-        """Hours of training of the finished runs."""
-        return sum(run.record.train_seconds for run in self.runs) / 3600
+    def minutes(self) -> float:
+        """Minutes of training of a finished run, the median: a run that was stopped may have waited for hours."""
+        return median(run.record.train_seconds for run in self.runs) / 60
 
 
 class Study:
@@ -111,33 +114,48 @@ class Study:
         usual = of_protocol(self.runs, self.epochs)
         without = [run for step in network_steps(END, self.size) for run in self.without_step(step)]
         distinct = {run.record.hash: run for run in [*of_network(usual, {END}), *without]}
+        steps, budgeted = len(main_path(self.size)), set(BUDGET_NETWORKS)
         shorter = [run for run in of_protocol(self.runs, 2) if is_published_step(run.network, self.size)]
         return [
-            Part("roadmap", f"{train} +study=roadmap {SEEDS}", of_network(usual, set(main_path(self.size)))),
-            Part("roadmap, 2 epochs", f"{train} +study=roadmap recipe.epochs=2 {SEEDS}", shorter),
+            Part("roadmap", f"{train} +study=roadmap {SEEDS}", of_network(usual, set(main_path(self.size))), 3 * steps),
+            Part("roadmap, 2 epochs", f"{train} +study=roadmap recipe.epochs=2 {SEEDS}", shorter, 3 * steps),
             Part(
                 "kernel sizes",
                 f"{train} +study=kernels {SEEDS}",
                 [run for run in usual if is_of_kernel_sweep(run.network)],
+                3 * KERNEL_SIZES,
             ),
             Part(
                 "kernel sizes, 2 epochs",
                 f"{train} +study=kernels recipe.epochs=2 {SEEDS}",
                 [run for run in of_protocol(self.runs, 2) if is_of_kernel_sweep(run.network)],
+                3 * KERNEL_SIZES,
             ),
             Part(
                 "budget axis",
                 f"{train} +study=budget {SEEDS}",
-                of_network(of_protocol(self.runs), set(BUDGET_NETWORKS)),
+                [run for epochs in BUDGET_EPOCHS for run in of_network(of_protocol(self.runs, epochs), budgeted)],
+                3 * len(BUDGET_NETWORKS) * len(BUDGET_EPOCHS),
             ),
-            Part("learning rates", f"{train} +study=learning_rate seed=0", held_out(self.runs, HELD_OUT_EPOCHS)),
+            Part(
+                "learning rates",
+                f"{train} +study=learning_rate seed=0",
+                held_out(self.runs, HELD_OUT_EPOCHS),
+                3 * (steps - 1),
+            ),
             *self._own_best_parts(train),
             Part(
                 "Layer Scale",
                 f"{train} +study=layer_scale {SEEDS}",
                 [run for run in usual if run.network in layer_scale_networks()],
+                3 * len(layer_scale_networks()),
             ),
-            Part("leave-one-out", f"{train} +study=leave_one_out {SEEDS}", list(distinct.values())),
+            Part(
+                "leave-one-out",
+                f"{train} +study=leave_one_out {SEEDS}",
+                list(distinct.values()),
+                3 * (1 + len(network_steps(END, self.size))),
+            ),
         ]
 
     def _own_best_parts(self, train: str) -> list[Part]:
@@ -147,7 +165,7 @@ class Study:
             networks = [one.network for one in self.best_rates.values() if one.lr == lr]
             command = f"{train} -m +step={','.join(networks)} recipe.lr={lr:g} {SEEDS}"
             runs = [run for network in networks for run in at_rate(self.runs, network, lr)]
-            parts.append(Part(f"own best learning rate {lr:g}", command, runs))
+            parts.append(Part(f"own best learning rate {lr:g}", command, runs, 3 * len(networks)))
         return parts
 
 
@@ -158,7 +176,7 @@ def of_network(runs: Iterable[StudyRun], networks: set[str]) -> list[StudyRun]:
 
 def is_of_kernel_sweep(network: str) -> bool:
     """Whether the network is move_up_depthwise with any kernel size; kernel_size is the one of 7."""
-    return network in ("move_up_depthwise", "kernel_size") or network.startswith("move_up_depthwise+kernel_size=")
+    return network in (KERNEL_BASE, "kernel_size") or network.startswith(f"{KERNEL_BASE}+kernel_size=")
 
 
 def layer_scale_networks() -> dict[str, str]:

@@ -15,15 +15,17 @@ from modernet.analysis.formatting import (
     format_p_equation,
     format_p_value,
 )
+from modernet.analysis.layout import POOLED
 from modernet.analysis.learning_rate import BestRate, SignChange
 from modernet.analysis.notes import noise_note
 from modernet.analysis.row import Row
 from modernet.analysis.signs import Verdict, count_verdicts, verdict
-from modernet.analysis.stats import ALPHA, Difference, Sample
+from modernet.analysis.stats import ALPHA, Difference, PooledStd, Sample, pooled_interval
 
 VERDICT_WORDS = {
     Verdict.AGREES: "with the paper's sign",
     Verdict.DISAGREES: "with the opposite sign",
+    Verdict.ONLY_OURS: "decided here and near zero in the paper",
     Verdict.UNDECIDED: "undecided",
 }
 
@@ -34,13 +36,13 @@ def format_gap(row: Row) -> str:
 
 
 def accuracy_table(rows: Sequence[Row]) -> str:
-    """Accuracy and cost of the networks that were run."""
+    """Accuracy and cost of the networks that were run; intervals by the same noise as the differences."""
     body = [
         [
             row.name,
             str(row.n),
             format_accuracy(row),
-            format_interval(row.top1_low, row.top1_high),
+            format_interval(*_interval(row)),
             f"{row.gmacs:.4f}",
             f"{row.params:,}",
         ]
@@ -48,6 +50,12 @@ def accuracy_table(rows: Sequence[Row]) -> str:
         if row.n
     ]
     return markdown_table(["network", "n", "top-1 (%)", "95 % interval", "GMACs", "parameters"], body)
+
+
+def _interval(row: Row) -> tuple[float | None, float | None]:
+    if row.difference_test == POOLED and row.top1 is not None and row.pooled_std and row.pooled_df:
+        return pooled_interval(Sample(row.n, row.top1, row.top1_std), PooledStd(row.pooled_std, row.pooled_df))
+    return row.top1_low, row.top1_high
 
 
 def difference_table(rows: Sequence[Row]) -> str:
@@ -65,26 +73,27 @@ def signs_table(tables: Mapping[str, Sequence[Row]]) -> str:
     headers = ["step", "paper (points)"]
     cells: dict[str, list[str]] = {}
     for title, rows in tables.items():
-        headers += [f"ours, {title}", "p (Holm)", f"sign, {title}"]
+        headers += [f"ours, {title}", f"sign (p, Holm), {title}"]
         for row in rows:
             if not row.is_published or row.before is None:
                 continue
             paper = format_difference(row.paper_difference, row.paper_difference_low, row.paper_difference_high)
             line = cells.setdefault(row.name, [paper])
-            line += [format_gap(row) or NOT_RUN, format_p_value(row.difference_holm), str(verdict(row))]
+            p = f" ({format_p_value(row.difference_holm)})" if row.difference_holm is not None else ""
+            line += [format_gap(row) or NOT_RUN, f"{verdict(row)}{p}"]
     return markdown_table(headers, [[name, *line] for name, line in cells.items()])
 
 
 def signs_sentence(title: str, rows: Sequence[Row]) -> str:
-    """The number of steps with each verdict, and their names where the sign is the opposite one."""
+    """The number of steps with each verdict, with their names where they are decided."""
     counts = count_verdicts(rows)
+    parts = []
+    for kind, words in VERDICT_WORDS.items():
+        names = [f"`{row.name}`" for row in rows if row.is_published and row.before and verdict(row) is kind]
+        listed = f" ({', '.join(names)})" if names and kind is not Verdict.UNDECIDED else ""
+        parts.append(f"{counts[kind]} {words}{listed}")
     total = sum(counts[kind] for kind in VERDICT_WORDS)
-    parts = [f"{counts[kind]} {words}" for kind, words in VERDICT_WORDS.items()]
-    opposite = [
-        f"`{row.name}`" for row in rows if row.is_published and row.before and verdict(row) is Verdict.DISAGREES
-    ]
-    names = f" Opposite: {', '.join(opposite)}." if opposite else ""
-    return f"{title}, {total} steps with both differences: {', '.join(parts)}.{names}"
+    return f"{title}, {total} steps with both differences: {', '.join(parts)}."
 
 
 def resolution_note(title: str, rows: Sequence[Row]) -> str:
@@ -101,15 +110,21 @@ def resolution_note(title: str, rows: Sequence[Row]) -> str:
 
 
 def rates_table(best: Mapping[str, BestRate], usual: float) -> str:
-    """Held-out top-1 at each learning rate, and the best rate of each network."""
+    """Held-out top-1 at each learning rate, the best rate of each network, and the differences to the one before.
+
+    The networks are in roadmap order; one whose previous step was not tuned is compared with the last one that was.
+    """
     rates = sorted({rate for one in best.values() for rate in one.top1})
     body = []
-    for one in best.values():
+    for before, one in zip([None, *best.values()], best.values(), strict=False):
         notes = [*(["tied"] if one.is_tied else []), *(["at the edge"] if one.is_at_edge else [])]
         chosen = f"{one.lr:g}" + (f" ({', '.join(notes)})" if notes else "")
-        body.append([one.network, *(f"{one.top1[rate]:.2f}" for rate in rates), chosen])
+        gaps = [one.top1[usual] - before.top1[usual], one.best - before.best] if before else []
+        differences = [f"{gap:+.2f}" for gap in gaps] or ["", ""]
+        body.append([one.network, *(f"{one.top1[rate]:.2f}" for rate in rates), chosen, *differences])
     headers = [f"lr {rate:g}" + (" (recipe)" if rate == usual else "") for rate in rates]
-    return markdown_table(["network, held-out top-1 (%)", *headers, "best lr"], body)
+    headers += ["best lr", "vs row above, recipe's lr", "vs row above, own best"]
+    return markdown_table(["network, held-out top-1 (%)", *headers], body)
 
 
 def recipe_table(one_recipe: Sequence[Row], own_best: Sequence[Row], best: Mapping[str, BestRate]) -> str:
@@ -134,7 +149,7 @@ def recipe_table(one_recipe: Sequence[Row], own_best: Sequence[Row], best: Mappi
 def sign_change_lines(changes: Sequence[SignChange]) -> str:
     """One line per step whose sign depends on the learning rate, with the Holm p-values of both tables."""
     if not changes:
-        return "No step changes the sign of its difference to the step before."
+        return "No step of both tables changes the sign of its difference to the step before."
     lines = [
         f"- `{change.one_recipe.name}`: {format_gap(change.one_recipe)} ({_holm(change.one_recipe)}) with one recipe, "
         f"{format_gap(change.own_best)} ({_holm(change.own_best)}) at its own best rate."

@@ -4,12 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, groupby, product
+from pathlib import Path
 from statistics import mean, median
 
 from modernet.analysis.layout import Layout, build_layout, estimate_seed_effect
 from modernet.analysis.paper import reference_rows
 from modernet.analysis.row import Group, Row, group_of, is_published_step, split_variant
 from modernet.analysis.settings import comparable_sets
+from modernet.analysis.signs import compare_signs
 from modernet.analysis.stats import Difference, Sample, confidence_interval, holm, summarize, welch
 from modernet.config.roadmap import main_path, parent_step, roadmap
 from modernet.record import Record, declared_metrics
@@ -57,15 +59,6 @@ def _paper_values(name: str, before: str | None, size: str) -> dict[str, float |
         "paper_difference_low": gap.low,
         "paper_difference_high": gap.high,
     }
-
-
-def _compare_signs(ours: Difference, papers: Difference) -> str | None:
-    """`unclear` where a confidence interval includes zero, or ours has none."""
-    if ours.mean is None or papers.mean is None:
-        return None
-    if ours.low is None or 0 in (ours.sign, papers.sign):
-        return "unclear"
-    return "agrees" if ours.sign == papers.sign else "disagrees"
 
 
 def difference_values(prefix: str, gap: Difference) -> dict[str, float | None]:
@@ -138,9 +131,6 @@ def _build_row(group: Group, variant: str, runs: list[Record], samples: dict[str
         params=runs[0].params,
         images_per_second=median(run.images_per_second for run in runs),
         epochs=runs[0].epochs,
-        sign=_compare_signs(
-            to_before, Difference(row.paper_difference, row.paper_difference_low, row.paper_difference_high)
-        ),
         metrics=mean_metrics(runs),
     )
 
@@ -160,6 +150,11 @@ def _correct_p_values(rows: list[Row]) -> list[Row]:
         replace(row, **{f"{comparison}_holm": corrected[row.variant, comparison] for comparison in comparisons})
         for row in rows
     ]
+
+
+def _compare_signs(row: Row) -> Row:
+    """The row with its sign beside the paper's, which needs the corrected p-value."""
+    return replace(row, sign=compare_signs(row))
 
 
 def _build_comparable_rows(group: Group, runs: Mapping[str, list[Record]]) -> dict[str, Row]:
@@ -196,12 +191,11 @@ def _build_group(group: Group, runs: Mapping[str, list[Record]], compares_all: b
         correlation, p, *_ = seed_effect
         built = {name: replace(row, seed_correlation=correlation, seed_p=p) for name, row in built.items()}
     not_run = build_layout([])
-    return _correct_p_values(
-        [
-            built[name] if name in built else _build_row(group, name, [], {}, not_run)
-            for name in _variants_in_order(group, runs)
-        ]
-    )
+    rows = [
+        built[name] if name in built else _build_row(group, name, [], {}, not_run)
+        for name in _variants_in_order(group, runs)
+    ]
+    return list(map(_compare_signs, _correct_p_values(rows)))
 
 
 def build_rows(records: Iterable[Record], compares_all: bool = False) -> list[Row]:
@@ -214,6 +208,14 @@ def build_rows(records: Iterable[Record], compares_all: bool = False) -> list[Ro
     for record in records:
         groups[group_of(record)][record.variant].append(record)
     return [row for group, runs in sorted(groups.items()) for row in _build_group(group, runs, compares_all)]
+
+
+def group_records(records: Mapping[Path, Record]) -> dict[Group, dict[Path, Record]]:
+    """The records of each group."""
+    found: dict[Group, dict[Path, Record]] = defaultdict(dict)
+    for path, record in records.items():
+        found[group_of(record)][path] = record
+    return found
 
 
 def group_rows(rows: Iterable[Row]) -> dict[Group, list[Row]]:

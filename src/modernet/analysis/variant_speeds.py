@@ -28,15 +28,15 @@ class Speeds:
 def find_speeds(rows: Sequence[Row], records: Iterable[Record], folder: Path = BENCHMARKS) -> Speeds:
     """The speeds of the rows of a group, whose records these are.
 
-    The device with most of the group's steps in `folder` wins. Without one, the medians of the runs count if all of
+    The machine with most of the group's steps in `folder` wins. Without one, the medians of the runs count if all of
     them name the same machine. Raises UnknownSpeeds.
     """
     runs = list(records)
     pixels = {run.config.get("data", {}).get("image_size") for run in runs}
-    measured: dict[str, list[Speed]] = {}  # device -> speeds
+    measured: dict[str, list[Speed]] = {}  # machine -> speeds
     for speed in load_speeds(folder):
         if speed.size == rows[0].size and {speed.pixels} == pixels:
-            measured.setdefault(speed.device, []).append(speed)
+            measured.setdefault(speed.machine, []).append(speed)
     found = [speeds for lines in measured.values() if (speeds := _match(lines, rows)).values]
     if found:
         return max(found, key=lambda speeds: (len(speeds.values), median(speeds.values.values())))
@@ -58,7 +58,7 @@ def _machine(run: Record) -> str | None:
 
 
 def _match(measured: Sequence[Speed], rows: Sequence[Row]) -> Speeds:
-    """The speeds of the steps among the rows, all of one device."""
+    """The speeds of the steps among the rows, all of one machine."""
     by_step = {speed.step: speed for speed in measured}
     values = {
         row.name: speed.train_images_per_second
@@ -66,7 +66,7 @@ def _match(measured: Sequence[Speed], rows: Sequence[Row]) -> Speeds:
         if row.n and (speed := by_step.get(row.name)) and _is_same_network(speed, row)
     }
     batch = ", ".join(map(str, sorted({speed.batch for speed in measured})))
-    return Speeds(values, f"the benchmark on {measured[0].device}, batch size {batch}")
+    return Speeds(values, f"the benchmark on {measured[0].machine}, batch size {batch}")
 
 
 def _is_same_network(speed: Speed, row: Row) -> bool:

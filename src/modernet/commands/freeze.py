@@ -50,8 +50,10 @@ def _copy(selection: Selection, runs: Path, study: Path) -> None:
             continue
         folder.mkdir(parents=True, exist_ok=True)
         for name in (METRICS_FILE, STEPS_FILE):
-            if name != STEPS_FILE or path.with_name(name).exists():  # modernet 0.1 wrote none
+            if path.with_name(name).exists():
                 write_bytes(folder / name, path.with_name(name).read_bytes())
+            elif name == METRICS_FILE:  # modernet 0.1 wrote no curves by step
+                print(f"{path.parent} has no {name}: its learning curve is not copied", file=sys.stderr)
         write_record(folder, replace(record, overrides=tuple(map(to_publishable, record.overrides))))
 
 

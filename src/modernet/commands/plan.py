@@ -107,9 +107,11 @@ def _guess_device(records: list[Record], device: str | None) -> str | None:
 
 def _format_duration(seconds: float) -> str:
     """1 h 05 min, or 3 min 20 s."""
-    if seconds >= 3600:
-        return f"{seconds // 3600:,.0f} h {seconds % 3600 // 60:02.0f} min"
-    return f"{seconds // 60:.0f} min {seconds % 60:02.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours:,} h {minutes:02} min"
 
 
 def _format_table(estimates: list[Estimate]) -> str:

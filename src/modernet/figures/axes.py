@@ -80,10 +80,14 @@ def accuracy_label(rows: Sequence[Row], form: FigureFormat) -> str:
     return mean_label("top-1 (%)", any(row.top1_low is not None for row in rows), form)
 
 
+def paper_size(rows: Sequence[Row]) -> str:
+    """The size of the paper's networks beside these rows; rows that are not in the paper have none."""
+    return next((row.paper_size for row in rows if row.paper_size), "")
+
+
 def paper_label(rows: Sequence[Row], form: FigureFormat) -> str:
     """The label of an axis of the paper's accuracies."""
-    size = next(row.paper_size for row in rows if row.paper_size)
-    return f"top-1 (%),\n{PAPER_DATA}{'' if form.is_column else f', size {size}'}"
+    return f"top-1 (%),\n{PAPER_DATA}{'' if form.is_column else f', size {paper_size(rows)}'}"
 
 
 def few_ticks(axis: Axis, most: int) -> None:

@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from modernet.analysis.budget import Cells, all_epochs
+from modernet.analysis.budget import Cells, all_epochs, budget_layout
 from modernet.analysis.crossing import Crossing, find_crossing
-from modernet.analysis.stats import confidence_interval, summarize
+from modernet.analysis.layout import POOLED
+from modernet.analysis.stats import summarize
 from modernet.config.names import variant_name
 from modernet.figures.axes import INTERVAL, NotEnoughRuns, add_legend_above, mean_label
 from modernet.figures.style import GREY, PAGE, SERIES, VERMILLION, FigureFormat, new_figure, styled
@@ -68,7 +69,8 @@ def _most_seeds(cells: Cells) -> int:
 def _caption(cells: Cells, crossings: Sequence[Crossing]) -> str:
     runs = [len(values) for of_network in cells.values() for values in of_network.values()]
     seeds = str(min(runs)) if min(runs) == max(runs) else f"{min(runs)} to {max(runs)}"
-    intervals = f". Error bars: {INTERVAL} of the mean (Student's t)" if max(runs) > 1 else ""
+    source = "the std pooled over all dots" if budget_layout(cells).test == POOLED else "the std of each dot"
+    intervals = f". Error bars: {INTERVAL} of the mean (Student's t), from {source}" if max(runs) > 1 else ""
     crossed = (
         "Crosses: where the lines of two networks cross, linear in the logarithm of the epochs, with the 95 % interval "
         "of a bootstrap over seeds."
@@ -81,12 +83,13 @@ def _caption(cells: Cells, crossings: Sequence[Crossing]) -> str:
 
 def _plot_network(axes: Axes, name: str, cells: Cells, look: dict, shift: float) -> None:
     samples = {epochs: summarize(values) for epochs, values in sorted(cells[name].items())}
-    intervals = [confidence_interval(sample) or (sample.mean, sample.mean) for sample in samples.values()]
+    layout = budget_layout(cells)
+    intervals = [layout.interval(sample) or (sample.mean, sample.mean) for sample in samples.values()]
     top1 = np.array([sample.mean for sample in samples.values()])
     low, high = np.array(intervals).T
     x = np.array(list(samples)) * 2**shift
     bars = axes.errorbar(x, top1, yerr=[top1 - low, high - top1], **look, label=variant_name(name))
-    texts = [budget_tooltip(name, epochs, sample) for epochs, sample in samples.items()]
+    texts = [budget_tooltip(name, epochs, sample, layout.interval(sample)) for epochs, sample in samples.items()]
     add_tooltips(bars[0], texts)
 
 

@@ -19,6 +19,7 @@ from modernet.figures.axes import (
     few_ticks,
     group_title,
     label_rows,
+    paper_size,
     plot_means,
     rows_height,
     seeds_note,
@@ -43,9 +44,9 @@ def plot_differences(rows: Sequence[Row], title: str = "", *, form: FigureFormat
         raise NotEnoughRuns("fewer than two pairs of neighbouring steps were run")
     has_paper = any(row.paper_difference is not None for row in steps)
     about_paper = (
-        f" Diamonds: the paper's, size {steps[0].paper_size} on {PAPER_DATA}, on another scale; its intervals follow "
-        "from the std and n that it prints (Welch's test). Right: whether our sign agrees with the paper's; unclear "
-        "where an interval includes zero or ours is missing."
+        f" Diamonds: the paper's, size {paper_size(steps)} on {PAPER_DATA}, on another scale; its intervals follow "
+        "from the std and n that it prints (Welch's test). Right: whether our sign agrees with the paper's, where our "
+        "difference is decided; only ours: the paper's interval includes zero."
     )
     caption = (
         f"Difference to the previous step in points of top-1. {_describe_intervals(steps)} "

@@ -1,7 +1,7 @@
 """All figures of a selection of records."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -12,7 +12,7 @@ from modernet.analysis.budget import all_epochs, budget_cells
 from modernet.analysis.references import references
 from modernet.analysis.selection import Selection
 from modernet.analysis.speeds import BENCHMARKS
-from modernet.analysis.table import Group, Row, build_rows, group_of, group_rows
+from modernet.analysis.table import Group, Row, build_rows, group_records, group_rows
 from modernet.analysis.variant_speeds import UnknownSpeeds, find_speeds
 from modernet.config.names import study_name
 from modernet.figures.axes import NotEnoughRuns
@@ -39,21 +39,22 @@ NAME_LENGTH = 100  # characters of a group in the name of a file
 
 def build_group_figures(
     rows: Sequence[Row],
-    records: Mapping[Path, Record],
+    members: Mapping[Path, Record],
     variants: Sequence[str] = (),
     *,
+    others: Iterable[Record] = (),
     form: FigureFormat = PAGE,
     benchmarks: Path = BENCHMARKS,
     with_references: bool = False,
 ) -> tuple[dict[str, Figure], list[str]]:
     """Name -> figure of one group, and one line for each figure that its records do not allow.
 
-    `variants` are those of the learning curves; by default the first, the last, the best and the worst one. A group of
-    one variant has one line for all. `benchmarks` is the folder with measured speeds. References are published results
-    in `pareto`.
+    `members` are the runs of the group. `others` are those of a whole study, for the accuracy against the length of
+    training. `variants` are those of the learning curves; by default the first, the last, the best and the worst one. A
+    group of one variant has one line for all. `benchmarks` is the folder with measured speeds. References are published
+    results in `pareto`.
     """
     group = rows[0].group
-    members = {path: record for path, record in records.items() if group_of(record) == group}
     run = [row for row in rows if row.n]
     chosen = list(variants) or _default_variants(rows)
     if len(run) < FEWEST_VARIANTS and not variants:
@@ -69,8 +70,8 @@ def build_group_figures(
         rows, find_speeds(rows, members.values(), benchmarks), title, form=form
     )
     plots["curves"] = partial(plot_curves, curves, title, load_step_curves(members, chosen), form=form)
-    cells = budget_cells(records.values(), group)
-    if len(all_epochs(cells)) > 1 and not group.changes:
+    cells = {} if group.changes else budget_cells(others, group)
+    if len(all_epochs(cells)) > 1:
         plots["budget"] = partial(plot_budget, cells, study_name(group.protocol, group.size), form=form)
     figures: dict[str, Figure] = {}
     for name, plot in plots.items():
@@ -101,9 +102,16 @@ def build_figures(
     """PROTOCOL-SIZE[-CHANGES]-NAME -> figure of all groups, and one line for each figure that was skipped."""
     figures: dict[str, Figure] = {}
     skipped: list[str] = []
+    members = group_records(selection.records)
     for group, rows in group_rows(build_rows(selection.records.values())).items():
         group_figures, reasons = build_group_figures(
-            rows, selection.records, variants, form=form, benchmarks=benchmarks, with_references=with_references
+            rows,
+            members[group],
+            variants,
+            others=selection.records.values(),
+            form=form,
+            benchmarks=benchmarks,
+            with_references=with_references,
         )
         figures |= {f"{_file_name(group)}-{name}": figure for name, figure in group_figures.items()}
         skipped += reasons

@@ -20,6 +20,7 @@ from modernet.figures.axes import (
     macs_unit,
     paper_bars,
     paper_label,
+    paper_size,
     plot_means,
     seeds_note,
     to_array,
@@ -48,7 +49,7 @@ def plot_kernel_size(rows: Sequence[Row], title: str = "", *, form: FigureFormat
     check_visible(sizes)
     has_paper = any(row.paper_top1 is not None for row in sizes)
     about_paper = (
-        f" Diamonds: the paper's results for size {sizes[0].paper_size} on {PAPER_DATA}, on another scale; their error "
+        f" Diamonds: the paper's results for size {paper_size(sizes)} on {PAPER_DATA}, on another scale; their error "
         "bars follow from the std that it prints."
     )
     caption = (

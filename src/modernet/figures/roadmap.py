@@ -22,6 +22,7 @@ from modernet.figures.axes import (
     macs_unit,
     paper_bars,
     paper_label,
+    paper_size,
     plot_means,
     rows_height,
     seeds_note,
@@ -43,7 +44,7 @@ def plot_roadmap(rows: Sequence[Row], title: str = "", *, form: FigureFormat = P
     check_visible(steps)
     has_paper = any(row.paper_top1 is not None for row in steps)
     about_paper = (
-        f" Diamonds: the paper's results for size {steps[0].paper_size} on {PAPER_DATA}, on another scale; their error "
+        f" Diamonds: the paper's results for size {paper_size(steps)} on {PAPER_DATA}, on another scale; their error "
         "bars follow from the std that it prints."
     )
     about_lines = " A line joins the published steps, and each other step with the one that it changes."

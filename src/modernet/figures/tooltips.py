@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from modernet.analysis.budget_tables import describe_crossing
 from modernet.analysis.crossing import Crossing
 from modernet.analysis.formatting import format_accuracy, format_difference, format_interval, format_p_equation
-from modernet.analysis.stats import Sample, confidence_interval
+from modernet.analysis.stats import Sample
 from modernet.analysis.table import Row
 from modernet.attribution.formatting import format_contribution, format_cost_factors
 from modernet.attribution.measures import Contribution
@@ -13,7 +13,7 @@ from modernet.attribution.measures import Contribution
 
 def row_tooltip(row: Row, *lines: str) -> str:
     """A variant's accuracy, its confidence interval, further lines, and cost."""
-    interval = format_interval(row.top1_low, row.top1_high) or "not available: the seeds show no spread"
+    interval = format_interval(row.top1_low, row.top1_high) or _no_interval(row.n)
     return "\n".join(
         [
             row.name,
@@ -23,6 +23,10 @@ def row_tooltip(row: Row, *lines: str) -> str:
             f"{_count_seeds(row.n)}, {describe_macs(row.gmacs)}",
         ]
     )
+
+
+def _no_interval(n: int) -> str:
+    return f"not available: {'a single seed' if n == 1 else 'the seeds show no spread'}"
 
 
 def describe_macs(gmacs: float | None) -> str:
@@ -62,13 +66,11 @@ def curve_tooltips(variant: str, runs: Sequence[Sequence[float]]) -> list[str]:
     ]
 
 
-def budget_tooltip(network: str, epochs: int, sample: Sample) -> str:
+def budget_tooltip(network: str, epochs: int, sample: Sample, interval: tuple[float, float] | None) -> str:
     """The accuracy of a network after a training of this length, with its confidence interval."""
-    interval = (
-        format_interval(*(confidence_interval(sample) or (None, None))) or "not available: the seeds show no spread"
-    )
+    described = format_interval(*(interval or (None, None))) or _no_interval(sample.n)
     return (
-        f"{network}, {epochs} epochs\ntop-1 {sample.mean:.2f} %\n95 % confidence interval {interval}\n"
+        f"{network}, {epochs} epochs\ntop-1 {sample.mean:.2f} %\n95 % confidence interval {described}\n"
         f"{_count_seeds(sample.n)}"
     )
 

@@ -25,14 +25,19 @@ def answer(rows: Sequence[Row], title: str) -> str:
         return " ".join(filter(None, [f"{where}, {_describe_tests(tested)}{_describe_total(steps)}.", mixed]))
     if mixed:
         return f"{where}, no difference between steps is tested. {mixed}"
+    reason = (
+        "no two neighbouring steps were run"
+        if all(row.difference is None for row in members)
+        else "the noise between seeds is unknown, so they cannot be told apart yet"
+    )
     if len(steps) > 1:
         first, last = steps[0], steps[-1]
         return (
-            f"{where}, top-1 goes from {first.top1:.2f} % ({first.title}) to {last.top1:.2f} % ({last.title}); the "
-            "noise between seeds is unknown, so the steps cannot be told apart yet."
+            f"{where}, top-1 goes from {first.top1:.2f} % ({first.title}) to {last.top1:.2f} % ({last.title}); "
+            f"{reason}{_describe_total(steps) if last.start_difference_p is not None else ''}."
         )
     best = max(run, key=lambda row: row.top1 or 0)
-    return f"{where}, {best.title} has a top-1 of {best.top1:.2f} %; no two neighbouring steps were run."
+    return f"{where}, {best.title} has a top-1 of {best.top1:.2f} %; {reason}."
 
 
 def _describe_seeds(run: Sequence[Row]) -> str:

@@ -1,14 +1,17 @@
 """Where runs come from: their dates, hosts, hardware, versions and commands."""
 
+import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath, PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 
 from modernet.record import Record
 
 UNKNOWN = "not recorded"
+# An absolute path, on its own, in quotes or in a list: /data/my images, ~/data, C:\\data, '/data', [/a,/b].
+PATH = re.compile(r"""(^|[\['",{:])\s*((?:~|/|[A-Za-z]:[\\/]|\\\\)[^'",\]}]*)""")
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,14 @@ def _describe_hardware(run: Record) -> str:
 
 
 def to_publishable(override: str) -> str:
-    """An override of the command line; of an absolute path only the last part, which says nothing about the machine."""
+    """An override of the command line; of absolute paths only the last part, which says nothing about the machine."""
     name, equals, value = override.partition("=")
-    paths: tuple[PurePath, ...] = (PurePosixPath(value), PureWindowsPath(value))
-    absolute = next((path for path in paths if path.is_absolute() or value.startswith("~")), None)
-    return f"{name}{equals}{absolute.name if absolute else value}"
+    return f"{name}{equals}{PATH.sub(lambda match: match[1] + _last_part(match[2]), value)}"
+
+
+def _last_part(path: str) -> str:
+    kind = PureWindowsPath if re.match(r"\w:|\\", path) else PurePosixPath
+    return kind(path).name
 
 
 def merge_commands(records: Iterable[Record]) -> list[str]:
@@ -68,15 +74,16 @@ def merge_commands(records: Iterable[Record]) -> list[str]:
         if run.overrides:
             words = tuple(to_publishable(word) for word in run.overrides if not word.startswith("seed="))
             seeds_of[words].add(run.seed)
-    steps_of: dict[tuple[tuple[str, ...], tuple[int, ...]], list[str]] = defaultdict(list)
+    steps_of: dict[tuple[tuple[str, ...], tuple[int, ...], str], list[str]] = defaultdict(list)
     for words, seeds in seeds_of.items():
         others = tuple(word for word in words if not word.startswith("+step="))
         steps = [word.removeprefix("+step=") for word in words if word.startswith("+step=")]
-        steps_of[others, tuple(sorted(seeds))] += steps or [""]
-    return [_format_command(others, steps, seeds) for (others, seeds), steps in steps_of.items()]
+        alone = "" if steps else "no step"  # a sweep over +step= has a step in each of its runs
+        steps_of[others, tuple(sorted(seeds)), alone] += steps
+    return [_format_command(others, steps, seeds) for (others, seeds, _), steps in steps_of.items()]
 
 
 def _format_command(others: Sequence[str], steps: Sequence[str], seeds: Sequence[int]) -> str:
     sweep = ["-m"] if len(steps) > 1 or len(seeds) > 1 else []
-    named = [f"+step={','.join(steps)}"] if any(steps) else []
+    named = [f"+step={','.join(steps)}"] if steps else []
     return shlex.join(["modernet", "train", *sweep, *others, *named, f"seed={','.join(map(str, seeds))}"])

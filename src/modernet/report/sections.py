@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modernet.analysis.table import Group, Row, build_rows, group_of, group_rows
+from modernet.analysis.table import Group, Row, build_rows, group_records, group_rows
 from modernet.config.names import study_name
 from modernet.figures.gallery import build_group_figures
 from modernet.record import Record
@@ -80,9 +80,7 @@ def build_sections(studies: Sequence[Study], run_data: RunData) -> list[Section]
 
 
 def _draft_sections(study: Study, study_id: str) -> list[_Draft]:
-    members: dict[Group, dict[Path, Record]] = {}
-    for path, record in study.records.items():
-        members.setdefault(group_of(record), {})[path] = record
+    members = group_records(study.records)
     groups = group_rows(build_rows(study.records.values()))
     return [
         _Draft(f"{study_id}-{number}", study, group, rows, members[group])
@@ -92,7 +90,9 @@ def _draft_sections(study: Study, study_id: str) -> list[_Draft]:
 
 def _build_section(draft: _Draft, kind: str, run_data: RunData) -> Section:
     study, group, rows = draft.study, draft.group, draft.rows
-    plotted, skipped = build_group_figures(rows, draft.records) if kind in (MAIN, SIDE) else ({}, [])
+    plotted, skipped = ({}, [])
+    if kind in (MAIN, SIDE):
+        plotted, skipped = build_group_figures(rows, draft.records, others=study.records.values())
     order = {row.variant: number for number, row in enumerate(rows)}
     ordered = sorted(draft.records.items(), key=lambda item: (order[item[1].variant], item[1].seed))
     runs = [record for _, record in ordered]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from modernet.analysis.formatting import format_accuracy, format_difference, format_p_equation
 from modernet.analysis.layout import WELCH
 from modernet.analysis.notes import mixed_settings_note
+from modernet.analysis.signs import COMPARED
 from modernet.analysis.stats import ALPHA
 from modernet.analysis.table import Row
 
@@ -71,7 +72,8 @@ def _conclude(rows_of: dict[str, list[Row]]) -> str:
     if undecided := len(rows_of["not significant"]) + len(rows_of["undecided"]):
         verb = "is" if undecided == 1 else "are"
         conclusion += f" {_count(undecided, 'test')} {verb} undecided; this does not show that there is no difference."
-    return f"{conclusion} {_describe_test(next(row for verdict in TESTED for row in rows_of[verdict]))}"
+    tests_used = dict.fromkeys(_describe_test(row) for verdict in TESTED for row in rows_of[verdict])
+    return " ".join([conclusion, *tests_used])
 
 
 def _describe_test(row: Row) -> str:
@@ -110,10 +112,8 @@ def describe_group(rows: Sequence[Row]) -> list[str]:
             f"Highest mean: {best.title}, {format_accuracy(best)} %. The maximum of {len(run)} means is biased upwards."
         )
     if signs := [row.sign for row in steps if row.sign]:
-        sentences.append(
-            f"Sign of each step's difference, compared with the paper: agrees in {signs.count('agrees')}, disagrees "
-            f"in {signs.count('disagrees')}, unclear in {signs.count('unclear')} of {len(signs)}."
-        )
+        counts = ", ".join(f"{name} in {signs.count(name)}" for name in COMPARED)
+        sentences.append(f"Sign of each step's difference, compared with the paper: {counts} of {len(signs)}.")
     return sentences
 
 

@@ -1,0 +1,94 @@
+"""The answers of a study's page to its three questions, in sentences, as far as its runs give them."""
+
+from collections.abc import Sequence
+
+from modernet.analysis.budget import build_gaps
+from modernet.analysis.budget_tables import describe_crossing, format_epochs
+from modernet.analysis.crossing import find_crossing
+from modernet.analysis.formatting import count_noun, format_difference
+from modernet.analysis.row import Row
+from modernet.analysis.signs import Verdict, count_verdicts
+from modernet.analysis.stats import ALPHA
+from modernet.analysis.study_parts import Study
+from modernet.config.roadmap import END, main_path
+
+START, PAPERS_END = "modern_recipe", "separate_downsampling"  # of the published comparison with one recipe
+
+
+def build_answers(study: Study) -> str:
+    """A list with an item per question; empty without runs."""
+    items = {
+        "Budget": _answer_budget(study),
+        "Network or recipe": _answer_recipe(study),
+        "Steps": _answer_steps(study),
+    }
+    return "\n".join(f"- **{question}.** {answer}" for question, answer in items.items() if answer)
+
+
+def _answer_budget(study: Study) -> str:
+    cells = study.cells()
+    sentences = []
+    for name, about in ((PAPERS_END, "the paper's last network"), (END, "the same with Layer Scale")):
+        gaps = build_gaps(cells, START, name)
+        if not gaps:
+            continue
+        listed = ", ".join(
+            f"{format_difference(gap.mean, gap.low, gap.high)} after {format_epochs(epochs)}"
+            for epochs, gap in gaps.items()
+        )
+        sentences.append(f"`{name}`, {about}, minus `{START}`, in points: {listed}.")
+        crossing = find_crossing(cells, START, name)
+        if crossing is not None:
+            sentences.append(f"Crossing: {describe_crossing(crossing)}.")
+    for epochs in study.roadmap_epochs()[-1:]:
+        best = max((row for row in study.rows(epochs, main_path(study.size)) if row.n), key=lambda row: row.top1 or 0)
+        sentences.append(f"The best mean of the roadmap after {format_epochs(epochs)} is that of `{best.name}`.")
+    return " ".join(sentences)
+
+
+def _answer_recipe(study: Study) -> str:
+    best, usual = study.best_rates, study.usual.recipe.lr
+    if not best:
+        return ""
+    other = [f"`{one.network}` ({one.lr:g})" for one in best.values() if one.lr != usual]
+    networks = len(main_path(study.size)) - 1
+    sentences = [
+        f"The learning rate alone is tuned, for {len(best)} of {count_noun(networks, 'network')}, on held-out images "
+        f"with one seed. The recipe's rate, {usual:g}, is the best of three for {len(best) - len(other)} of them"
+        + (f", another one for {', '.join(other)}." if other else ".")
+    ]
+    for name in (PAPERS_END, END):
+        if START in best and name in best:
+            first, last = best[START], best[name]
+            sentences.append(
+                f"`{name}` minus `{START}` is {last.top1[usual] - first.top1[usual]:+.1f} points at the recipe's rate "
+                f"and {last.best - first.best:+.1f} with each at its own best rate."
+            )
+    return " ".join(sentences)
+
+
+def _answer_steps(study: Study) -> str:
+    sentences = []
+    for epochs in study.roadmap_epochs():
+        rows = [row for row in study.rows(epochs, main_path(study.size)) if row.difference is not None]
+        decided = [row for row in rows if row.difference_holm is not None and row.difference_holm < ALPHA]
+        counts = count_verdicts(rows)
+        raised = _list([row for row in decided if (row.difference or 0) > 0], "raise")
+        lowered = _list([row for row in decided if (row.difference or 0) < 0], "lower")
+        sentences.append(
+            f"After {format_epochs(epochs)}, {len(decided)} of {count_noun(len(rows), 'step')} are decided (p below "
+            f"{ALPHA} after Holm's correction){''.join(f'; {text}' for text in (raised, lowered) if text)}. "
+            f"Decided with the paper's sign: {counts[Verdict.AGREES]}; with the opposite one: "
+            f"{counts[Verdict.DISAGREES]}; near zero in the paper: {counts[Verdict.ONLY_OURS]}."
+        )
+    return " ".join(sentences)
+
+
+def _list(rows: Sequence[Row], verb: str) -> str:
+    """`invert_bottleneck (+2.7) and gelu (+1.5) raise top-1`, by size; empty for no rows."""
+    ordered = sorted(rows, key=lambda row: -abs(row.difference or 0))
+    names = [f"`{row.name}` ({row.difference:+.1f})" for row in ordered]
+    if not names:
+        return ""
+    listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    return f"{listed} {verb}{'s' * (len(names) == 1)} top-1"
