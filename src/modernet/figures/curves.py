@@ -1,6 +1,5 @@
 """Learning curves: the training loss by step and the accuracy after each epoch."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from modernet.analysis.row import split_variant
 from modernet.analysis.stats import confidence_interval, summarize
 from modernet.config.names import variant_name
-from modernet.curves import METRICS_FILE, load_epochs
+from modernet.curves import METRICS_FILE, STEPS_FILE, load_epochs, load_steps
 from modernet.figures.axes import INTERVAL, NotEnoughRuns, add_legend_above, mean_label
 from modernet.figures.style import PAGE, SERIES, FigureFormat, new_figure, styled
 from modernet.figures.svg import add_tooltips
@@ -23,7 +22,6 @@ from modernet.record import Record
 Curves = dict[str, list[list[float]]]  # variant -> top-1 in percent, [run][epoch]
 StepCurves = dict[str, list[dict[int, float]]]  # variant -> of each run: optimizer step -> training loss
 
-STEPS_FILE = "steps.jsonl"  # in the folder of a run: a line of values every few optimizer steps
 FEWEST = 3  # epochs, or points by step
 POINTS = 60  # of a curve by step, each the mean of neighbouring lines
 
@@ -47,9 +45,8 @@ def load_step_curves(records: Mapping[Path, Record], variants: Sequence[str]) ->
     for path, record in records.items():
         if record.variant in curves:
             try:
-                lines = path.with_name(STEPS_FILE).read_text(encoding="utf-8").splitlines()
-                rows = [json.loads(line) for line in lines]
-                curves[record.variant].append({int(row["step"]): float(row["train_loss"]) for row in rows})
+                rows = load_steps(path)
+                curves[record.variant].append({row["step"]: float(row["train_loss"]) for row in rows})
             except (OSError, ValueError, KeyError, TypeError):
                 return {}
     return {variant: runs for variant, runs in curves.items() if runs}

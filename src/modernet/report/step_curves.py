@@ -1,11 +1,10 @@
 """Curves of a run by step, from steps.jsonl in its folder: a line of values every few steps."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
-from modernet.curves import STEPS_FILE
+from modernet.curves import STEPS_FILE, load_steps
 
 STEP = "step"
 VALUES = ("epoch", "train_loss", "train_top1", "lr", "grad_norm", "images_per_second", "data_wait")
@@ -18,16 +17,9 @@ def load_step_curves(record: Path, points: int) -> StepCurves:
     Empty where the run has no such file. A value that a line lacks is None; values that no line has are absent. Raises
     OSError or ValueError for a file that cannot be read.
     """
-    path = record.with_name(STEPS_FILE)
-    if not path.is_file():
+    if not record.with_name(STEPS_FILE).is_file():
         return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    spacing = max(1, math.ceil(len(lines) / points))
-    chosen = lines[::-spacing]
-    rows: list[Any] = json.loads(f"[{','.join(chosen)}]")  # half the time of a call per line
-    if not all(isinstance(row, dict) and isinstance(row.get(STEP), int) for row in rows):
-        raise ValueError(f"{STEPS_FILE} has a line without a step")
-    rows.sort(key=lambda row: row[STEP])
+    rows = load_steps(record, points)
     names = [name for name in (STEP, *VALUES) if any(name in row for row in rows)]
     return {name: [_to_number(row.get(name)) for row in rows] for name in names}
 
