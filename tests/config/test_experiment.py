@@ -86,11 +86,28 @@ def test_variant_is_the_nearest_step_and_its_differences(experiment, overrides, 
         ("+step=gelu recipe.cutmix_alpha=0 recipe.mixup_switch_prob=0.1", "Mixup and CutMix are not both on"),
         ("+step=gelu recipe.randaugment=0 recipe.randaugment_interpolation=bicubic", "recipe.randaugment is 0"),
         ("protocol=imagenette +step=gelu data.crop_padding=8", "imagenette has image files, which get random"),
+        ("protocol=imagenet recipe=a2 data.crop_pct=1.0", "recipe.crop_pct is 0.95"),
     ],
 )
 def test_value_without_effect_is_warned_of(experiment, overrides, reason):
     (warning,) = experiment(*overrides.split()).warnings
     assert warning.startswith(f"{overrides.split()[-1]} has no effect: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "fallback"),
+    [
+        ("recipe.batch_size=32 recipe.micro_batch_size=32", "recipe.batch_size"),
+        ("protocol=imagenet recipe.train_image_size=224", "data.image_size"),
+        ("protocol=imagenet recipe=a2 recipe.crop_pct=0.875", "data.crop_pct"),
+    ],
+)
+def test_value_that_null_stands_for_is_warned_of(experiment, overrides, fallback):
+    words = overrides.split()
+    (warning,) = experiment(*words).warnings
+    name = words[-1].partition("=")[0]
+    assert warning == f"{words[-1]} gives the result of {name}=null, which stands for {fallback}, but as another run"
+    assert not experiment(*words[:-1], f"{name}=null").warnings
 
 
 @pytest.mark.parametrize(

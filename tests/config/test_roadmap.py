@@ -108,16 +108,49 @@ def test_config_dir_that_does_not_exist_is_refused():
             r"recipe/modern.yaml would be ignored, because .*recipe/modern.yaml has its name",
         ),
         ("hydra/launcher/slurm.yaml", "nodes: 2", "would be ignored"),
+        ("config.yaml", "seed: 3", r"config.yaml would be ignored: configs stand in folders of config groups"),
         ("protocol/short.yaml", "defaults: [digits, _self_]", "needs a line `protocol: short`"),
+        ("size/mini.yaml", "width_before: 8", "needs a line `name: mini`"),
+        ("size/mini.yaml", "name: micro", "needs a line `name: mini`"),
+        ("step/loop.yaml", "defaults: [loop, _self_]", r"step/loop.yaml: its defaults lead back to itself"),
+        ("recipe/loop.yaml", "defaults: [/recipe/loop, _self_]", r"recipe/loop.yaml: its defaults lead back to itself"),
+        ("step/loop.yaml", "defaults: gelu", r"step/loop.yaml: defaults must be a list, .* got gelu"),
+        ("recipe/mine.yaml", "# Größe", r"recipe/mine.yaml cannot be read as yaml in UTF-8: 'utf-8' codec"),
+        ("recipe/mine.yaml", "betas: [0.9", r"recipe/mine.yaml cannot be read as yaml in UTF-8: while parsing"),
+        ("step/mine.yaml", "- gelu", r"step/mine.yaml must hold lines `FIELD: VALUE`"),
     ],
 )
-def test_files_that_would_be_ignored_or_misnamed_are_refused(tmp_path, monkeypatch, file, text, message):
+def test_files_that_would_be_ignored_or_misread_are_refused(tmp_path, monkeypatch, file, text, message):
     monkeypatch.setenv("MODERNET_CONFIG_DIR", "")
-    (tmp_path / file).parent.mkdir(parents=True)
-    (tmp_path / file).write_text(text)
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text(text, encoding="latin-1")
     with pytest.raises(UserError, match=message):
         add_config_dir(tmp_path)
     assert os.environ["MODERNET_CONFIG_DIR"] == ""
+
+
+def test_configs_whose_defaults_lead_in_a_circle_are_refused(user_step, tmp_path):
+    (tmp_path / "step/one.yaml").write_text("defaults: [two, _self_]\nstep: one\n")
+    with pytest.raises(UserError, match=r"(one|two)\.yaml: its defaults lead back to itself"):
+        user_step("two", "one")
+
+
+def test_yaml_outside_of_config_groups_may_hold_anything(user_step, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/list.yaml").write_text("- Größe", encoding="latin-1")
+    user_step("wider_kernel", "convnext")
+    assert "wider_kernel" in roadmap("micro")
+
+
+def test_train_reads_every_config_dir(train_in_process, tmp_path):
+    words = []
+    for name in ("one", "two"):
+        (tmp_path / name / "step").mkdir(parents=True)
+        (tmp_path / name / f"step/{name}.yaml").write_text(f"defaults: [gelu, _self_]\nstep: {name}\n")
+        words += ["--config-dir", tmp_path / name]
+    result = train_in_process(*words, "--help", MODERNET_CONFIG_DIR="")
+    assert result.returncode == 0, result.stderr
+    assert {"+step=one", "+step=two"} <= set(result.stdout.split())
 
 
 def test_every_yaml_starts_with_a_comment_and_names_real_fields():

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import torch
 from helpers import execution_config, random_images, run_command, short_experiment
+from image_files import files_config, write_folder
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from modernet import build_model, load_run, roadmap
 from modernet.config.weights import find_weights
+from modernet.data.fingerprint import resolve_data
 from modernet.errors import UserError
 from modernet.models.pretrained import load_pretrained
 from modernet.record import load_record
@@ -161,18 +164,43 @@ def test_evaluate_on_other_data_and_by_the_averaged_weights(run, tmp_path):
     assert not (run / "evaluation").exists()
 
 
-def test_classes_with_other_names_are_named(run, tmp_path, monkeypatch):
-    arrays = {"x_train": np.zeros((20, 8, 8, 3), np.uint8), "y_train": np.arange(20) % 10}
-    arrays |= {"x_test": np.zeros((10, 8, 8, 3), np.uint8), "y_test": np.arange(10)}
-    np.savez(tmp_path / "birds.npz", **arrays, classes=[f"bird {label}" for label in range(10)])
+@pytest.mark.parametrize("num_names", [10, 7, 12])
+def test_classes_with_other_names_are_named(run, tmp_path, monkeypatch, num_names):
+    """The file may have fewer or more names than the network has outputs."""
+    arrays = {"x_train": np.zeros((20, 8, 8, 3), np.uint8), "y_train": np.arange(20) % 7}
+    arrays |= {"x_test": np.zeros((10, 8, 8, 3), np.uint8), "y_test": np.arange(10) % 7}
+    np.savez(tmp_path / "birds.npz", **arrays, classes=[f"bird {label}" for label in range(num_names)])
     (tmp_path / "configs/data").mkdir(parents=True)
     text = f"# Birds.\ndefaults: [digits, _self_]\nname: birds\nkind: npz\nroot: {tmp_path}\n"
     (tmp_path / "configs/data/birds.yaml").write_text(text)
     monkeypatch.setenv("MODERNET_CONFIG_DIR", "")
-    result = run_command("evaluate", run, "--config-dir", tmp_path / "configs", "--data", "birds", "--out", tmp_path)
+    words = ("--config-dir", tmp_path / "configs", "--data", "birds", "data.num_classes=10")
+    result = run_command("evaluate", run, *words, "--out", tmp_path)
     assert result.returncode == 0, result.stderr
     assert "note: the classes of the run have other names: 0 for bird 0" in result.stderr
     assert "nan" not in result.stdout
+    per_class = list(csv.DictReader((tmp_path / "per_class.csv").read_text().splitlines()))
+    names = [f"bird {label}" if label < num_names else str(label) for label in range(10)]
+    assert [row["class"] for row in per_class] == names
+
+
+def test_crop_of_the_command_line_wins_over_the_recipes(tmp_path):
+    root = write_folder(tmp_path / "images")
+    rng = np.random.default_rng(0)
+    for path in (root / "val").rglob("*.*"):
+        Image.fromarray(rng.integers(0, 256, (40, 48, 3), np.uint8)).save(path)
+    experiment = short_experiment(data=files_config("folder", root), epochs=1, batch_size=8, crop_pct=0.5)
+    Trainer.from_experiment(resolve_data(experiment), tmp_path / "run", execution_config()).train()
+    logits = {}
+    for crop_pct in (None, 0.5, 1.0):
+        words = [] if crop_pct is None else [f"data.crop_pct={crop_pct}"]
+        file = tmp_path / "logits.npz"
+        result = run_command("evaluate", tmp_path / "run", "--out", tmp_path, "--logits", file, *words)
+        assert result.returncode == 0, result.stderr
+        with np.load(file) as arrays:
+            logits[crop_pct] = arrays["logits"]
+    assert np.array_equal(logits[None], logits[0.5])
+    assert not np.array_equal(logits[None], logits[1.0])
 
 
 @pytest.mark.parametrize(
@@ -185,6 +213,7 @@ def test_classes_with_other_names_are_named(run, tmp_path, monkeypatch):
             ["--data=fake", "data.num_classes=7", "data.train_images=8", "data.test_images=8"],
             "data=fake has 7 classes, the network of the run 10",
         ),
+        (["data.test_images=10"], "data.test_images=10, but data=digits has 360"),
         (["--logits", "logits.txt"], "--logits must end in .npz"),
     ],
 )

@@ -31,7 +31,7 @@ from modernet.config.experiment import build_execution
 from modernet.config.roadmap import to_dict
 from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig
 from modernet.config.search_path import CONFIGS, add_config_dir
-from modernet.data.fingerprint import CONFIG_FILE, inspect_data
+from modernet.data.fingerprint import CONFIG_FILE, check_image_counts, inspect_data
 from modernet.errors import UserError
 from modernet.record import Record
 from modernet.runtime.io import write_bytes, write_text
@@ -83,8 +83,9 @@ def _data_root(folder: Path) -> str | None:
     return root if root and Path(root).is_dir() else None
 
 
-def _check_classes(record: Record, data: DataConfig) -> None:
+def _check_data(record: Record, data: DataConfig) -> None:
     facts, trained = inspect_data(data), record.config["data"]["num_classes"]
+    check_image_counts(data, facts)
     if facts.num_classes != trained:
         raise UserError(f"data={data.name} has {facts.num_classes} classes, the network of the run {trained}")
     before = record.config.get("data_fingerprint")
@@ -114,9 +115,12 @@ def _check_class_names(record: Record, root: str | None, names: Sequence[str]) -
             print(f"note: the classes of the run have other names: {before} for {now}", file=sys.stderr)
 
 
-def _recipe(record: Record) -> RecipeConfig:
+def _recipe(record: Record, overrides: Sequence[str]) -> RecipeConfig:
     known = {field.name for field in fields(RecipeConfig)}  # an older record may have fields that were removed
-    return RecipeConfig(**{name: value for name, value in record.config["recipe"].items() if name in known})
+    values = {name: value for name, value in record.config["recipe"].items() if name in known}
+    if any(override.startswith("data.crop_pct=") for override in overrides):
+        values["crop_pct"] = None  # it would win over data.crop_pct
+    return RecipeConfig(**values)
 
 
 def _to_csv(rows: list[list[Any]]) -> str:
@@ -145,12 +149,12 @@ def main() -> None:
         model, record = load_run(folder, arguments.ema), finished_record(folder)
         data, execution = _compose(record, folder, arguments)
         check_image_size(ModelConfig(**record.config["model"]), data)
-        _check_classes(record, data)
+        _check_data(record, data)
         device = select_device(execution.device)
         model = model.to(device)
         if record.machine.get("channels_last", True):  # another layout rounds differently
             model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        recipe = _recipe(record)
+        recipe = _recipe(record, arguments.overrides)
         layout = batch_layout(DistributedEnv(), recipe.batch_size, recipe.micro_batch_size)
         data = replace(data, num_classes=record.config["data"]["num_classes"])
         loader = build_loader(data, recipe, record.seed, layout, device, execution.num_workers)

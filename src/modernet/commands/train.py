@@ -119,10 +119,10 @@ def main() -> None:
             raise UserError(explain_override(nameless[0]))
         sys.argv[1:] = map(_quote_path, sys.argv[1:])
         parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        parser.add_argument("--config-dir", "-cd")
+        parser.add_argument("--config-dir", "-cd", action="append", default=[])
         known, rest = parser.parse_known_args()
-        if known.config_dir:  # the plugin in hydra_plugins/modernet puts it on Hydra's search path
-            add_config_dir(known.config_dir)
+        for folder in known.config_dir:  # the plugin in hydra_plugins/modernet puts it on Hydra's search path
+            add_config_dir(folder)
             sys.argv[1:] = rest
         if "--wait" in rest:
             rest = sys.argv[1:] = [word for word in sys.argv[1:] if word != "--wait"]

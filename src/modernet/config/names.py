@@ -4,12 +4,9 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
-from modernet.config.search_path import config_dirs
+from modernet.config.search_path import NAMES_FILE, config_dirs, read_config
 from modernet.errors import UserError
 
-NAMES_FILE = "names.yaml"
 SECTIONS = ("step", "protocol", "change")
 
 
@@ -75,8 +72,8 @@ def _read_names(folders: tuple[Path, ...]) -> dict[str, dict[str, str]]:
     for path in (folder / NAMES_FILE for folder in folders):
         if not path.is_file():
             continue
-        content = OmegaConf.to_container(OmegaConf.load(path))
-        if not isinstance(content, dict) or not all(isinstance(entries, dict) for entries in content.values()):
+        content = read_config(path)
+        if not all(isinstance(entries, dict) for entries in content.values()):
             raise UserError(f"{path} must hold tables of names; allowed: {', '.join(SECTIONS)}")
         for section, entries in content.items():
             if section not in SECTIONS:

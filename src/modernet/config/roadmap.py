@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from modernet.config.schema import ModelConfig
-from modernet.config.search_path import config_dirs, config_files
+from modernet.config.search_path import config_dirs, config_files, read_config
 from modernet.errors import UserError
 
 START, END = "resnet50", "convnext"  # files in configs/step/ between which the published roadmap runs
@@ -27,9 +27,8 @@ class Step:
 
 
 def _read_step(path: Path) -> Step:
+    change = dict(read_config(path))
     comments = [line[1:].strip() for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
-    change = OmegaConf.to_container(OmegaConf.load(path))
-    assert isinstance(change, dict)
     parents = [entry for entry in change.pop("defaults", []) if isinstance(entry, str) and entry != "_self_"]
     title = " ".join(line for line in comments if not line.startswith("@package"))
     parent = parents[0].removeprefix("/step/") if parents else None

@@ -3,23 +3,27 @@
 import os
 import re
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from yaml import YAMLError
 
-from modernet.errors import UserError
+from modernet.errors import UserError, squeeze
 
 PACKAGE = Path(__file__).parents[1]
 # The wheel carries a copy of configs/ in the package; a checkout has it at the top.
 CONFIGS = next(path for path in (PACKAGE / "configs", PACKAGE.parents[1] / "configs") if path.is_dir())
+NAMES_FILE = "names.yaml"  # display names, in no config group
+NAME_FIELDS = {"protocol": "protocol", "size": "name"}  # group -> field with the name of the file, for records
 VARIABLE = "MODERNET_CONFIG_DIR"  # an environment variable reaches the processes of joblib and Slurm, too
 
 
 def add_config_dir(folder: str | Path) -> None:
     """Read steps, sizes, recipes, protocols, data sets and studies from this folder, too.
 
-    Raises UserError where there is no such folder, and for a file that would be ignored or misnamed.
+    Raises UserError where there is no such folder, and for a file that would be ignored, cannot be read or is misnamed.
     """
     path = Path(folder).resolve()
     if not path.is_dir():
@@ -30,15 +34,36 @@ def add_config_dir(folder: str | Path) -> None:
 
 
 def _check_files(folder: Path) -> None:
-    """Raises UserError for a file with the name of another config, and for a protocol that bears another name."""
-    for path in sorted(folder.glob("*/**/*.yaml")):
+    """Raises UserError for a file that would be ignored, that cannot be read, or that names its runs after another."""
+    bases = {}
+    for path in sorted(folder.glob("**/*.yaml")):
         name = path.relative_to(folder)
+        if str(name) == NAMES_FILE:
+            continue
+        if len(name.parts) == 1:
+            groups = "folders of config groups (step/, protocol/, ...)"
+            raise UserError(f"{path} would be ignored: configs stand in {groups}, and only {NAMES_FILE} beside them")
         if taken := [other / name for other in config_dirs() if (other / name).exists()]:
             raise UserError(f"{path} would be ignored, because {taken[0]} has its name; rename it")
-        if name.parent.name == "protocol":
-            values: Any = OmegaConf.to_container(OmegaConf.load(path))
-            if not isinstance(values, dict) or values.get("protocol") != path.stem:
-                raise UserError(f"{path} needs a line `protocol: {path.stem}`, which names its runs")
+        if not (CONFIGS / name.parent).is_dir():  # no group of the package; perhaps no config
+            continue
+        values, field = read_config(path), NAME_FIELDS.get(name.parts[0])
+        if field and values.get(field) != path.stem:
+            raise UserError(f"{path} needs a line `{field}: {path.stem}`, which names its runs")
+        bases[path] = _named_bases(path, name.parent.as_posix(), values)
+    try:
+        TopologicalSorter(bases).prepare()
+    except CycleError as error:  # Hydra would follow the defaults for ever
+        raise UserError(f"{error.args[1][0]}: its defaults lead back to itself; name another config there") from error
+
+
+def _named_bases(path: Path, group: str, values: dict[str, Any]) -> list[Path]:
+    """Where the configs of the same group lie that a config's defaults name, if the user has them."""
+    defaults = values.get("defaults", [])
+    if not isinstance(defaults, list):
+        raise UserError(f"{path}: defaults must be a list, as in `defaults: [NAME, _self_]`, got {defaults}")
+    names = [entry.removeprefix(f"/{group}/") for entry in defaults if isinstance(entry, str)]
+    return [path.with_name(f"{name}.yaml") for name in names]
 
 
 def user_config_dirs() -> tuple[Path, ...]:
@@ -63,19 +88,28 @@ def config_files(group: str) -> dict[str, Path]:
 def config_bases(group: str, name: str) -> list[str]:
     """The configs of the group that a config is derived from by its defaults list, the nearest first."""
     path = config_files(group).get(name)
-    values = _read(path) if path else {}
+    values = read_config(path) if path else {}
     direct = [entry for entry in values.get("defaults", []) if isinstance(entry, str) and entry in config_files(group)]
     return [base for entry in direct for base in (entry, *config_bases(group, entry))]
 
 
 def config_values(group: str, name: str) -> dict[str, Any]:
     """The values in the file of a config alone, with interpolations as texts."""
-    return _read(config_files(group)[name])
+    return read_config(config_files(group)[name])
 
 
 @cache
-def _read(path: Path) -> dict[str, Any]:
-    values: Any = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+def read_config(path: Path) -> dict[str, Any]:
+    """The content of a yaml file, with interpolations as texts. Raises UserError where it holds no mapping.
+
+    It is read once per process: do not change it.
+    """
+    try:
+        values: Any = OmegaConf.to_container(OmegaConf.load(path))
+    except (ValueError, YAMLError) as error:  # a ValueError: another encoding, or a value that no config holds
+        raise UserError(f"{path} cannot be read as yaml in UTF-8: {squeeze(error)}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path} must hold lines `FIELD: VALUE`, got a list")
     return values
 
 

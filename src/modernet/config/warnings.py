@@ -1,29 +1,32 @@
 """Warnings about a config, before any data is read: values without effect, and what a protocol does to values."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from modernet.config.schema import RecipeConfig
 from modernet.config.search_path import config_bases, config_files, config_values
 from modernet.config.variant import Sections, compose_sections
 
+FILE_KINDS = ("folder", "shards")  # values of data.kind with images that are decoded and cropped from files
+
 
 def config_warnings(
-    step: str, protocol: str, size: str, sections: Sections, changes: Iterable[str] = ()
+    step: str, protocol: str, size: str, sections: Sections, changes: Collection[str] = ()
 ) -> tuple[str, ...]:
     """One line for each. `changes` are the overrides in the variant's name, as in recipe.momentum=0.5."""
     recipe = sections[1]
     return (
         *_idle_warnings(changes, sections),
+        *_fallback_warnings(changes, sections),
         *_inherited_warnings(step, protocol, size, sections),
         *_untuned_warnings(protocol, recipe),
         *_unused_recipe_warnings(step, protocol, size, recipe),
     )
 
 
-def _idle_warnings(changes: Iterable[str], sections: Sections) -> list[str]:
+def _idle_warnings(changes: Collection[str], sections: Sections) -> list[str]:
     """A warning for each override that no part of this training reads: it makes another variant of the same result."""
     _, recipe, data = sections
-    in_files = data.kind in ("folder", "shards")
+    in_files = data.kind in FILE_KINDS
     in_memory = None if in_files else f"{data.name} is in memory"
     optimizer = f"recipe.optimizer is {recipe.optimizer}"
     chooses = recipe.mixup_alpha and recipe.cutmix_alpha
@@ -37,11 +40,28 @@ def _idle_warnings(changes: Iterable[str], sections: Sections) -> list[str]:
         "recipe.mixup_switch_prob": None if chooses else "Mixup and CutMix are not both on",
         "recipe.init_std": None if recipe.init == "trunc_normal" else f"recipe.init is {recipe.init}",
         "data.crop_padding": f"{data.name} has image files, which get random resized crops" if in_files else None,
+        "data.crop_pct": f"recipe.crop_pct is {recipe.crop_pct}" if in_files and recipe.crop_pct else None,
         "data.on_error": in_memory,
         "data.max_pixels": in_memory,
     }
     return [
         f"{change} has no effect: {reason}" for change in changes if (reason := reasons.get(change.partition("=")[0]))
+    ]
+
+
+def _fallback_warnings(changes: Collection[str], sections: Sections) -> list[str]:
+    """A warning for each override with the value that null stands for: two variants of the same result."""
+    _, recipe, data = sections
+    fallbacks = [("recipe.micro_batch_size", "recipe.batch_size", recipe.batch_size)]
+    if data.kind in FILE_KINDS:
+        fallbacks += [
+            ("recipe.train_image_size", "data.image_size", data.image_size),
+            ("recipe.crop_pct", "data.crop_pct", data.crop_pct),
+        ]
+    return [
+        f"{name}={value} gives the result of {name}=null, which stands for {fallback}, but as another run"
+        for name, fallback, value in fallbacks
+        if f"{name}={value}" in changes
     ]
 
 

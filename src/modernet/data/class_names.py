@@ -9,11 +9,15 @@ from modernet.data.file_lists import list_images, npz_path
 
 
 def class_names(data: DataConfig, num_classes: int) -> Sequence[str]:
-    """From the folders of the classes, or from the file; the numbers of the labels where neither has names."""
+    """One for each output: from the folders of the classes, or from the file; the numbers of the labels without names.
+
+    data.num_classes may be more or fewer than a file has names, as long as it covers the labels.
+    """
     if data.kind == "folder":
         return list_images(data)[0].classes
+    names: list[str] = []
     if data.kind == "npz":
         with npz_path(data).open("rb") as raw, np.load(raw) as file:
             if "classes" in file:
-                return [str(name) for name in file["classes"]]
-    return [str(label) for label in range(num_classes)]
+                names = [str(name) for name in file["classes"][:num_classes]]
+    return names + [str(label) for label in range(len(names), num_classes)]

@@ -64,15 +64,20 @@ def resolve_data(experiment: Experiment) -> Experiment:
     Raises UserError where the files are missing or invalid, or hold other numbers than the config says.
     """
     facts = inspect_data(experiment.data)
-    for name in ("train_images", "test_images"):
-        given, found = getattr(experiment.data, name), getattr(facts, name)
-        if None not in (given, found) and given != found:
-            raise UserError(
-                f"data.{name}={given}, but data={experiment.data.name} has {found}; the field is for data whose files "
-                "do not say the number, and chooses no part of a data set"
-            )
+    check_image_counts(experiment.data, facts)
     data = replace(experiment.data, num_classes=facts.num_classes)
     return replace(experiment, data=data, data_fingerprint=facts.fingerprint)
+
+
+def check_image_counts(data: DataConfig, facts: DataFacts) -> None:
+    """Raises UserError where the config says another number of images than the files."""
+    for name in ("train_images", "test_images"):
+        given, found = getattr(data, name), getattr(facts, name)
+        if None not in (given, found) and given != found:
+            raise UserError(
+                f"data.{name}={given}, but data={data.name} has {found}; the field is for data whose files do not say "
+                "the number, and chooses no part of a data set"
+            )
 
 
 def check_data_unchanged(experiment: Experiment, runs: Path) -> None:
