@@ -16,6 +16,7 @@ from wandb_server import Server
 from modernet import roadmap
 from modernet.config.schema import ModelConfig
 from modernet.tracking import logger
+from modernet.tracking.run_files import RUN_FILE
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # raised while wandb_workspaces is imported
 KERNELS = {"move_up_depthwise", "kernel_size", *(f"move_up_depthwise+kernel_size={kernel}" for kernel in (5, 9, 11))}
@@ -64,11 +65,14 @@ def runsets(spec: Any) -> list[dict[str, Any]]:
 
 
 def filters(runset: dict[str, Any]) -> dict[str, set[str]]:
-    """Config field -> the values that it may have."""
+    """Config field, or `status` in the summary -> the values that it may have."""
     items = runset["filters"]["filters"]
-    assert all((item["op"], item["key"]["section"], item["disabled"]) == ("IN", "config", False) for item in items)
+    assert not any(item["disabled"] for item in items)
     assert all(item["connector"] == "AND" for item in items[1:])
-    return {item["key"]["name"]: set(item["value"]) for item in items}
+    sections = {item["key"]["name"]: (item["op"], item["key"]["section"]) for item in items}
+    assert sections.pop("status", None) in (None, ("=", "summary"))
+    assert set(sections.values()) <= {("IN", "config")}
+    return {item["key"]["name"]: {item["value"]} if item["op"] == "=" else set(item["value"]) for item in items}
 
 
 def grouping(runset: dict[str, Any]) -> list[str]:
@@ -102,7 +106,7 @@ def test_every_panel_has_its_runs():
     steps = set(roadmap("micro")) | set(roadmap("b"))
     (workspace,) = runsets(specs["workspace"])
     assert grouping(workspace) == GROUPED
-    assert filters(workspace) == {"protocol": {"digits"}, "variant": steps | KERNELS}
+    assert filters(workspace) == {"protocol": {"digits"}, "variant": steps | KERNELS, "status": {"done"}}
     report = runsets(specs["report"])
     assert [runset["name"] for runset in report] == [
         "roadmap",
@@ -114,6 +118,8 @@ def test_every_panel_has_its_runs():
     ]
     variants = {runset["name"]: filters(runset).get("variant") for runset in report}
     assert variants == {"roadmap": steps, "kernel sweep": KERNELS, "every run": None}
+    statuses = {runset["name"]: filters(runset).get("status") for runset in report}
+    assert statuses == {"roadmap": {"done"}, "kernel sweep": {"done"}, "every run": None}
     assert all(filters(runset)["protocol"] == {"digits"} for runset in report)
     assert [grouping(runset) for runset in report] == [GROUPED, GROUPED, [], GROUPED, GROUPED, GROUPED]
     assert not any(filters(runset) for runset in runsets(dry_run()["report"]) if runset["name"] == "every run")
@@ -219,7 +225,7 @@ def write_runs(folder: Path, *projects: str) -> Path:
     write_study(folder, [make_record("gelu", 60.0 + seed, seed) for seed, _ in enumerate(projects)])
     for run, project in zip(sorted(folder.iterdir()), projects, strict=True):
         (run / "wandb").mkdir()
-        (run / logger.RUN_FILE).write_text(json.dumps({"id": run.name, "entity": "me", "project": project}))
+        (run / RUN_FILE).write_text(json.dumps({"id": run.name, "entity": "me", "project": project}))
     return folder
 
 
@@ -236,6 +242,15 @@ def test_results_are_a_panel_and_a_run_in_the_project_of_the_runs(server, tmp_pa
         assert "95 % confidence interval" in text
     (run,) = server.runs.values()
     assert (run.settings["jobType"], run.project) == ("report", "mine")
+    assert run.history[0]["results"]["nrows"] == 1
+
+
+@pytest.mark.parametrize("mode", ["offline", "disabled"])
+def test_results_are_logged_where_trainings_are_not_online(server, tmp_path, monkeypatch, mode):
+    monkeypatch.setenv("WANDB_MODE", mode)
+    links = publish(server, "--runs", str(write_runs(tmp_path / "runs", "modernet")))
+    ((name, run),) = server.runs.items()
+    assert links[-1] == f"results: {server.url}/me/modernet/runs/{name}"
     assert run.history[0]["results"]["nrows"] == 1
 
 

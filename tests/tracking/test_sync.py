@@ -17,20 +17,21 @@ from wandb_files import read_messages
 from wandb_server import Server
 
 from modernet.config.schema import WandbConfig
-from modernet.record import flatten, load_record, write_record
+from modernet.record import Record, flatten, load_record, write_record
+from modernet.runtime.lock import run_lock
 from modernet.tracking.logger import wandb_run
 from modernet.tracking.sync import find_offline_runs
 
 
-def log_offline(folder: Path, step: str, epochs: range, stopped: bool = False) -> None:
-    """Leave in a run's folder what a training of these epochs leaves there."""
+def log_offline(folder: Path, step: str, epochs: range, stopped: bool = False, record: Record | None = None) -> None:
+    """Leave in a run's folder what a training of these epochs leaves there, by default with a finished run's record."""
     folder.mkdir(parents=True, exist_ok=True)
     with wandb_run(WandbConfig(mode="offline"), folder, short_experiment(step)) as wandb_logger:
         for number in epochs:
             epoch = make_epoch(number, train_loss=1 / number, val_loss=1 / number, top1=60.0 + number)
             wandb_logger.log_epoch(flatten(epoch), 10 * number)
         if not stopped:
-            record = make_record(step, 60.0 + epochs[-1])
+            record = record or make_record(step, 60.0 + epochs[-1])
             wandb_logger.log_result(record)
             write_record(folder, record)
 
@@ -172,6 +173,43 @@ def test_entity_and_project_are_those_of_the_options(server, push, runs):
     assert "entity you not found" in errors
     push(runs, "--project", "other")
     assert server.runs[id_of(runs, "kernel_size")].project == "other"
+
+
+FAILED = make_record("gelu", None, top5=None, val_loss=None, status="failed", reason="the loss is not finite")
+
+
+def test_a_failed_run_has_no_accuracy(server, push, tmp_path):
+    log_offline(tmp_path / "digits/gelu", "gelu", range(1, 3), record=FAILED)
+    assert push(tmp_path)[0] == {"gelu": "pushed"}
+    (run,) = server.runs.values()
+    names = ("top1", "top5", "val_loss", "val/top1", "val/top5", "val/loss")
+    assert {run.summary.get(name) for name in names} == {None}
+    assert (run.summary["status"], run.summary["gmacs"], run.exits) == ("failed", FAILED.gmacs, [1])
+
+
+def test_a_failed_run_that_is_trained_again_is_pushed_when_it_ends(server, push, tmp_path):
+    folder = tmp_path / "digits/gelu"
+    log_offline(folder, "gelu", range(1, 3), record=FAILED)
+    time.sleep(1.1)  # wandb names folders by the second
+    with run_lock(folder):
+        with wandb_run(WandbConfig(mode="offline"), folder, short_experiment("gelu")) as wandb_logger:
+            wandb_logger.log_epoch(flatten(make_epoch(3)), 30)
+            assert push(tmp_path)[0] == {"gelu": "not finished"}
+            assert not server.runs
+            record = make_record("gelu", 63.0)
+            wandb_logger.log_result(record)
+        write_record(folder, record)
+    assert push(tmp_path)[0] == {"gelu": "pushed"}
+    (run,) = server.runs.values()
+    assert [row["epoch"] for row in run.history] == [1, 2, 3]
+    assert (run.summary["status"], run.summary["top1"], run.exits[-1]) == ("done", 63.0, 0)
+
+
+def test_wandb_dir_inside_the_folder_is_no_run(server, push, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    log_offline(tmp_path / "digits/gelu", "gelu", range(1, 3))
+    assert [folder for folder, _ in find_offline_runs(tmp_path)] == [tmp_path / "digits/gelu"]
+    assert push(tmp_path)[0] == {"gelu": "pushed"}
 
 
 @pytest.mark.parametrize(

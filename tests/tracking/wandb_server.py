@@ -156,8 +156,11 @@ class Server:
 
     # Runs. Creating a run with an existing id without resuming it starts it from scratch, as wandb documents.
 
+    def has_run(self, name: str, project: str) -> bool:
+        return name in self.runs and self.runs[name].project == project
+
     def on_RunResumeStatus(self, name: str, project: str, **_: Any) -> Answer:
-        run = self.runs.get(name)
+        run = self.runs[name] if self.has_run(name, project) else None
         self.resuming.add(name)
         bucket = run and {
             "name": name,
@@ -171,7 +174,9 @@ class Server:
             "logLineCount": 0,
             "eventsLineCount": 0,
             "eventsTail": "[]",
-            "wandbConfig": "{}",
+            "wandbConfig": json.dumps(
+                {"t": {"value": 1}}
+            ),  # without `t` the SDK takes the run for one that never began
         }
         return {"model": {"id": "UHJvamVjdDox", "name": project, "entity": {"name": ENTITY}, "bucket": bucket}}
 
@@ -180,7 +185,7 @@ class Server:
             raise ValueError("the disk of the server is full")
         if entity not in (None, ENTITY):
             raise ValueError(f"entity {entity} not found during upsertBucket")
-        inserted = name not in self.runs
+        inserted = not self.has_run(name, project)
         starts = settings["displayName"] is not None and name not in self.resuming  # later mutations have changes only
         if inserted or starts:
             self.runs[name] = Run(settings, project)

@@ -79,14 +79,16 @@ def _learning_curves() -> list[wr.LinePlot]:
 
 
 def _filters(protocol: str | None, variants: list[str] | None = None) -> list[expr.FilterExpr]:
-    """Runs of this protocol and these variants; None stands for all."""
+    """The finished runs of these variants, or every run; of this protocol, or of all."""
     allowed = {"protocol": protocol and [protocol], "variant": variants}
     # wandb-workspaces parses a filter as Python, and takes an = for a comparison even inside a string.
-    return [
+    filters = [
         expr.Config(name).isin([value.replace("=", r"\x3d") for value in values])
         for name, values in allowed.items()
         if values
     ]
+    # As in `modernet table`: a run that diverged, was stopped or still trains would enter the means.
+    return filters if variants is None else [*filters, expr.Summary("status") == "done"]
 
 
 def dashboard_title(protocol: str | None) -> str:

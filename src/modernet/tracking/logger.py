@@ -3,7 +3,7 @@
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from modernet.config.schema import WandbConfig
 from modernet.record import METRICS, Record, flatten
 from modernet.runtime.io import write_text
 from modernet.runtime.logging import logger
+from modernet.tracking.run_files import RUN_FILE, mark_pushed, offline_files, read_run_file
 from modernet.tracking.settings import run_arguments, select_mode
 
 SUMMARY = (
@@ -41,45 +42,62 @@ EPOCH_NAMES = {
     "top1_ema": "val/top1_ema",
 }
 EPOCH_PREFIX = "epoch/"  # of what else an epoch has: means over its training, and declared metrics
+# What the summary has of the last epoch's evaluation: wandb's own values, and those of a record.
+EVALUATION = [name for name in (*EPOCH_NAMES, *EPOCH_NAMES.values()) if name != "epoch"]
 AXES = {"train/*": STEP_AXIS, "system/peak_memory": STEP_AXIS, "val/*": "epoch", f"{EPOCH_PREFIX}*": "epoch"}
 FINISH_SECONDS = 60  # at most, to send what is left when a run ends; Slurm warns 120 s before the end
-RUN_FILE = "wandb/run.json"  # in the run's folder: where wandb has the run
 
 
 class WandbLogger:
     """One wandb run; silent where `run` is None. An error of wandb is logged once and does not stop the training.
 
-    `is_new`: wandb has no earlier part of the run.
+    `is_new`: wandb has no earlier part of the run. `earlier_files` were logged offline by earlier starts.
     """
 
-    def __init__(self, run: Any, is_new: bool = True) -> None:
-        self.run, self.is_new = run, is_new
-        self.has_result = False
+    def __init__(self, run: Any, is_new: bool = True, earlier_files: Iterable[Path] = ()) -> None:
+        self.run, self.is_new, self.earlier_files = run, is_new, earlier_files
+        self.step_offset = 0  # wandb's step minus the optimizer's
+        self.result: str | None = None  # the record's status
+
+    def resume(self, next_step: int) -> None:
+        """Continue with a row of this optimizer step.
+
+        wandb drops a row whose step it has, as the metrics of an evaluation that was stopped and is repeated: that row
+        and all later ones get higher steps at wandb. Axes are those of AXES and do not move.
+        """
+        if self.run is not None:
+            self.step_offset = max(0, self.run.starting_step - next_step)
 
     def log_steps(self, row: Mapping[str, float]) -> None:
         """Log a row of steps.jsonl."""
         values = {STEP_NAMES[name]: value for name, value in row.items() if name in STEP_NAMES}
-        self._attempt(lambda run: run.log(values, step=int(row["step"])))
+        self._attempt(lambda run: run.log(values, step=self.step_offset + int(row["step"])))
 
     def log_epoch(self, epoch: Mapping[str, Any], step: int) -> None:
         """Log the metrics of an epoch that ended with optimizer step `step`; a row of metrics.jsonl."""
         measured = {name: value for name, value in epoch.items() if value is not None and name != "lr"}  # train/lr
         values = {EPOCH_NAMES.get(name, EPOCH_PREFIX + name): value for name, value in measured.items()}
         summary = {name: measured[name] for name in SUMMARY_IN_TRAINING if name in measured}
-        self._attempt(lambda run: run.log(values, step=step, commit=True))
+        self._attempt(lambda run: run.log(values, step=self.step_offset + step, commit=True))
         self._attempt(lambda run: run.summary.update(summary))
 
     def log_result(self, record: Record) -> None:
-        """Set the summary to the record's values."""
+        """Set the summary to the record's values. A failed run has no accuracy there, as in its record."""
         values = {name: value for name, value in flatten(record).items() if name in SUMMARY and value is not None}
+        if record.status == "failed":
+            values |= dict.fromkeys(EVALUATION)
         self._attempt(lambda run: run.summary.update(values))
-        self.has_result = True
+        self.result = record.status
+
+    def mark_earlier_files(self) -> None:
+        """Keep the earlier files from being pushed, where this run has all that they hold."""
+        self._attempt(lambda _: mark_pushed(self.earlier_files))
 
     def close(self, status: int) -> None:
-        """End the run with an exit status."""
-        if not self.has_result:
+        """End the run with an exit status, which is 1 for a failed run."""
+        if self.result is None:
             self._attempt(lambda run: run.summary.update({"status": "interrupted"}))
-        self._attempt(lambda run: run.finish(exit_code=status))
+        self._attempt(lambda run: run.finish(exit_code=1 if self.result == "failed" else status))
 
     def _attempt(self, call: Callable[[Any], Any]) -> None:
         if self.run is None:
@@ -94,31 +112,35 @@ class WandbLogger:
             self.run = None
 
 
-def read_run_file(folder: Path) -> dict[str, Any]:
-    """`id`, `entity`, `project` and `url` of a run at wandb; empty where the run's folder does not have them."""
-    try:
-        values = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
+def _continues(before: Mapping[str, Any], mode: str, arguments: Mapping[str, Any]) -> bool:
+    """Whether a start continues the wandb run of the start before, which run.json describes.
+
+    It does not in another project or entity, nor online where the server has nothing yet, as the run is offline so far.
+    """
+    was_offline = before.get("url", "") is None
+    asked = {name: arguments[name] for name in ("project", "entity") if arguments[name]}
+    is_elsewhere = any(before.get(name, value) != value for name, value in asked.items())
+    return not is_elsewhere and (mode == "offline" or not was_offline)
 
 
 def _init(config: WandbConfig | None, folder: Path, experiment: Experiment, facts: Mapping[str, Any]) -> WandbLogger:
-    """A wandb run, the one of an earlier start of the same run if there is one; silent where wandb is off or fails."""
+    """A wandb run, the one of the start before if it can be continued; silent where wandb is off or fails."""
     if config is None or (mode := select_mode(config)) == "disabled":
         return WandbLogger(None)
     try:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # wandb sends its own errors, also of offline runs
         import wandb  # takes a second
 
-        before = read_run_file(folder)
-        earlier = os.environ.get("WANDB_RUN_ID") or before.get("id")  # `wandb agent` sets it
+        before, earlier_files = read_run_file(folder), offline_files(folder)
+        arguments = run_arguments(config, folder, experiment)
+        continues = _continues(before, mode, arguments)
+        earlier = os.environ.get("WANDB_RUN_ID") or (before.get("id") if continues else None)  # `wandb agent` sets it
         run_id = earlier or secrets.token_hex(4)
         (folder / RUN_FILE).parent.mkdir(exist_ok=True)
         if not before:  # before wandb has a run, so that a process that is killed now continues the same one
             write_text(folder / RUN_FILE, json.dumps({"id": run_id}) + "\n")
         run = wandb.init(
-            **run_arguments(config, folder, experiment),
+            **arguments,
             id=run_id,
             resume="allow" if earlier else None,
             mode=mode,
@@ -138,7 +160,10 @@ def _init(config: WandbConfig | None, folder: Path, experiment: Experiment, fact
         counted = {name: facts[name] for name in ("params", "gmacs") if name in facts}
         run.summary.update({"status": "running", **counted})
         logger.info(f"wandb: {url}" if url else f"wandb: offline run {run.id}; modernet sync uploads it")
-        return WandbLogger(run, is_new=run.id != before.get("id") or "project" not in before)
+        # Offline, wandb does not look up the login's entity, where an earlier online start had it.
+        entities = {before.get("entity"), "" if before.get("url") else None}
+        is_same = (run.id, run.project) == (before.get("id"), before.get("project")) and run.entity in entities
+        return WandbLogger(run, is_new=not (continues and is_same), earlier_files=earlier_files)
     except Exception as error:  # no disk, no network, a broken installation: none of it is the run's fault
         logger.warning(f"wandb could not start ({error}); training continues without it")
         return WandbLogger(None)

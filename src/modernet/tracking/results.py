@@ -11,7 +11,7 @@ from modernet.analysis.selection import select
 from modernet.analysis.table import build_rows
 from modernet.analysis.table_text import to_markdown
 from modernet.record import RECORD_FILE
-from modernet.tracking.logger import read_run_file
+from modernet.tracking.run_files import read_run_file
 
 TABLE = "results"
 COLUMNS = (
@@ -46,6 +46,7 @@ def log_results(rows: Sequence[Row], entity: str, project: str, title: str) -> s
             entity=entity,
             project=project,
             dir=folder,
+            mode="online",  # WANDB_MODE is that of trainings
             id=f"results-{hashlib.sha256(title.encode()).hexdigest()[:11]}",
             resume="allow",
             name=f"results: {title}",

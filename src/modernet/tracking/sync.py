@@ -18,7 +18,8 @@ from wandb.errors import Error, UsageError
 
 from modernet.errors import UserError, squeeze
 from modernet.record import RECORD_FILE
-from modernet.tracking.logger import RUN_FILE, read_run_file
+from modernet.runtime.lock import is_locked
+from modernet.tracking.run_files import OFFLINE_FILE, RUN_FILE, offline_files, started_mark, synced_mark
 
 # wandb retries for minutes or days where the server does not answer; the commands here are safe to repeat instead.
 FEW_RETRIES = {
@@ -63,55 +64,46 @@ def find_offline_runs(folder: Path) -> OfflineRuns:
 
     Files of these runs in WANDB_DIR are included.
     """
+    logged = {path.parents[2] for path in folder.rglob(OFFLINE_FILE.format(id="*"))}
+    if elsewhere := os.environ.get("WANDB_DIR"):  # the files of many runs, whose run.json are in their folders
+        logged = {run for run in logged if run.resolve() != Path(elsewhere).resolve()}
+    logged |= {path.parents[1] for path in folder.rglob(RUN_FILE)}
     runs = defaultdict(list)
-    for path in folder.rglob("wandb/offline-run-*/run-*.wandb"):
-        runs[path.parents[2], path.stem].append(path)
-    if elsewhere := os.environ.get("WANDB_DIR"):
-        for run_file in folder.rglob(RUN_FILE):
-            run, name = run_file.parents[1], f"run-{read_run_file(run_file.parents[1]).get('id')}"
-            if run.resolve() != Path(elsewhere).resolve():
-                runs[run, name] += Path(elsewhere).glob(f"wandb/offline-run-*/{name}.wandb")
-    return {run: sorted(files, key=lambda file: file.parent.name) for run, files in sorted(runs.items()) if files}
+    for run in sorted(logged):
+        for file in offline_files(run):
+            runs[run, file.stem].append(file)
+    return dict(runs)
 
 
 def push(runs: OfflineRuns, options: Sequence[str] = ()) -> Iterator[Outcome]:
     """Push the runs that were not pushed yet, with these options of `wandb sync`.
 
-    A run without a record may still be training; it is skipped, as wandb would ignore what it logs later.
+    A run without a record, or that a process trains, as a failed one again, is skipped: wandb would ignore what it logs
+    later.
     """
     for (folder, _), files in runs.items():
-        if not (folder / RECORD_FILE).is_file():
+        if not (folder / RECORD_FILE).is_file() or is_locked(folder):
             yield Outcome(folder, "not finished")
-        elif all(_synced_mark(file).exists() and not _started_mark(file).exists() for file in files):
+        elif all(synced_mark(file).exists() and not started_mark(file).exists() for file in files):
             yield Outcome(folder, "pushed before")
         else:
             reason = _push_files(files, options)
             yield Outcome(folder, "failed" if reason else "pushed", reason)
 
 
-def _synced_mark(file: Path) -> Path:
-    """wandb's mark of a file that was pushed."""
-    return file.with_suffix(".wandb.synced")
-
-
-def _started_mark(file: Path) -> Path:
-    """modernet's mark of a file whose push started and did not succeed."""
-    return file.with_suffix(".wandb.started")
-
-
 def _push_files(files: list[Path], options: Sequence[str]) -> str | None:
     """Push the files of one run in order; returns why it failed, or None."""
-    if any(_started_mark(file).exists() for file in files):
+    if any(started_mark(file).exists() for file in files):
         # An unknown part arrived, and pushing a resumed part again would repeat its epochs. The first file resumes
         # nothing: pushing it again makes wandb start the run from scratch.
         for file in files:
-            _synced_mark(file).unlink(missing_ok=True)
+            synced_mark(file).unlink(missing_ok=True)
     for file in files:
-        if not _synced_mark(file).exists():
-            _started_mark(file).touch()
+        if not synced_mark(file).exists():
+            started_mark(file).touch()
             if reason := _sync_file(file, options):
                 return reason
-            _started_mark(file).unlink()
+            started_mark(file).unlink()
     return None
 
 
@@ -124,8 +116,8 @@ def _sync_file(file: Path, options: Sequence[str]) -> str | None:
     )
     errors = re.findall(r"^(?:wandb: ERROR|Error:) (.+)$", result.stderr, re.MULTILINE)
     if errors and all(INCOMPLETE in error for error in errors):
-        _synced_mark(file).touch()  # the training has ended: nothing will be added
+        synced_mark(file).touch()  # the training has ended: nothing will be added
         return None
-    if not errors and not _synced_mark(file).exists():
+    if not errors and not synced_mark(file).exists():
         errors = result.stderr.splitlines()[-1:] or [f"wandb sync ended with status {result.returncode}"]
     return "; ".join(errors)

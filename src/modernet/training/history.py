@@ -32,7 +32,8 @@ class RunHistory:
 
     Rows after the checkpoint from which a run resumes are deleted: the same steps are trained again. Rows of
     `steps.jsonl` before it that are missing or damaged are lost, which a warning says; epochs are in the checkpoint. A
-    wandb run that began later than the training gets everything from its start.
+    wandb run that began later than the training gets everything from its start, so that offline files of an earlier
+    wandb run are not needed.
     """
 
     def __init__(self, folder: Path, state: TrainState, plan: TrainPlan, wandb: WandbLogger) -> None:
@@ -46,10 +47,12 @@ class RunHistory:
         write_text(folder / STEPS_FILE, "".join(json.dumps(row) + "\n" for row in rows))
         if wandb.is_new:
             log_history(wandb, rows, map(flatten, state.epochs), plan.steps_per_epoch)
+            wandb.mark_earlier_files()
             self.logged_steps, self.logged_epochs = state.step, len(state.epochs)
         else:
             self.logged_steps = max((int(row["step"]) for row in earlier), default=0)
             self.logged_epochs = max(len(_read_rows(folder / METRICS_FILE, "epoch")), len(state.epochs))
+            wandb.resume(min(self.logged_steps + 1, (self.logged_epochs + 1) * plan.steps_per_epoch))
 
     def _warn_of_lost_rows(self, last: int) -> None:
         """`last` is the step of the last row that is left."""
