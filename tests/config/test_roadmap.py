@@ -117,6 +117,7 @@ def test_config_dir_that_does_not_exist_is_refused():
         ("step/loop.yaml", "defaults: gelu", r"step/loop.yaml: defaults must be a list, .* got gelu"),
         ("recipe/mine.yaml", "# Größe", r"recipe/mine.yaml cannot be read as yaml in UTF-8: 'utf-8' codec"),
         ("recipe/mine.yaml", "betas: [0.9", r"recipe/mine.yaml cannot be read as yaml in UTF-8: while parsing"),
+        ("recipe/mine.yaml", "0.9", r"recipe/mine.yaml cannot be read as yaml in UTF-8: Invalid loaded object type"),
         ("step/mine.yaml", "- gelu", r"step/mine.yaml must hold lines `FIELD: VALUE`"),
     ],
 )

@@ -114,7 +114,7 @@ class Study:
         usual = of_protocol(self.runs, self.epochs)
         without = [run for step in network_steps(END, self.size) for run in self.without_step(step)]
         distinct = {run.record.hash: run for run in [*of_network(usual, {END}), *without]}
-        steps, budgeted = len(main_path(self.size)), set(BUDGET_NETWORKS)
+        steps, budgeted = len(main_path(self.size)), set[str](BUDGET_NETWORKS)
         shorter = [run for run in of_protocol(self.runs, 2) if is_published_step(run.network, self.size)]
         return [
             Part("roadmap", f"{train} +study=roadmap {SEEDS}", of_network(usual, set(main_path(self.size))), 3 * steps),

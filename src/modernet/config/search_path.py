@@ -106,7 +106,8 @@ def read_config(path: Path) -> dict[str, Any]:
     """
     try:
         values: Any = OmegaConf.to_container(OmegaConf.load(path))
-    except (ValueError, YAMLError) as error:  # a ValueError: another encoding, or a value that no config holds
+    # OmegaConf raises a ValueError for another encoding or a value that no config holds, an OSError for a lone number.
+    except (ValueError, YAMLError, OSError) as error:
         raise UserError(f"{path} cannot be read as yaml in UTF-8: {squeeze(error)}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path} must hold lines `FIELD: VALUE`, got a list")
