@@ -152,6 +152,10 @@ def test_network_or_recipe_has_both_tables_and_names_the_steps_that_change_their
     assert cells[2:4] == ["74.10 ± 0.10", "-3.00 [-3.17, -2.83]"]
     assert cells[5:8] == [f"{2 * usual_lr():g}", "78.10 ± 0.10", "+1.00 [+0.83, +1.17]"]
     assert re.findall(r"^- `(\w+)`: ", generated["recipe"], re.M) == ["gelu"]
+    assert (
+        "with both differences change the sign where each network has its own best rate: `gelu`."
+        in generated["answers"]
+    )
     assert "Holm) with one recipe" in generated["recipe"]
     assert "Holm) at its own best rate" in generated["recipe"]
     assert f"-m +step=gelu recipe.lr={2 * usual_lr():g} seed=0,1,2" in generated["commands"]

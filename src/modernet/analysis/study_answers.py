@@ -6,6 +6,7 @@ from modernet.analysis.budget import build_gaps
 from modernet.analysis.budget_tables import describe_crossing, format_epochs
 from modernet.analysis.crossing import find_crossing
 from modernet.analysis.formatting import count_noun, format_difference
+from modernet.analysis.learning_rate import sign_changes
 from modernet.analysis.row import Row
 from modernet.analysis.signs import Verdict, count_verdicts
 from modernet.analysis.stats import ALPHA
@@ -64,6 +65,16 @@ def _answer_recipe(study: Study) -> str:
                 f"`{name}` minus `{START}` is {last.top1[usual] - first.top1[usual]:+.1f} points at the recipe's rate "
                 f"and {last.best - first.best:+.1f} with each at its own best rate."
             )
+    one_recipe, own_best = study.recipe_rows()
+    others = {row.variant for row in own_best if row.difference is not None}
+    compared = [row.variant for row in one_recipe if row.difference is not None and row.variant in others]
+    if study.has_own_rates and compared:
+        changed = [f"`{change.one_recipe.variant}`" for change in sign_changes(one_recipe, own_best)]
+        sentences.append(
+            f"On the test images after {format_epochs(study.epochs)}, {len(changed)} of "
+            f"{count_noun(len(compared), 'step')} with both differences change the sign where each network has its "
+            f"own best rate{': ' * bool(changed)}{', '.join(changed)}."
+        )
     return " ".join(sentences)
 
 

@@ -10,7 +10,7 @@ from modernet.analysis.contrasts import compare_with
 from modernet.analysis.learning_rate import sign_changes
 from modernet.analysis.row import Row
 from modernet.analysis.stats import Difference, summarize
-from modernet.analysis.study import of_protocol, to_records
+from modernet.analysis.study import of_protocol
 from modernet.analysis.study_answers import build_answers
 from modernet.analysis.study_parts import (
     BUDGET_EPOCHS,
@@ -32,7 +32,6 @@ from modernet.analysis.study_tables import (
     signs_table,
     steps_table,
 )
-from modernet.analysis.table import build_rows
 from modernet.config.roadmap import END, main_path, network_steps
 
 NOT_RUN_YET = "Not run yet."
@@ -123,16 +122,12 @@ def _learning_rate(study: Study) -> str:
 
 def _recipe(study: Study) -> str:
     best = study.best_rates
-    one_recipe = of_network(of_protocol(study.runs, study.epochs), set(best))
-    own_best = study.own_best_runs()
-    if not one_recipe or not own_best:
-        return ""
-    left, right = ([row for row in build_rows(to_records(runs), True) if row.n] for runs in (one_recipe, own_best))
+    left, right = study.recipe_rows()
     if min(len(left), len(right)) < 2:
         return ""
-    if all(one.lr == study.usual.recipe.lr for one in best.values()):
+    if not study.has_own_rates:
         return f"The best rate of each of the {len(best)} tuned networks is the recipe's, so both tables are the same."
-    missing = [name for name in best if name not in {run.network for run in own_best}]
+    missing = [name for name in best if name not in {row.variant for row in right}]
     note = f"Not run yet at their own best rate: {', '.join(missing)}." if missing else ""
     return _join(recipe_table(left, right, best), sign_change_lines(sign_changes(left, right)), note)
 

@@ -97,9 +97,17 @@ class Study:
         found = best_rates(in_order, self.usual.recipe.lr)
         return found if any(len(one.top1) > 1 for one in found.values()) else {}
 
-    def own_best_runs(self) -> list[StudyRun]:
-        """The runs of each network with its own best rate, as far as they are finished."""
-        return [run for one in self.best_rates.values() for run in at_rate(self.runs, one.network, one.lr)]
+    @property
+    def has_own_rates(self) -> bool:
+        """Whether the best rate of any network is another one than the recipe's."""
+        return any(one.lr != self.usual.recipe.lr for one in self.best_rates.values())
+
+    def recipe_rows(self) -> tuple[list[Row], list[Row]]:
+        """Rows of the tuned networks that were run: with one recipe for all, and each with its own best rate."""
+        one_recipe = of_network(of_protocol(self.runs, self.epochs), set(self.best_rates))
+        own_best = [run for one in self.best_rates.values() for run in at_rate(self.runs, one.network, one.lr)]
+        left, right = ([row for row in build_rows(to_records(runs), True) if row.n] for runs in (one_recipe, own_best))
+        return left, right
 
     def without_step(self, step: str) -> list[StudyRun]:
         """The runs of the end of the roadmap without one of its steps."""
