@@ -1,6 +1,7 @@
 """One run: the stages of Trainer, its files, its failures, and resuming exactly where it stopped."""
 
 import errno
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -24,7 +25,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from modernet.config.experiment import Experiment
 from modernet.config.weights import WEIGHTS_FILE
-from modernet.errors import DiskFull, Interrupted, OutOfMemory, RunLocked, UserError
+from modernet.errors import ConnectionLost, DiskFull, Interrupted, OutOfMemory, RunLocked, UserError
 from modernet.models.network import Network
 from modernet.record import Record, find_record
 from modernet.runtime.lock import is_locked
@@ -290,3 +291,27 @@ def test_every_step_trains_with_all_augmentations_and_ema(step, tmp_path):
     """With everything that the modern recipe switches on."""
     record = train_in(tmp_path, replace(full_experiment(), model=short_experiment(step).model, data=random_images(32)))
     assert (record.status, record.epochs) == ("done", 2)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGCHLD"), reason="Windows has no SIGCHLD")
+@pytest.mark.parametrize("error", [RuntimeError, UserError])
+def test_a_second_worker_that_dies_raises_nothing_while_a_run_ends_by_the_first(tmp_path, monkeypatch, error):
+    """DataLoader's handler raises wherever the process is. After mistakes of a user its workers are still watched."""
+
+    def handler(number: int, frame: object) -> None:
+        raise RuntimeError("DataLoader worker (pid 2) is killed by signal: Killed.")
+
+    def fit(self: Trainer) -> None:
+        signal.signal(signal.SIGCHLD, handler)
+        self.exit_stack.callback(lambda: found.append(signal.getsignal(signal.SIGCHLD)))
+        raise error("DataLoader worker (pid 1) is killed by signal: Killed.")
+
+    found: list[Any] = []
+    monkeypatch.setattr(Trainer, "fit", fit)
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        with pytest.raises(ConnectionLost if error is RuntimeError else UserError):
+            train_in(tmp_path, quick_experiment())
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert found == [signal.SIG_DFL if error is RuntimeError else handler]

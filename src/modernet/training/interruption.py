@@ -54,8 +54,8 @@ def _runtime_errors(error: BaseException | None) -> str:
     return "\n".join(messages)
 
 
-def _stop_watching_workers() -> None:
-    """DataLoader's handler would raise again, anywhere, for each of its workers that ends from now on."""
+def stop_watching_workers() -> None:
+    """Call it first where a run ends by an error: DataLoader's handler raises anywhere for each worker that ends."""
     if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():  # not on Windows
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
@@ -75,7 +75,6 @@ def explain_interruption(folder: Path, batch: str = "a batch") -> Iterator[None]
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise DiskFull(f"no space left on the disk of {folder}; last good checkpoint: {path}") from error
         if _is_shared_memory_full(error):
-            _stop_watching_workers()
             raise OutOfMemory(
                 f"not enough shared memory for the processes that load images ({squeeze(error)[:200]}); enlarge "
                 f"/dev/shm (--shm-size of a container), or try fewer num_workers; last good checkpoint: {path}"
@@ -92,7 +91,6 @@ def explain_interruption(folder: Path, batch: str = "a batch") -> Iterator[None]
                 f"another GPU if it happens again; last good checkpoint: {path}"
             ) from error
         if is_process_lost(error):
-            _stop_watching_workers()
             reason = f"another process of the run died ({squeeze(error)[:200]})"
             raise ConnectionLost(f"{reason}; rerun the same command to resume; last good checkpoint: {path}") from error
         raise

@@ -12,7 +12,7 @@ from modernet.config.experiment import Experiment
 from modernet.config.schema import ExecutionConfig, WandbConfig
 from modernet.config.weights import RUN_OF_WEIGHTS, WEIGHTS_FILE
 from modernet.data.loader import Loader, build_loader
-from modernet.errors import ConnectionLost, Interrupted, NonFiniteLoss, UserError, describe
+from modernet.errors import ConnectionLost, Interrupted, ModernetError, NonFiniteLoss, UserError, describe
 from modernet.models.flops import model_cost
 from modernet.record import Epoch, Record, find_record, write_record
 from modernet.runtime.collectives import all_gather, any_rank, barrier, process_group
@@ -31,7 +31,7 @@ from modernet.training.checks import check_batch_size, check_image_size, check_r
 from modernet.training.finetune import load_weights
 from modernet.training.folder import CONFIG_FILE, LOG_FILE, hold_lock
 from modernet.training.history import RunHistory
-from modernet.training.interruption import explain_interruption, is_interruption
+from modernet.training.interruption import explain_interruption, is_interruption, stop_watching_workers
 from modernet.training.leftovers import remove_checkpoints
 from modernet.training.loop import fit
 from modernet.training.result import build_record, describe_machine, describe_origin
@@ -85,8 +85,10 @@ class Trainer:
     def __enter__(self) -> "Trainer":
         return self
 
-    def __exit__(self, *exception: Any) -> None:
-        self.exit_stack.__exit__(*exception)
+    def __exit__(self, kind: type[BaseException] | None, *exception: Any) -> None:
+        if kind and not issubclass(kind, ModernetError):
+            stop_watching_workers()
+        self.exit_stack.__exit__(kind, *exception)
 
     def train(self, failed: Record | None = None) -> Record:
         """Train to the end, from the last checkpoint if there is one, and write the record.
