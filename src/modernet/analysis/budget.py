@@ -52,8 +52,11 @@ def budget_cells(records: Iterable[Record], group: Group) -> dict[str, dict[int,
         and record.top1 is not None
         and re.fullmatch(r"(recipe\.epochs=\d+)?", split_variant(record.variant)[2])
     ]
-    settings = {settings_but_epochs(record) for record in members if group_of(record) == group}
-    comparable = {record.hash: record for record in members if settings_but_epochs(record) in settings}
+    if len({record.epochs for record in members}) < 2:
+        return {}
+    settings = [settings_but_epochs(record) for record in members]
+    usual = {text for record, text in zip(members, settings, strict=True) if group_of(record) == group}
+    comparable = {record.hash: record for record, text in zip(members, settings, strict=True) if text in usual}
     cells: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in sorted(comparable.values(), key=lambda record: record.seed):
         step, changes, _ = split_variant(record.variant)

@@ -58,16 +58,6 @@ def _interval(row: Row) -> tuple[float | None, float | None]:
     return row.top1_low, row.top1_high
 
 
-def difference_table(rows: Sequence[Row]) -> str:
-    """The difference of each row to the row that it is compared with."""
-    body = [
-        [row.name, row.before or "", format_gap(row), format_p_value(row.difference_holm)]
-        for row in rows
-        if row.difference is not None
-    ]
-    return markdown_table(["network", "compared with", "difference (points)", "p (Holm)"], body)
-
-
 def signs_table(tables: Mapping[str, Sequence[Row]]) -> str:
     """Per published step the paper's difference and ours, from title -> rows, with the verdict on our sign."""
     headers = ["step", "paper (points)"]

@@ -74,12 +74,11 @@ def merge_commands(records: Iterable[Record]) -> list[str]:
         if run.overrides:
             words = tuple(to_publishable(word) for word in run.overrides if not word.startswith("seed="))
             seeds_of[words].add(run.seed)
-    steps_of: dict[tuple[tuple[str, ...], tuple[int, ...], str], list[str]] = defaultdict(list)
+    steps_of: dict[tuple[tuple[str, ...], tuple[int, ...], bool], list[str]] = defaultdict(list)
     for words, seeds in seeds_of.items():
         others = tuple(word for word in words if not word.startswith("+step="))
         steps = [word.removeprefix("+step=") for word in words if word.startswith("+step=")]
-        alone = "" if steps else "no step"  # a sweep over +step= has a step in each of its runs
-        steps_of[others, tuple(sorted(seeds)), alone] += steps
+        steps_of[others, tuple(sorted(seeds)), bool(steps)] += steps  # each run of a sweep over +step= has a step
     return [_format_command(others, steps, seeds) for (others, seeds, _), steps in steps_of.items()]
 
 

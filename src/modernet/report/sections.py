@@ -90,7 +90,7 @@ def _draft_sections(study: Study, study_id: str) -> list[_Draft]:
 
 def _build_section(draft: _Draft, kind: str, run_data: RunData) -> Section:
     study, group, rows = draft.study, draft.group, draft.rows
-    plotted, skipped = ({}, [])
+    plotted, skipped = {}, []
     if kind in (MAIN, SIDE):
         plotted, skipped = build_group_figures(rows, draft.records, others=study.records.values())
     order = {row.variant: number for number, row in enumerate(rows)}
