@@ -47,10 +47,7 @@ def gap_table(cells: Cells) -> str:
     body = []
     for first, second in combinations(cells, 2):
         gaps = build_gaps(cells, first, second)
-        texts = [
-            format_difference(gaps[epochs].mean, gaps[epochs].low, gaps[epochs].high) if epochs in gaps else NOT_RUN
-            for epochs in budgets
-        ]
+        texts = [format_difference(gaps[epochs]) if epochs in gaps else NOT_RUN for epochs in budgets]
         body.append([f"{second} - {first}", *texts])
     return markdown_table(["gap (points)", *map(format_epochs, budgets)], body)
 
@@ -62,7 +59,7 @@ def crossing_table(cells: Cells) -> str:
         crossing, closing = find_crossing(cells, first, second), fit_closing(cells, first, second)
         if crossing is None or closing is None:
             continue
-        slope = format_difference(closing.slope.mean, closing.slope.low, closing.slope.high)
+        slope = format_difference(closing.slope)
         ratios = error_ratios(cells, first, second)
         body.append([f"{second} - {first}", describe_crossing(crossing), slope, describe_closing(closing), ratios])
     lengths = ", ".join(map(str, all_epochs(cells)))

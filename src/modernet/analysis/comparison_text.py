@@ -38,7 +38,7 @@ def _cells(row: Row, metrics: list[Metric]) -> list[str]:
         row.variant,
         str(row.n),
         format_accuracy(row),
-        format_difference(row.difference, row.difference_low, row.difference_high),
+        format_difference(row.gap),
         format_p_value(row.difference_p),
         format_p_value(row.difference_holm),
         _format_seeds(row.seeds_needed),

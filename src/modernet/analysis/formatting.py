@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
 from modernet.analysis.row import Row
+from modernet.analysis.stats import Difference
 
 SHOWN_SEEDS = 1_000  # larger numbers of seeds are shown as > 1,000
 
@@ -31,9 +32,9 @@ def format_accuracy(row: Row) -> str:
     return f"{row.top1:.2f}" + (f" ± {row.top1_std:.2f}" if row.n > 1 else "")
 
 
-def format_difference(gap: float | None, low: float | None, high: float | None) -> str:
-    """A difference in percentage points, with its confidence interval where there is one."""
-    return "" if gap is None else f"{gap:+.2f} {format_interval(low, high, '+')}".strip()
+def format_difference(gap: Difference) -> str:
+    """A difference in percentage points, with its confidence interval where there is one; empty without one."""
+    return "" if gap.mean is None else f"{gap.mean:+.2f} {format_interval(gap.low, gap.high, '+')}".strip()
 
 
 def format_p_value(p: float | None) -> str:

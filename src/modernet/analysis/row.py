@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from modernet.analysis.stats import ALPHA, Difference
 from modernet.config.names import variant_name
 from modernet.config.roadmap import main_path
 from modernet.record import Record
@@ -104,6 +105,28 @@ class Row:
     def group(self) -> Group:
         """The table that the row belongs to."""
         return Group(self.protocol, self.size, self.changes)
+
+    @property
+    def gap(self) -> Difference:
+        """The difference to `before`."""
+        return Difference(self.difference, self.difference_low, self.difference_high, self.difference_p)
+
+    @property
+    def start_gap(self) -> Difference:
+        """The difference to `start`."""
+        return Difference(
+            self.start_difference, self.start_difference_low, self.start_difference_high, self.start_difference_p
+        )
+
+    @property
+    def paper_gap(self) -> Difference:
+        """The paper's difference to `before`."""
+        return Difference(self.paper_difference, self.paper_difference_low, self.paper_difference_high)
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the difference to `before` is significant after Holm's correction."""
+        return self.difference_holm is not None and self.difference_holm < ALPHA
 
     @property
     def is_step(self) -> bool:

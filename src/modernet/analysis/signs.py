@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from modernet.analysis.row import Row
-from modernet.analysis.stats import ALPHA, Difference
 
 
 class Verdict(StrEnum):
@@ -27,14 +26,13 @@ def compare_signs(row: Row) -> Verdict | None:
 
     The paper's difference is taken as exact where one of its two networks has a single run and no std (ResNet-50).
     """
-    papers = Difference(row.paper_difference, row.paper_difference_low, row.paper_difference_high)
-    if row.difference is None or papers.mean is None:
+    if row.difference is None or row.paper_difference is None:
         return None
-    if row.difference_holm is None or row.difference_holm >= ALPHA:
+    if not row.is_decided:
         return Verdict.UNDECIDED
-    if not papers.sign:
+    if not row.paper_gap.sign:
         return Verdict.ONLY_OURS
-    return Verdict.AGREES if row.difference * papers.mean > 0 else Verdict.DISAGREES
+    return Verdict.AGREES if row.difference * row.paper_difference > 0 else Verdict.DISAGREES
 
 
 def verdict(row: Row) -> Verdict:

@@ -33,10 +33,7 @@ def _answer_budget(study: Study) -> str:
         gaps = build_gaps(cells, START, name)
         if not gaps:
             continue
-        listed = ", ".join(
-            f"{format_difference(gap.mean, gap.low, gap.high)} after {format_epochs(epochs)}"
-            for epochs, gap in gaps.items()
-        )
+        listed = ", ".join(f"{format_difference(gap)} after {format_epochs(epochs)}" for epochs, gap in gaps.items())
         sentences.append(f"`{name}`, {about}, minus `{START}`, in points: {listed}.")
         crossing = find_crossing(cells, START, name)
         if crossing is not None:
@@ -82,7 +79,7 @@ def _answer_steps(study: Study) -> str:
     sentences = []
     for epochs in study.roadmap_epochs():
         rows = [row for row in study.rows(epochs, main_path(study.size)) if row.difference is not None]
-        decided = [row for row in rows if row.difference_holm is not None and row.difference_holm < ALPHA]
+        decided = [row for row in rows if row.is_decided]
         counts = count_verdicts(rows)
         raised = _list([row for row in decided if (row.difference or 0) > 0], "raise")
         lowered = _list([row for row in decided if (row.difference or 0) < 0], "lower")

@@ -161,10 +161,7 @@ def _steps(study: Study, shapley: Mapping[str, Gains]) -> str:
     without = {step: [run.top1 for run in study.without_step(step)] for step in steps}
     finished = {step: values for step, values in without.items() if values}
     columns: dict[str, Gains] = {
-        f"path, {format_epochs(epochs)}": {
-            row.variant: Difference(row.difference, row.difference_low, row.difference_high)
-            for row in study.rows(epochs, main_path(study.size))
-        }
+        f"path, {format_epochs(epochs)}": {row.variant: row.gap for row in study.rows(epochs, main_path(study.size))}
         for epochs in study.roadmap_epochs()
     }
     if end and len(finished) > 1:

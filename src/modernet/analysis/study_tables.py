@@ -30,11 +30,6 @@ VERDICT_WORDS = {
 }
 
 
-def format_gap(row: Row) -> str:
-    """The difference to the step before with its interval; empty where there is none."""
-    return format_difference(row.difference, row.difference_low, row.difference_high)
-
-
 def accuracy_table(rows: Sequence[Row]) -> str:
     """Accuracy and cost of the networks that were run; intervals by the same noise as the differences."""
     body = [
@@ -67,10 +62,9 @@ def signs_table(tables: Mapping[str, Sequence[Row]]) -> str:
         for row in rows:
             if not row.is_published or row.before is None:
                 continue
-            paper = format_difference(row.paper_difference, row.paper_difference_low, row.paper_difference_high)
-            line = cells.setdefault(row.name, [paper])
+            line = cells.setdefault(row.name, [format_difference(row.paper_gap)])
             p = f" ({format_p_value(row.difference_holm)})" if row.difference_holm is not None else ""
-            line += [format_gap(row) or NOT_RUN, f"{verdict(row)}{p}"]
+            line += [format_difference(row.gap) or NOT_RUN, f"{verdict(row)}{p}"]
     return markdown_table(headers, [[name, *line] for name, line in cells.items()])
 
 
@@ -125,12 +119,19 @@ def recipe_table(one_recipe: Sequence[Row], own_best: Sequence[Row], best: Mappi
         other = own.get(row.variant)
         rate = f"{best[row.variant].lr:g}" if row.variant in best else ""
         right = (
-            [format_accuracy(other), format_gap(other), format_p_value(other.difference_holm)]
+            [format_accuracy(other), format_difference(other.gap), format_p_value(other.difference_holm)]
             if other
             else [NOT_RUN] * 3
         )
         body.append(
-            [row.name, format_accuracy(row), format_gap(row), format_p_value(row.difference_holm), rate, *right]
+            [
+                row.name,
+                format_accuracy(row),
+                format_difference(row.gap),
+                format_p_value(row.difference_holm),
+                rate,
+                *right,
+            ]
         )
     headers = ["step", "one recipe", "vs previous", "p (Holm)", "own lr", "own best", "vs previous", "p (Holm)"]
     return markdown_table(headers, body)
@@ -141,23 +142,23 @@ def sign_change_lines(changes: Sequence[SignChange]) -> str:
     if not changes:
         return "No step of both tables changes the sign of its difference to the step before."
     lines = [
-        f"- `{change.one_recipe.name}`: {format_gap(change.one_recipe)} ({_holm(change.one_recipe)}) with one recipe, "
-        f"{format_gap(change.own_best)} ({_holm(change.own_best)}) at its own best rate."
+        f"- `{change.one_recipe.name}`: {_describe_gap(change.one_recipe)} with one recipe, "
+        f"{_describe_gap(change.own_best)} at its own best rate."
         for change in changes
     ]
     return "\n".join(["Steps whose difference to the step before changes its sign:", "", *lines])
 
 
-def _holm(row: Row) -> str:
-    return "no p-value" if row.difference_holm is None else f"{format_p_equation(row.difference_holm)}, Holm"
+def _describe_gap(row: Row) -> str:
+    p = "no p-value" if row.difference_holm is None else f"{format_p_equation(row.difference_holm)}, Holm"
+    return f"{format_difference(row.gap)} ({p})"
 
 
 def contrast_table(reference: str, sample: Sample, contrasts: Mapping[str, Contrast], header: str) -> str:
     """One reference, and networks against it."""
     body = [[reference, str(sample.n), _format_sample(sample), "", ""]]
     for name, (sample, gap, p) in contrasts.items():
-        difference = format_difference(gap.mean, gap.low, gap.high)
-        body.append([name, str(sample.n), _format_sample(sample), difference, format_p_value(p)])
+        body.append([name, str(sample.n), _format_sample(sample), format_difference(gap), format_p_value(p)])
     return markdown_table([header, "n", "top-1 (%)", f"vs {reference} (points)", "p (Holm)"], body)
 
 
@@ -170,5 +171,5 @@ def steps_table(steps: Sequence[str], columns: Mapping[str, Mapping[str, Differe
     body = []
     for step in steps:
         gaps = [column.get(step, Difference(None)) for column in columns.values()]
-        body.append([step, *(format_difference(gap.mean, gap.low, gap.high) or NOT_RUN for gap in gaps)])
+        body.append([step, *(format_difference(gap) or NOT_RUN for gap in gaps)])
     return markdown_table(["step", *columns], body)

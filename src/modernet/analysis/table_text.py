@@ -49,12 +49,12 @@ def _result_cells(row: Row, metrics: list[Metric]) -> list[str]:
 def _difference_cells(row: Row) -> list[str]:
     return [
         row.name,
-        format_difference(row.difference, row.difference_low, row.difference_high),
+        format_difference(row.gap),
         format_p_value(row.difference_holm),
-        format_difference(row.start_difference, row.start_difference_low, row.start_difference_high),
+        format_difference(row.start_gap),
         format_p_value(row.start_difference_holm),
         "" if row.paper_top1 is None else f"{row.paper_top1:.2f}",
-        format_difference(row.paper_difference, row.paper_difference_low, row.paper_difference_high),
+        format_difference(row.paper_gap),
         row.sign or "",
     ]
 

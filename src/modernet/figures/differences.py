@@ -85,17 +85,13 @@ def plot_comparison(comparison: Comparison, title: str = "", *, form: FigureForm
     return figure
 
 
-def _is_decided(row: Row) -> bool:
-    return row.difference_holm is not None and row.difference_holm < ALPHA
-
-
 def _shade_decided(panels: Sequence[Axes], rows: Sequence[Row]) -> None:
     """Bands instead of stripes behind the rows that are decided."""
     for axes in panels:
         for stripe in list(axes.patches):
             stripe.remove()
         for number, row in enumerate(rows):
-            if _is_decided(row):
+            if row.is_decided:
                 axes.axhspan(number - 0.5, number + 0.5, color=SHADE, linewidth=0, zorder=0)
         axes.axvline(0, color="black", linewidth=0.8)
 
@@ -126,11 +122,9 @@ def _describe_intervals(rows: Sequence[Row]) -> str:
     tests = {row.difference_test for row in rows}
     if not tests & {WELCH, POOLED}:
         return "Dots: ours."
-    band = (
-        f"Shaded: p < {ALPHA} after Holm's correction."
-        if any(map(_is_decided, rows))
-        else (f"No row is shaded: no difference has p < {ALPHA} after Holm's correction.")
-    )
+    band = f"No row is shaded: no difference has p < {ALPHA} after Holm's correction."
+    if any(row.is_decided for row in rows):
+        band = f"Shaded: p < {ALPHA} after Holm's correction."
     if WELCH in tests and POOLED in tests:
         return f"Dots: ours, with the pooled std, or by Welch's test where the std is unequal. {band}"
     source = "by Welch's test" if WELCH in tests else "with the std of the runs pooled over networks"

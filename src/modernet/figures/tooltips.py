@@ -44,8 +44,7 @@ def paper_tooltip(row: Row, *lines: str) -> str:
 
 def difference_tooltip(row: Row) -> str:
     """`row_tooltip` with the difference to the previous step and its p-value."""
-    difference = format_difference(row.difference, row.difference_low, row.difference_high)
-    lines = [f"difference to {row.before}: {difference} points"]
+    lines = [f"difference to {row.before}: {format_difference(row.gap)} points"]
     if row.difference_holm is not None:
         lines.append(f"{format_p_equation(row.difference_holm)} (Holm)")
     return row_tooltip(row, *lines)
@@ -53,8 +52,7 @@ def difference_tooltip(row: Row) -> str:
 
 def paper_difference_tooltip(row: Row) -> str:
     """`paper_tooltip` with the paper's difference to its previous step."""
-    difference = format_difference(row.paper_difference, row.paper_difference_low, row.paper_difference_high)
-    return paper_tooltip(row, f"difference to {row.before}: {difference} points")
+    return paper_tooltip(row, f"difference to {row.before}: {format_difference(row.paper_gap)} points")
 
 
 def curve_tooltips(variant: str, runs: Sequence[Sequence[float]]) -> list[str]:

@@ -64,9 +64,9 @@ def _describe_total(steps: Sequence[Row]) -> str:
     last = steps[-1] if steps else None
     if last is None or last.start is None or last.start_difference is None:
         return ""
-    gap = format_difference(last.start_difference, last.start_difference_low, last.start_difference_high)
     p = "" if last.start_difference_holm is None else f", {format_p_equation(last.start_difference_holm)}"
-    return f"; from {last.neighbour_title(last.start)} to {last.title} top-1 changes by {gap} points{p}"
+    ends = f"from {last.neighbour_title(last.start)} to {last.title}"
+    return f"; {ends} top-1 changes by {format_difference(last.start_gap)} points{p}"
 
 
 def _join(names: Sequence[str]) -> str:

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 from modernet.analysis.formatting import (
     SHOWN_SEEDS,
     format_accuracy,
-    format_difference,
     format_interval,
     format_p_value,
 )
+from modernet.analysis.stats import Difference
 from modernet.analysis.table import Row
 from modernet.record import Metric, Record, declared_metrics
 from modernet.report.summary import classify
@@ -73,9 +73,9 @@ def accuracy_cell(row: Row) -> Cell:
     return Cell(format_accuracy(row), format_interval(row.top1_low, row.top1_high), row.top1)
 
 
-def _difference_cell(row: Row, field: str) -> Cell:
-    mean, low, high = (getattr(row, field + suffix) for suffix in ("", "_low", "_high"))
-    return Cell(format_difference(mean, None, None), format_interval(low, high, "+"), mean)
+def _difference_cell(gap: Difference) -> Cell:
+    mean = "" if gap.mean is None else f"{gap.mean:+.2f}"
+    return Cell(mean, format_interval(gap.low, gap.high, "+"), gap.mean)
 
 
 def _p_value_cell(p: float | None) -> Cell:
@@ -106,7 +106,7 @@ ROW_COLUMNS = [
     Column(
         "vs previous step",
         "difference in points, with its 95 % confidence interval; the line below the table names the test",
-        lambda row: _difference_cell(row, "difference"),
+        lambda row: _difference_cell(row.gap),
     ),
     Column(
         "p (Holm)",
@@ -126,7 +126,7 @@ ROW_COLUMNS = [
     Column(
         "vs start",
         "difference to the first step in points, with its 95 % confidence interval",
-        lambda row: _difference_cell(row, "start_difference"),
+        lambda row: _difference_cell(row.start_gap),
         shown=False,
     ),
     Column(
@@ -141,7 +141,7 @@ ROW_COLUMNS = [
     Column(
         "paper vs previous step",
         "the paper's difference in points, with its 95 % confidence interval",
-        lambda row: _difference_cell(row, "paper_difference"),
+        lambda row: _difference_cell(row.paper_gap),
     ),
     Column("sign", "whether our difference has the sign of the paper's", lambda row: _text_cell(row.sign), shown=False),
     Column("GMACs", "convolutions and linear layers, one image", lambda row: _number_cell(row.gmacs, ".4f")),

@@ -52,18 +52,15 @@ def page_id(section: Section, number: int) -> str:
 def _facts(row: Row) -> list[tuple[str, str]]:
     """The values of a row that are known."""
     interval = format_interval(row.top1_low, row.top1_high)
-    gap = format_difference(row.difference, row.difference_low, row.difference_high)
-    total = format_difference(row.start_difference, row.start_difference_low, row.start_difference_high)
-    papers = format_difference(row.paper_difference, row.paper_difference_low, row.paper_difference_high)
     before, start = (row.neighbour_title(variant or "") for variant in (row.before, row.start))
     facts: Sequence[tuple[str, str]] = (
         ("top-1", f"{format_accuracy(row)} % {interval}".strip()),
-        (f"difference to {before}", gap),
+        (f"difference to {before}", format_difference(row.gap)),
         ("p, and p after Holm", ", ".join(map(format_p_value, (row.difference_p, row.difference_holm))).strip(", ")),
         (f"seeds needed to tell it from {before}", format_seeds_needed(row)),
-        (f"difference to {start}", total if start != before else ""),
+        (f"difference to {start}", format_difference(row.start_gap) if start != before else ""),
         ("paper, top-1 on ImageNet-1K", "" if row.paper_top1 is None else f"{row.paper_top1:.2f} %"),
-        (f"paper, difference to {before}", papers),
+        (f"paper, difference to {before}", format_difference(row.paper_gap)),
         ("sign, beside the paper's", row.sign or ""),
         ("GMACs", "" if row.gmacs is None else f"{row.gmacs:.4f}"),
         ("parameters", "" if row.params is None else f"{row.params:,}"),

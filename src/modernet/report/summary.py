@@ -29,7 +29,7 @@ def classify(row: Row) -> str:
         return "not compared"
     if row.difference_low is None or row.difference_high is None or row.difference_holm is None:
         return "not tested"
-    if row.difference_holm < ALPHA:
+    if row.is_decided:
         return "raised" if row.difference > 0 else "lowered"
     return "undecided" if row.difference_low <= 0 <= row.difference_high else "not significant"
 
@@ -87,7 +87,7 @@ def _describe_row(row: Row) -> str:
     if row.difference is None:
         return row.title
     p = f", {_format_p(row.difference_holm)}" if row.difference_holm is not None else ""
-    return f"{row.title} {format_difference(row.difference, row.difference_low, row.difference_high)}{p}"
+    return f"{row.title} {format_difference(row.gap)}{p}"
 
 
 def _format_p(p: float) -> str:
@@ -129,9 +129,8 @@ def _describe_runs(rows: Sequence[Row], run: list[Row], steps: list[Row]) -> str
 
 
 def _describe_total(last: Row) -> str:
-    difference = format_difference(last.start_difference, last.start_difference_low, last.start_difference_high)
     p = last.start_difference_holm
     no_test = "; a single seed or no spread between seeds, so no confidence interval"
     test = no_test if p is None else f", {_format_p(p)} (Holm)"
     start = last.neighbour_title(last.start or "")
-    return f"From {start} to {last.title}: {difference} points of top-1{test}."
+    return f"From {start} to {last.title}: {format_difference(last.start_gap)} points of top-1{test}."
