@@ -6,17 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log2, sqrt
 
-from scipy.special import fdtrc, stdtr, stdtrit  # scipy.stats takes most of a second to import
+from scipy.special import fdtrc  # scipy.stats takes most of a second to import
 
-from modernet.analysis.layout import POOLED, Layout, build_layout
+from modernet.analysis.layout import Layout, build_layout
 from modernet.analysis.row import Group, group_of, split_variant
 from modernet.analysis.settings import settings_but_epochs
-from modernet.analysis.stats import ALPHA, Difference, Sample, summarize
+from modernet.analysis.stats import Difference, Sample, estimated_difference, summarize, t_quantile
 from modernet.config.roadmap import roadmap
 from modernet.record import Record
 
 Cells = Mapping[str, Mapping[int, Sequence[float]]]  # network -> epochs -> top-1 of each seed, percent
-Gaps = Mapping[int, Difference]  # epochs -> the later network minus the earlier one, in points
 
 MAX_EXPONENT = 20  # of an extrapolation, in log2(epochs); a later zero is of no use, and could overflow
 
@@ -28,9 +27,8 @@ class Closing:
     budgets: tuple[int, ...]  # numbers of epochs, ascending
     slope: Difference  # points per doubling of the epochs
     zero: float | None  # epochs at which the line is zero; None where the gap does not shrink with the epochs
-    zero_low: (
-        float | None
-    )  # ends of its 95 % interval (Fieller 1954) in epochs: the noise of the runs, no doubt of the line
+    # The ends of its 95 % interval in epochs (Fieller 1954), which has the noise of the runs, and no doubt of the line.
+    zero_low: float | None
     zero_high: float | None
     lack_of_fit_p: float | None  # of a straight line; None below three budgets, or where the noise is unknown
 
@@ -145,9 +143,9 @@ def _fieller(
 
     The variances are in units of that of a run; level and slope are uncorrelated at the weighted center.
     """
-    if layout.test != POOLED or layout.pooled is None:
+    if layout.noise is None:
         return None, None
-    square = (float(stdtrit(layout.pooled.freedom, 1 - ALPHA / 2)) * layout.pooled.std) ** 2
+    square = (t_quantile(layout.noise.freedom) * layout.noise.std) ** 2
     a, b, c = slope**2 - square * slope_variance, level * slope, level**2 - square * level_variance
     if a <= 0:
         return None, None
@@ -160,23 +158,18 @@ def _slope_difference(
 ) -> Difference:
     """The slope with its interval by Student's t; without one where the noise is unknown."""
     samples = [(coefficient, sample) for coefficient, pair in zip(coefficients, pairs, strict=True) for sample in pair]
-    if layout.test == POOLED and layout.pooled is not None:
-        variance = sum(coefficient**2 / sample.n for coefficient, sample in samples) * layout.pooled.std**2
-        freedom: float = layout.pooled.freedom
-    elif layout.test is None or any(sample.std is None for coefficient, sample in samples if coefficient):
+    if layout.noise is not None:
+        variance = sum(coefficient**2 / sample.n for coefficient, sample in samples) * layout.noise.std**2
+        return estimated_difference(slope, variance, layout.noise.freedom)
+    if layout.test is None or any(sample.std is None for coefficient, sample in samples if coefficient):
         return Difference(slope)
-    else:
-        terms = [(coefficient**2 * (sample.std or 0) ** 2 / sample.n, sample.n) for coefficient, sample in samples]
-        variance = sum(term for term, _ in terms)
-        freedom = variance**2 / sum(term**2 / (n - 1) for term, n in terms if term) if variance else 0.0
-    if not variance:
-        return Difference(slope)
-    error = sqrt(variance)
-    half = float(stdtrit(freedom, 1 - ALPHA / 2)) * error
-    return Difference(slope, slope - half, slope + half, 2 * float(stdtr(freedom, -abs(slope) / error)))
+    terms = [(coefficient**2 * (sample.std or 0) ** 2 / sample.n, sample.n) for coefficient, sample in samples]
+    variance = sum(term for term, _ in terms)
+    freedom = variance**2 / sum(term**2 / (n - 1) for term, n in terms if term) if variance else 0.0
+    return estimated_difference(slope, variance, freedom)
 
 
 def _lack_of_fit(residual: float, budgets: int, layout: Layout) -> float | None:
-    if budgets < 3 or layout.test != POOLED or layout.pooled is None:
+    if budgets < 3 or layout.noise is None:
         return None
-    return float(fdtrc(budgets - 2, layout.pooled.freedom, residual / (budgets - 2) / layout.pooled.std**2))
+    return float(fdtrc(budgets - 2, layout.noise.freedom, residual / (budgets - 2) / layout.noise.std**2))

@@ -7,11 +7,9 @@ from math import inf, log2, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit  # scipy.stats takes most of a second to import
 
 from modernet.analysis.budget import Cells, budget_layout, common_epochs
-from modernet.analysis.layout import POOLED
-from modernet.analysis.stats import ALPHA, PooledStd
+from modernet.analysis.stats import ALPHA, PooledStd, bootstrap_widening
 
 DRAWS = 2000  # of the bootstrap
 SEED = 0
@@ -55,8 +53,7 @@ def find_crossing(cells: Cells, first: str, second: str, draws: int = DRAWS) -> 
         (first, None, second)[int(np.sign(gaps[-1])) + 1],
         len(crossings),
     )
-    layout = budget_layout(cells)
-    pooled = layout.pooled if layout.test == POOLED else None
+    pooled = budget_layout(cells).noise
     runs_of_cells = [runs for of_network in values for runs in of_network]
     if not pooled and (min(map(len, runs_of_cells)) < 2 or not any(map(np.ptp, runs_of_cells))):
         return found
@@ -99,8 +96,7 @@ def _draw_gaps(
     """
     rng = np.random.default_rng(SEED)
     cells = [runs for of_network in values for runs in of_network]
-    freedom = pooled.freedom if pooled else _satterthwaite(cells)
-    widening = float(stdtrit(freedom, 1 - ALPHA / 2) / ndtri(1 - ALPHA / 2))
+    widening = bootstrap_widening(pooled.freedom if pooled else _satterthwaite(cells))
 
     def draw(runs: NDArray[np.float64]) -> NDArray[np.float64]:
         std = runs.std(ddof=1) if len(runs) > 1 else 0.0

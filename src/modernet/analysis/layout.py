@@ -46,6 +46,11 @@ class Layout:
         p_values = [p for p in (self.brown_forsythe_p, self.bartlett_p) if p is not None]
         return WELCH if p_values and min(p_values) < ALPHA_STD else POOLED
 
+    @property
+    def noise(self) -> PooledStd | None:
+        """The noise of every network; None where it is unequal or unknown."""
+        return self.pooled if self.test == POOLED else None
+
     def compare(self, after: Sample, before: Sample) -> Difference:
         """The difference of the means of two networks."""
         if self.pooled is None or self.test == WELCH:
@@ -57,15 +62,13 @@ class Layout:
 
         The mean may be of a single run where the noise is pooled.
         """
-        if self.test == POOLED and self.pooled is not None:
-            return pooled_interval(sample, self.pooled)
-        return confidence_interval(sample)
+        return pooled_interval(sample, self.noise) if self.noise else confidence_interval(sample)
 
     def seeds_needed(self, after: Sample, before: Sample) -> int | None:
         """Seeds per network to detect the observed difference by the same test, if all networks have as many."""
         gap = after.mean - before.mean
-        if self.test == POOLED and self.pooled is not None:
-            return seeds_needed(gap, self.pooled.std, self.networks)
+        if self.noise:
+            return seeds_needed(gap, self.noise.std, self.networks)
         if after.std is None or before.std is None:
             return None
         return seeds_needed(gap, sqrt((after.std**2 + before.std**2) / 2))

@@ -7,7 +7,12 @@ from math import sqrt
 from statistics import mean, stdev
 from typing import NamedTuple
 
-from scipy.special import ncfdtr, stdtr, stdtrit  # scipy.stats has them too, but takes most of a second to import
+from scipy.special import (
+    ncfdtr,
+    ndtri,
+    stdtr,
+    stdtrit,
+)  # scipy.stats has them too, but takes most of a second to import
 
 ALPHA = 0.05  # two-sided; confidence intervals are 95 %
 POWER = 0.8
@@ -59,12 +64,19 @@ def summarize(values: Sequence[float]) -> Sample:
     return Sample(len(values), mean(values), sample_std(values))
 
 
+def t_quantile(freedom: float) -> float:
+    """Student's t: half of a 95 % confidence interval in standard errors."""
+    return float(stdtrit(freedom, 1 - ALPHA / 2))
+
+
+def bootstrap_widening(freedom: float) -> float:
+    """Student's t over the normal quantile, by which a bootstrap of few values is too narrow."""
+    return float(stdtrit(freedom, 1 - ALPHA / 2) / ndtri(1 - ALPHA / 2))
+
+
 def confidence_interval(sample: Sample) -> tuple[float, float] | None:
     """The 95 % confidence interval of the mean by Student's t; None where the runs do not differ."""
-    if not sample.std:
-        return None
-    half = float(stdtrit(sample.n - 1, 1 - ALPHA / 2)) * sample.std / sqrt(sample.n)
-    return sample.mean - half, sample.mean + half
+    return pooled_interval(sample, PooledStd(sample.std, sample.n - 1)) if sample.std else None
 
 
 def pool_std(samples: Iterable[Sample]) -> PooledStd | None:
@@ -81,7 +93,7 @@ def pool_std(samples: Iterable[Sample]) -> PooledStd | None:
 
 def pooled_interval(sample: Sample, pooled: PooledStd) -> tuple[float, float]:
     """The 95 % confidence interval of a mean, if its runs have the pooled standard deviation."""
-    half = float(stdtrit(pooled.freedom, 1 - ALPHA / 2)) * pooled.std / sqrt(sample.n)
+    half = t_quantile(pooled.freedom) * pooled.std / sqrt(sample.n)
     return sample.mean - half, sample.mean + half
 
 
@@ -90,7 +102,7 @@ def contrast(after: Sample, before: Sample, pooled: PooledStd) -> Difference:
 
     Each mean may be of a single run.
     """
-    return _difference(after.mean - before.mean, pooled.std**2 * (1 / after.n + 1 / before.n), pooled.freedom)
+    return estimated_difference(after.mean - before.mean, pooled.std**2 * (1 / after.n + 1 / before.n), pooled.freedom)
 
 
 def welch(after: Sample, before: Sample) -> Difference:
@@ -103,15 +115,15 @@ def welch(after: Sample, before: Sample) -> Difference:
         return Difference(gap)
     a, b = after.std**2 / after.n, before.std**2 / before.n
     freedom = (a + b) ** 2 / (a**2 / (after.n - 1) + b**2 / (before.n - 1))  # Satterthwaite
-    return _difference(gap, a + b, freedom)
+    return estimated_difference(gap, a + b, freedom)
 
 
-def _difference(gap: float, variance: float, freedom: float) -> Difference:
-    """The difference with the variance of its estimate; without an interval where the variance is zero."""
+def estimated_difference(gap: float, variance: float, freedom: float) -> Difference:
+    """A difference with the variance of its estimate, by Student's t; without an interval where that is zero."""
     if not variance:
         return Difference(gap)
     error = sqrt(variance)
-    half = float(stdtrit(freedom, 1 - ALPHA / 2)) * error
+    half = t_quantile(freedom) * error
     return Difference(gap, gap - half, gap + half, 2 * float(stdtr(freedom, -abs(gap) / error)))
 
 
@@ -135,7 +147,7 @@ def power(effect: float, n: int, networks: int = 2) -> float:
     noncentral F, which has both tails at once.
     """
     freedom = networks * (n - 1)
-    critical = stdtrit(freedom, 1 - ALPHA / 2)
+    critical = t_quantile(freedom)
     return 1 - float(ncfdtr(1, freedom, effect**2 * n / 2, critical**2))
 
 

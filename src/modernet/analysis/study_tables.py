@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from math import sqrt
 
-from scipy.special import stdtrit  # scipy.stats takes most of a second to import
-
 from modernet.analysis.budget_tables import NOT_RUN, markdown_table
 from modernet.analysis.contrasts import Contrast
 from modernet.analysis.formatting import (
@@ -20,7 +18,7 @@ from modernet.analysis.learning_rate import BestRate, SignChange
 from modernet.analysis.notes import noise_note
 from modernet.analysis.row import Row
 from modernet.analysis.signs import Verdict, count_verdicts, verdict
-from modernet.analysis.stats import ALPHA, Difference, PooledStd, Sample, pooled_interval
+from modernet.analysis.stats import Difference, PooledStd, Sample, pooled_interval, t_quantile
 
 VERDICT_WORDS = {
     Verdict.AGREES: "with the paper's sign",
@@ -84,12 +82,12 @@ def resolution_note(title: str, rows: Sequence[Row]) -> str:
     """The noise of the runs, and the smallest difference of two steps whose interval excludes zero."""
     steps = [row for row in rows if row.is_published and row.n]
     note = f"**{title}.** {noise_note(list(rows))}"
-    known = [row for row in steps if row.pooled_std and row.pooled_df and row.difference_test == "pooled"]
+    known = [row for row in steps if row.pooled_std and row.pooled_df and row.difference_test == POOLED]
     if not known:
         return note
     n = min(row.n for row in steps)
     std, freedom = known[0].pooled_std or 0.0, known[0].pooled_df or 1
-    half = float(stdtrit(freedom, 1 - ALPHA / 2)) * std * sqrt(2 / n)
+    half = t_quantile(freedom) * std * sqrt(2 / n)
     return f"{note} The interval of a difference of two steps, {count_noun(n, 'seed')} each, is ± {half:.2f} points."
 
 

@@ -5,9 +5,8 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit  # scipy.stats takes most of a second to import
 
-from modernet.analysis.stats import ALPHA, Difference
+from modernet.analysis.stats import ALPHA, Difference, bootstrap_widening
 
 Coalition = frozenset[str]  # of players
 Order = tuple[str, ...]
@@ -90,17 +89,12 @@ def _bootstrap_interval(
             drawn = rng.integers(samples, size=(len(chunk), coalitions, samples - 1))
             chunk[:] = gains(np.take_along_axis(measured[None], drawn, axis=-1).mean(axis=-1)) - per_pair
         # A pair has four coalitions per player: with and without it, in two orders.
-        total += noise.mean(axis=1) * _widening(4 * pairs * (samples - 1))
+        total += noise.mean(axis=1) * bootstrap_widening(4 * pairs * (samples - 1))
     if pairs > 1:
         variance = per_pair.var(axis=0, ddof=1)
         noise_variance = noise.var(axis=1, ddof=1).mean(axis=0)
         is_larger = variance > noise_variance
         kept = np.sqrt(1 - np.divide(noise_variance, variance, out=np.ones(players), where=is_larger))
         drawn = per_pair[rng.integers(pairs, size=(DRAWS, pairs - 1))].mean(axis=1) - per_pair.mean(axis=0)
-        total += drawn * kept * _widening(pairs - 1)
+        total += drawn * kept * bootstrap_widening(pairs - 1)
     return np.quantile(total, (ALPHA / 2, 1 - ALPHA / 2), axis=0)
-
-
-def _widening(freedom: int) -> float:
-    """Student's t over the normal quantile."""
-    return float(stdtrit(freedom, 1 - ALPHA / 2) / ndtri(1 - ALPHA / 2))
