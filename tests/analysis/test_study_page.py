@@ -14,7 +14,7 @@ import pytest
 from helpers import MAIN_PATH, ROOT, run_command
 from hydra import initialize_config_dir
 
-from modernet.analysis.study import network_name
+from modernet.analysis.row import network_name
 from modernet.config.experiment import build_experiment
 from modernet.record import Record, load_records, write_record
 
@@ -37,7 +37,7 @@ def usual_lr() -> float:
 def committed_runs() -> dict[str, Record]:
     """Network -> one of its committed runs of the modern recipe on CIFAR-10."""
     records = [record for record in load_records(STUDIES).records.values() if record.protocol == "cifar10_micro"]
-    return {network_name(record): record for record in reversed(records) if record.recipe == "modern"}
+    return {network_name(record.variant): record for record in reversed(records) if record.recipe == "modern"}
 
 
 def run(network: str, top1: float, seed: int = 0, epochs: int = 6, held_out: bool = False, **changes) -> Record:

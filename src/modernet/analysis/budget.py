@@ -9,7 +9,7 @@ from math import log2, sqrt
 from scipy.special import fdtrc  # scipy.stats takes most of a second to import
 
 from modernet.analysis.layout import Layout, build_layout
-from modernet.analysis.row import Group, group_of, split_variant
+from modernet.analysis.row import Group, group_of, network_name, split_variant
 from modernet.analysis.settings import settings_but_epochs
 from modernet.analysis.stats import Difference, Sample, estimated_difference, summarize, t_quantile
 from modernet.config.roadmap import roadmap
@@ -57,8 +57,7 @@ def budget_cells(records: Iterable[Record], group: Group) -> dict[str, dict[int,
     comparable = {record.hash: record for record, text in zip(members, settings, strict=True) if text in usual}
     cells: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in sorted(comparable.values(), key=lambda record: record.seed):
-        step, changes, _ = split_variant(record.variant)
-        cells["+".join([step, *changes])][record.epochs].append(record.top1)  # pyright: ignore
+        cells[network_name(record.variant)][record.epochs].append(record.top1)  # pyright: ignore
     several = {name: dict(sorted(of_network.items())) for name, of_network in cells.items() if len(of_network) > 1}
     return sort_networks(several, group.size)
 

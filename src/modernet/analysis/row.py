@@ -32,8 +32,8 @@ def split_variant(variant: str) -> tuple[str, list[str], str]:
     return step, [change for change in changes if change not in others], "+".join(others)
 
 
-def _without_group(variant: str) -> str:
-    """The variant without the changes to recipe and data, which its whole group has."""
+def network_name(variant: str) -> str:
+    """The variant without the changes to recipe and data, which its whole group has: convnext+act=relu."""
     step, changes, _ = split_variant(variant)
     return "+".join([step, *changes])
 
@@ -141,7 +141,7 @@ class Row:
     @property
     def name(self) -> str:
         """The variant without the changes that its whole group has."""
-        return _without_group(self.variant)
+        return network_name(self.variant)
 
     @property
     def title(self) -> str:
@@ -150,4 +150,4 @@ class Row:
 
     def neighbour_title(self, variant: str) -> str:
         """The display name of `before` or `start`, which are of the same group."""
-        return variant_name(_without_group(variant))
+        return variant_name(network_name(variant))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from modernet.analysis.row import split_variant
+from modernet.analysis.row import network_name
 from modernet.analysis.selection import describe_contradiction
 from modernet.config.experiment import Experiment
 from modernet.config.identity import non_defaults
@@ -42,12 +42,6 @@ class StudyRun:
         return self.record.top1
 
 
-def network_name(record: Record) -> str:
-    """The variant without changes to recipe and data."""
-    step, changes, _ = split_variant(record.variant)
-    return "+".join([step, *changes])
-
-
 def classify_runs(records: Mapping[Path, Record], protocol: Mapping[str, Experiment]) -> list[StudyRun]:
     """The runs of a protocol, each once, by network and seed.
 
@@ -66,7 +60,7 @@ def classify_runs(records: Mapping[Path, Record], protocol: Mapping[str, Experim
     fingerprints = Counter(record.config.get("data_fingerprint") for record in distinct)
     usual = max(fingerprints, key=lambda fingerprint: fingerprints[fingerprint], default=None)
     runs = [
-        StudyRun(network_name(record), _changes(record, protocol[record.recipe]), record)
+        StudyRun(network_name(record.variant), _changes(record, protocol[record.recipe]), record)
         for record in distinct
         if record.config.get("data_fingerprint") == usual
     ]

@@ -9,7 +9,7 @@ from statistics import mean, median
 
 from modernet.analysis.layout import Layout, build_layout, estimate_seed_effect
 from modernet.analysis.paper import reference_rows
-from modernet.analysis.row import Group, Row, group_of, is_published_step, split_variant
+from modernet.analysis.row import Group, Row, group_of, is_published_step, network_name, split_variant
 from modernet.analysis.settings import comparable_sets
 from modernet.analysis.signs import compare_signs
 from modernet.analysis.stats import Difference, Sample, confidence_interval, holm, summarize, welch
@@ -96,7 +96,7 @@ def mean_metrics(runs: Sequence[Record]) -> dict[str, float]:
 def _build_row(group: Group, variant: str, runs: list[Record], samples: dict[str, Sample], layout: Layout) -> Row:
     """`samples` are the summaries of the variants that may be compared, this one included."""
     step, changes, _ = split_variant(variant)
-    name = "+".join([step, *changes])
+    name = network_name(variant)
     first = next(iter(roadmap(group.size)))
     before = step if changes else parent_step(step, group.size)
     row = Row(

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from modernet.analysis.row import split_variant
+from modernet.analysis.row import network_name
 from modernet.analysis.stats import confidence_interval, summarize
 from modernet.config.names import variant_name
 from modernet.curves import METRICS_FILE, STEPS_FILE, load_epochs, load_steps
@@ -93,8 +93,7 @@ def _plot_epochs(axes: Axes, curves: Mapping[str, Sequence[Sequence[float]]], fo
     for look, (variant, runs) in zip(SERIES, curves.items(), strict=False):
         top1 = np.array(list(zip(*runs, strict=False))).T  # (runs, epochs)
         epochs = np.arange(1, top1.shape[1] + 1)
-        step, changes, _ = split_variant(variant)  # the title has the changes to recipe and data
-        label = f"{variant_name('+'.join([step, *changes]))} ({len(runs)})"
+        label = f"{variant_name(network_name(variant))} ({len(runs)})"  # the title has the changes to recipe and data
         _plot_band(axes, epochs, top1, look["color"])
         (line,) = axes.plot(epochs, top1.mean(0), **look, label=label)
         if len(epochs) > POINTS:
