@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from itertools import combinations
 from math import isinf
 
-from tabulate import tabulate
-
 from modernet.analysis.budget import (
     Cells,
     Closing,
@@ -16,19 +14,19 @@ from modernet.analysis.budget import (
     fit_closing,
 )
 from modernet.analysis.crossing import Crossing, find_crossing
-from modernet.analysis.formatting import format_difference, format_interval, format_p_equation
+from modernet.analysis.formatting import (
+    count_noun,
+    format_difference,
+    format_interval,
+    format_p_equation,
+    tabulate_text,
+)
 from modernet.analysis.layout import Layout
 from modernet.analysis.stats import summarize
 
 NOT_RUN = "not run"
 FEWEST_FOR_A_LINE = 3  # numbers of epochs
 EXTRAPOLATION = 4  # times the longest training, up to which a line of gaps is extrapolated
-
-
-def markdown_table(headers: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A table whose first column is text."""
-    columns = ("left", *["right"] * (len(headers) - 1))
-    return tabulate(body, headers, "github", disable_numparse=True, colalign=columns)
 
 
 def budget_table(cells: Cells) -> str:
@@ -38,7 +36,7 @@ def budget_table(cells: Cells) -> str:
         [name, *(_format_cell(of_network.get(epochs), layout) for epochs in budgets)]
         for name, of_network in cells.items()
     ]
-    return markdown_table(["top-1 (%)", *map(format_epochs, budgets)], body)
+    return tabulate_text(["top-1 (%)", *map(format_epochs, budgets)], body)
 
 
 def gap_table(cells: Cells) -> str:
@@ -49,7 +47,7 @@ def gap_table(cells: Cells) -> str:
         gaps = build_gaps(cells, first, second)
         texts = [format_difference(gaps[epochs]) if epochs in gaps else NOT_RUN for epochs in budgets]
         body.append([f"{second} - {first}", *texts])
-    return markdown_table(["gap (points)", *map(format_epochs, budgets)], body)
+    return tabulate_text(["gap (points)", *map(format_epochs, budgets)], body)
 
 
 def crossing_table(cells: Cells) -> str:
@@ -64,12 +62,12 @@ def crossing_table(cells: Cells) -> str:
         body.append([f"{second} - {first}", describe_crossing(crossing), slope, describe_closing(closing), ratios])
     lengths = ", ".join(map(str, all_epochs(cells)))
     headers = ["gap", "crossing", "points per doubling", "zero of the line", f"ratio of errors at {lengths} epochs"]
-    return markdown_table(headers, body) if body else ""
+    return tabulate_text(headers, body) if body else ""
 
 
 def format_epochs(epochs: int) -> str:
     """`1 epoch`, `2 epochs`."""
-    return f"{epochs} epoch{'s' * (epochs != 1)}"
+    return count_noun(epochs, "epoch")
 
 
 def _format_cell(values: Sequence[float] | None, layout: Layout) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 from modernet.analysis.compare import Comparison
 from modernet.analysis.formatting import (
-    SHOWN_SEEDS,
     Cells,
     count_noun,
     escape_latex,
@@ -15,6 +14,7 @@ from modernet.analysis.formatting import (
     format_accuracy,
     format_difference,
     format_p_value,
+    format_seeds_needed,
     format_std_tests,
     to_latex_table,
     to_markdown_table,
@@ -27,12 +27,6 @@ from modernet.record import Metric, declared_metrics
 SHOWN_SETTINGS = 8  # of a variant in text; JSON has all
 
 
-def _format_seeds(seeds: int | None) -> str:
-    if seeds is None:
-        return ""
-    return str(seeds) if seeds <= SHOWN_SEEDS else f"> {SHOWN_SEEDS:,}"
-
-
 def _cells(row: Row, metrics: list[Metric]) -> list[str]:
     return [
         row.variant,
@@ -41,7 +35,7 @@ def _cells(row: Row, metrics: list[Metric]) -> list[str]:
         format_difference(row.gap),
         format_p_value(row.difference_p),
         format_p_value(row.difference_holm),
-        _format_seeds(row.seeds_needed),
+        format_seeds_needed(row),
         f"{row.gmacs:.4f}",
         f"{row.params:,}",
         f"{row.images_per_second:,.0f}",

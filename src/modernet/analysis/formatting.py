@@ -1,7 +1,7 @@
 """Numbers of a row as text, and tables of such text as Markdown and LaTeX."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from tabulate import LATEX_ESCAPE_RULES, tabulate
@@ -62,10 +62,22 @@ def count_noun(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def tabulate_cells(table: Cells, style: str) -> str:
-    """One table in a style of tabulate; the first column is on the left."""
-    columns = ("left", *["right"] * (len(table.headers) - 1))
-    return tabulate(table.body, table.headers, style, disable_numparse=True, colalign=columns)
+def join_words(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def format_seeds_needed(row: Row) -> str:
+    """Seeds per network; empty where the noise is unknown."""
+    if row.seeds_needed is None:
+        return ""
+    return f"{row.seeds_needed:,}" if row.seeds_needed <= SHOWN_SEEDS else f"> {SHOWN_SEEDS:,}"
+
+
+def tabulate_text(headers: Sequence[str], body: Sequence[Sequence[str]], style: str = "github") -> str:
+    """A table of text, by default in Markdown; the first column is on the left, the others on the right."""
+    columns = ("left", *["right"] * (len(headers) - 1))
+    return tabulate(body, headers, style, disable_numparse=True, colalign=columns)
 
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]+")  # line breaks, and the codes that a terminal obeys
@@ -88,7 +100,7 @@ def escape_formula(value: Any) -> Any:
 def to_markdown_table(table: Cells) -> str:
     """One table without its title."""
     body = [[escape_markdown(cell) for cell in cells] for cells in table.body]
-    return tabulate_cells(table._replace(body=body, headers=list(map(escape_markdown, table.headers))), "github")
+    return tabulate_text(list(map(escape_markdown, table.headers)), body)
 
 
 def escape_latex(text: str) -> str:
@@ -99,7 +111,7 @@ def escape_latex(text: str) -> str:
 def to_latex_table(table: Cells, caption: str) -> str:
     """One table as a float with booktabs' rules."""
     body = [[CONTROL.sub(" ", cell) for cell in cells] for cells in table.body]
-    tabular = tabulate_cells(table._replace(body=body), "latex_booktabs")  # escapes its cells
+    tabular = tabulate_text(table.headers, body, "latex_booktabs")  # escapes its cells
     return "\n".join(
         [r"\begin{table}", r"\centering", f"\\caption{{{escape_latex(caption)}}}", tabular, r"\end{table}"]
     )

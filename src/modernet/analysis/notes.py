@@ -1,6 +1,6 @@
 """The paragraphs below a results table: the noise in its runs, the seeds needed, the meaning of its columns."""
 
-from modernet.analysis.formatting import SHOWN_SEEDS, count_noun, format_p_equation, format_std_tests
+from modernet.analysis.formatting import count_noun, format_p_equation, format_seeds_needed, format_std_tests
 from modernet.analysis.layout import ALPHA_STD, WELCH
 from modernet.analysis.row import Row
 from modernet.analysis.stats import ALPHA
@@ -63,11 +63,7 @@ def mixed_settings_note(rows: list[Row]) -> str:
 
 def seeds_needed_note(rows: list[Row]) -> str:
     """The seeds that separate each variant of a group from its previous step; empty where the noise is unknown."""
-    needed = [
-        f"{row.name} {row.seeds_needed if row.seeds_needed <= SHOWN_SEEDS else f'> {SHOWN_SEEDS:,}'}"
-        for row in rows
-        if row.seeds_needed is not None
-    ]
+    needed = [f"{row.name} {format_seeds_needed(row)}" for row in rows if row.seeds_needed is not None]
     if not needed:
         return ""
     return (

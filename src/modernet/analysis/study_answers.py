@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from modernet.analysis.budget import build_gaps
 from modernet.analysis.budget_tables import describe_crossing, format_epochs
 from modernet.analysis.crossing import find_crossing
-from modernet.analysis.formatting import count_noun, format_difference
+from modernet.analysis.formatting import count_noun, format_difference, join_words
 from modernet.analysis.learning_rate import sign_changes
 from modernet.analysis.row import Row
 from modernet.analysis.signs import Verdict, count_verdicts
@@ -98,5 +98,4 @@ def _list(rows: Sequence[Row], verb: str) -> str:
     names = [f"`{row.name}` ({row.difference:+.1f})" for row in ordered]
     if not names:
         return ""
-    listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-    return f"{listed} {verb}{'s' * (len(names) == 1)} top-1"
+    return f"{join_words(names)} {verb}{'s' * (len(names) == 1)} top-1"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from math import sqrt
 
-from modernet.analysis.budget_tables import NOT_RUN, markdown_table
+from modernet.analysis.budget_tables import NOT_RUN
 from modernet.analysis.contrasts import Contrast
 from modernet.analysis.formatting import (
     count_noun,
@@ -12,6 +12,7 @@ from modernet.analysis.formatting import (
     format_interval,
     format_p_equation,
     format_p_value,
+    tabulate_text,
 )
 from modernet.analysis.layout import POOLED
 from modernet.analysis.learning_rate import BestRate, SignChange
@@ -42,7 +43,7 @@ def accuracy_table(rows: Sequence[Row]) -> str:
         for row in rows
         if row.n
     ]
-    return markdown_table(["network", "n", "top-1 (%)", "95 % interval", "GMACs", "parameters"], body)
+    return tabulate_text(["network", "n", "top-1 (%)", "95 % interval", "GMACs", "parameters"], body)
 
 
 def _interval(row: Row) -> tuple[float | None, float | None]:
@@ -63,7 +64,7 @@ def signs_table(tables: Mapping[str, Sequence[Row]]) -> str:
             line = cells.setdefault(row.name, [format_difference(row.paper_gap)])
             p = f" ({format_p_value(row.difference_holm)})" if row.difference_holm is not None else ""
             line += [format_difference(row.gap) or NOT_RUN, f"{verdict(row)}{p}"]
-    return markdown_table(headers, [[name, *line] for name, line in cells.items()])
+    return tabulate_text(headers, [[name, *line] for name, line in cells.items()])
 
 
 def signs_sentence(title: str, rows: Sequence[Row]) -> str:
@@ -106,7 +107,7 @@ def rates_table(best: Mapping[str, BestRate], usual: float) -> str:
         body.append([one.network, *(f"{one.top1[rate]:.2f}" for rate in rates), chosen, *differences])
     headers = [f"lr {rate:g}" + (" (recipe)" if rate == usual else "") for rate in rates]
     headers += ["best lr", "vs row above, recipe's lr", "vs row above, own best"]
-    return markdown_table(["network, held-out top-1 (%)", *headers], body)
+    return tabulate_text(["network, held-out top-1 (%)", *headers], body)
 
 
 def recipe_table(one_recipe: Sequence[Row], own_best: Sequence[Row], best: Mapping[str, BestRate]) -> str:
@@ -132,7 +133,7 @@ def recipe_table(one_recipe: Sequence[Row], own_best: Sequence[Row], best: Mappi
             ]
         )
     headers = ["step", "one recipe", "vs previous", "p (Holm)", "own lr", "own best", "vs previous", "p (Holm)"]
-    return markdown_table(headers, body)
+    return tabulate_text(headers, body)
 
 
 def sign_change_lines(changes: Sequence[SignChange]) -> str:
@@ -157,7 +158,7 @@ def contrast_table(reference: str, sample: Sample, contrasts: Mapping[str, Contr
     body = [[reference, str(sample.n), _format_sample(sample), "", ""]]
     for name, (sample, gap, p) in contrasts.items():
         body.append([name, str(sample.n), _format_sample(sample), format_difference(gap), format_p_value(p)])
-    return markdown_table([header, "n", "top-1 (%)", f"vs {reference} (points)", "p (Holm)"], body)
+    return tabulate_text([header, "n", "top-1 (%)", f"vs {reference} (points)", "p (Holm)"], body)
 
 
 def _format_sample(sample: Sample) -> str:
@@ -170,4 +171,4 @@ def steps_table(steps: Sequence[str], columns: Mapping[str, Mapping[str, Differe
     for step in steps:
         gaps = [column.get(step, Difference(None)) for column in columns.values()]
         body.append([step, *(format_difference(gap) or NOT_RUN for gap in gaps)])
-    return markdown_table(["step", *columns], body)
+    return tabulate_text(["step", *columns], body)

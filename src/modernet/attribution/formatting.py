@@ -8,9 +8,14 @@ from statistics import mean
 from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
-from tabulate import tabulate
 
-from modernet.analysis.formatting import format_interval, format_p_equation, format_std_tests
+from modernet.analysis.formatting import (
+    count_noun,
+    format_interval,
+    format_p_equation,
+    format_std_tests,
+    tabulate_text,
+)
 from modernet.analysis.layout import WELCH, estimate_seed_effect
 from modernet.analysis.stats import sample_std
 from modernet.attribution.measures import (
@@ -49,8 +54,7 @@ def format_cost_factors(contribution: Contribution) -> str:
 
 def attribution_title(protocol: str, size: str, seeds: Sequence[int], orders: int) -> str:
     """A title for figures and pages."""
-    study = study_name(protocol, size)
-    return f"{study}: what each step adds; {len(seeds)} seed{'s' * (len(seeds) > 1)}, {orders} orders"
+    return f"{study_name(protocol, size)}: what each step adds; {count_noun(len(seeds), 'seed')}, {orders} orders"
 
 
 def notes(attribution: Attribution) -> list[str]:
@@ -122,11 +126,6 @@ def _effort(attribution: Attribution) -> tuple[int, float]:
     return len(runs), sum(run.train_seconds for run in runs) / 3600
 
 
-def _tabulate(headers: list[str], body: list[list[str]]) -> str:
-    columns = ["left", *["right"] * (len(headers) - 1)]
-    return tabulate(body, headers, "github", disable_numparse=True, colalign=columns)
-
-
 def _network_cells(attribution: Attribution) -> list[list[str]]:
     cells = []
     for network, runs in attribution.records.items():
@@ -150,12 +149,12 @@ def to_markdown(attribution: Attribution) -> str:
     return "\n\n".join(
         [
             f"**What each step adds: {heading}**",
-            _tabulate(["step", *MEASURES.values()], [*gains, sums]),
+            tabulate_text(["step", *MEASURES.values()], [*gains, sums]),
             *notes(attribution),
             "**Factors of GMACs and parameters** (Shapley: the geometric mean over the orders)",
-            _tabulate(["step", *MEASURES.values()], factors),
+            tabulate_text(["step", *MEASURES.values()], factors),
             f"**Networks** ({len(networks)}, trained in {runs} runs and {hours:.2f} hours)",
-            _tabulate(["combination", "n", "top-1 (%)", "GMACs", "parameters"], networks),
+            tabulate_text(["combination", "n", "top-1 (%)", "GMACs", "parameters"], networks),
         ]
     )
 

@@ -9,8 +9,7 @@ import argparse
 import json
 from typing import Any
 
-from tabulate import tabulate
-
+from modernet.analysis.formatting import tabulate_text
 from modernet.analysis.paper import paper_rows
 from modernet.analysis.speeds import BENCHMARKS, Speed, load_speeds, speeds_of_size
 from modernet.cli import exit_on_error
@@ -91,8 +90,7 @@ def _to_cells(row: dict[str, Any]) -> list[str]:
 def _to_markdown(size: str, rows: list[dict[str, Any]], speeds: dict[str, Speed]) -> str:
     headers = ["step", "parameters", "GMACs", "paper's GMACs", "paper's top-1 (%)"]
     headers += [heading for heading, _ in SPEEDS.values()] if speeds else []
-    columns = ("left", *["right"] * (len(headers) - 1))
-    table = tabulate(list(map(_to_cells, rows)), headers, tablefmt="github", colalign=columns, disable_numparse=True)
+    table = tabulate_text(headers, list(map(_to_cells, rows)))
     notes = [f"* {row['step']}: {paper_rows(size)[row['step']].note}" for row in rows if _differs(row)]
     convention = "GMACs: convolutions and linear layers of one 224 x 224 image, 1,000 classes."
     for speed in list(speeds.values())[:1]:

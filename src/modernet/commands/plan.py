@@ -15,6 +15,7 @@ import hydra
 from hydra import initialize_config_dir
 from tabulate import tabulate
 
+from modernet.analysis.formatting import count_noun
 from modernet.analysis.speeds import load_speeds
 from modernet.cli import exit_on_error
 from modernet.config import studies
@@ -132,7 +133,7 @@ def _format_summary(estimates: list[Estimate], workers: Workers, device: str | N
     measured = sum(run.source in (MEASURED, BENCHMARK) for run in left)
     return (
         f"{len(estimates)} runs, {len(left)} to train: {_format_duration(duration)}, {at_once} at once on "
-        f"{workers.devices} device{'s' * (workers.devices > 1)} each, {total * workers.devices / 3600:,.1f} "
+        f"{count_noun(workers.devices, 'device')} each, {total * workers.devices / 3600:,.1f} "
         f"device-hours.\n{measured} of these times are measured{f' on {device}' if measured else ''}; "
         f"{len(left) - measured} follow from GMACs."
     )

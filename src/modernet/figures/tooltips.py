@@ -4,7 +4,13 @@ from collections.abc import Sequence
 
 from modernet.analysis.budget_tables import describe_crossing
 from modernet.analysis.crossing import Crossing
-from modernet.analysis.formatting import format_accuracy, format_difference, format_interval, format_p_equation
+from modernet.analysis.formatting import (
+    count_noun,
+    format_accuracy,
+    format_difference,
+    format_interval,
+    format_p_equation,
+)
 from modernet.analysis.stats import Sample
 from modernet.analysis.table import Row
 from modernet.attribution.formatting import format_contribution, format_cost_factors
@@ -20,7 +26,7 @@ def row_tooltip(row: Row, *lines: str) -> str:
             f"top-1 {format_accuracy(row)} %",
             f"95 % confidence interval {interval}",
             *lines,
-            f"{_count_seeds(row.n)}, {describe_macs(row.gmacs)}",
+            f"{count_noun(row.n, 'seed')}, {describe_macs(row.gmacs)}",
         ]
     )
 
@@ -59,7 +65,7 @@ def curve_tooltips(variant: str, runs: Sequence[Sequence[float]]) -> list[str]:
     """One text per epoch of a learning curve, from top-1 in percent, [run][epoch]."""
     return [
         f"{variant}, epoch {number}\ntop-1 {sum(epoch) / len(epoch):.2f} %\n"
-        f"lowest {min(epoch):.2f}, highest {max(epoch):.2f}\n{_count_seeds(len(epoch))}"
+        f"lowest {min(epoch):.2f}, highest {max(epoch):.2f}\n{count_noun(len(epoch), 'seed')}"
         for number, epoch in enumerate(zip(*runs, strict=False), 1)
     ]
 
@@ -69,7 +75,7 @@ def budget_tooltip(network: str, epochs: int, sample: Sample, interval: tuple[fl
     described = format_interval(*(interval or (None, None))) or _no_interval(sample.n)
     return (
         f"{network}, {epochs} epochs\ntop-1 {sample.mean:.2f} %\n95 % confidence interval {described}\n"
-        f"{_count_seeds(sample.n)}"
+        f"{count_noun(sample.n, 'seed')}"
     )
 
 
@@ -82,7 +88,3 @@ def contribution_tooltip(step: str, measure: str, contribution: Contribution) ->
     """A step's contribution by one measure, and its factors of GMACs and parameters."""
     factors = format_cost_factors(contribution)
     return f"{step}, {measure}\n{format_contribution(contribution)} points\nGMACs and parameters times {factors}"
-
-
-def _count_seeds(count: int) -> str:
-    return f"{count} seed{'s' * (count != 1)}"

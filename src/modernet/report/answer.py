@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from modernet.analysis.formatting import count_noun, format_difference, format_p_equation
+from modernet.analysis.formatting import count_noun, format_difference, format_p_equation, join_words
 from modernet.analysis.notes import mixed_settings_note
 from modernet.analysis.row import Row
 from modernet.report.summary import TESTED, classify
@@ -51,7 +51,7 @@ def _describe_tests(tested: Sequence[Row]) -> str:
     if not raised + lowered:
         return f"none of {count_noun(len(tested), noun)} changes top-1 significantly"
     lists = [
-        f"{_join(names)} {verb if len(names) > 1 else f'{verb}s'} it"
+        f"{join_words(names)} {verb if len(names) > 1 else f'{verb}s'} it"
         for names, verb in ((raised, "raise"), (lowered, "lower"))
         if names
     ]
@@ -67,8 +67,3 @@ def _describe_total(steps: Sequence[Row]) -> str:
     p = "" if last.start_difference_holm is None else f", {format_p_equation(last.start_difference_holm)}"
     ends = f"from {last.neighbour_title(last.start)} to {last.title}"
     return f"; {ends} top-1 changes by {format_difference(last.start_gap)} points{p}"
-
-
-def _join(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

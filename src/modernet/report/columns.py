@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from modernet.analysis.formatting import (
-    SHOWN_SEEDS,
     format_accuracy,
     format_interval,
     format_p_value,
+    format_seeds_needed,
 )
 from modernet.analysis.stats import Difference
 from modernet.analysis.table import Row
@@ -59,13 +59,6 @@ def run_columns(runs: Iterable[Record]) -> list[Column]:
 def verdict(row: Row) -> str:
     """One word: whether the row raised or lowered top-1 after Holm's correction; empty where nothing is compared."""
     return VERDICT_WORDS[classify(row)] if row.n else "not run"
-
-
-def format_seeds_needed(row: Row) -> str:
-    """Seeds per network; empty where the noise is unknown."""
-    if row.seeds_needed is None:
-        return ""
-    return f"{row.seeds_needed:,}" if row.seeds_needed <= SHOWN_SEEDS else f"> {SHOWN_SEEDS:,}"
 
 
 def accuracy_cell(row: Row) -> Cell:

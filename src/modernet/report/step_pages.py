@@ -3,12 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modernet.analysis.formatting import format_accuracy, format_difference, format_interval, format_p_value
+from modernet.analysis.formatting import (
+    format_accuracy,
+    format_difference,
+    format_interval,
+    format_p_value,
+    format_seeds_needed,
+)
 from modernet.analysis.row import Row, split_variant
 from modernet.config.names import change_name, step_name
 from modernet.config.roadmap import all_steps
 from modernet.record import Record
-from modernet.report.columns import format_seeds_needed, verdict
+from modernet.report.columns import verdict
 from modernet.report.sections import Section
 
 

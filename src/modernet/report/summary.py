@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modernet.analysis.formatting import format_accuracy, format_difference, format_p_equation
+from modernet.analysis.formatting import count_noun, format_accuracy, format_difference, format_p_equation
 from modernet.analysis.layout import WELCH
 from modernet.analysis.notes import mixed_settings_note
 from modernet.analysis.signs import COMPARED
@@ -68,10 +68,14 @@ def _conclude(rows_of: dict[str, list[Row]]) -> str:
             "No conclusion: no two neighbours were run, or the size of the noise is unknown, because it takes two or "
             "more seeds with different results."
         )
-    conclusion = f"{_count(tests, 'test')}, Holm-corrected (at most {100 * ALPHA:.0f} % chance of any false positive)."
+    conclusion = (
+        f"{count_noun(tests, 'test')}, Holm-corrected (at most {100 * ALPHA:.0f} % chance of any false positive)."
+    )
     if undecided := len(rows_of["not significant"]) + len(rows_of["undecided"]):
         verb = "is" if undecided == 1 else "are"
-        conclusion += f" {_count(undecided, 'test')} {verb} undecided; this does not show that there is no difference."
+        conclusion += (
+            f" {count_noun(undecided, 'test')} {verb} undecided; this does not show that there is no difference."
+        )
     tests_used = dict.fromkeys(_describe_test(row) for verdict in TESTED for row in rows_of[verdict])
     return " ".join([conclusion, *tests_used])
 
@@ -95,10 +99,6 @@ def _format_p(p: float) -> str:
     return format_p_equation(p).replace(" ", NBSP)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
 def describe_group(rows: Sequence[Row]) -> list[str]:
     """A sentence each on the runs of a group, its total difference, its best variant, and the paper's signs."""
     run = [row for row in rows if row.n]
@@ -119,13 +119,13 @@ def describe_group(rows: Sequence[Row]) -> list[str]:
 
 def _describe_runs(rows: Sequence[Row], run: list[Row], steps: list[Row]) -> str:
     seeds = sorted({row.n for row in run})
-    per_variant = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else _count(seeds[0], "seed")
+    per_variant = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else count_noun(seeds[0], "seed")
     parts = []
     if published := sum(row.is_published for row in rows):
-        parts.append(f"{len(steps)} of {_count(published, 'step')}")
+        parts.append(f"{len(steps)} of {count_noun(published, 'step')}")
     if len(run) > len(steps):
-        parts.append(_count(len(run) - len(steps), "variant"))
-    return f"{' and '.join(parts)}, {per_variant} each: {_count(sum(row.n for row in run), 'run')}."
+        parts.append(count_noun(len(run) - len(steps), "variant"))
+    return f"{' and '.join(parts)}, {per_variant} each: {count_noun(sum(row.n for row in run), 'run')}."
 
 
 def _describe_total(last: Row) -> str:
