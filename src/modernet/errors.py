@@ -1,5 +1,7 @@
 """The exceptions that end a command. Each message is one line for the user; `status` is the exit status."""
 
+from collections.abc import Sequence
+
 
 class ModernetError(Exception):
     """Base class."""
@@ -59,6 +61,12 @@ def printable(message: object) -> str:
     """The message as one line without control characters, which a file's name can bring to the terminal."""
     letters = str(message)
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in letters)
+
+
+def shorten(names: Sequence[str], most: int) -> str:
+    """`a, b, c`; beyond `most` names the number of the others: `a, b and 3 more`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def describe(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from modernet.config.identity import check_sections, run_hash
 from modernet.config.schema import STRICT
-from modernet.errors import UserError
+from modernet.errors import UserError, shorten
 from modernet.runtime.io import write_text
 
 RECORD_FILE = "record.json"
@@ -202,8 +202,7 @@ def load_record(path: Path) -> Record:
         record = _ADAPTER.validate_python(values)
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip() for fault in error.errors()]
-        more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise ValueError(", ".join(faults[:3]) + more) from error
+        raise ValueError(shorten(faults, 3)) from error
     check_sections(record.config)
     return record
 

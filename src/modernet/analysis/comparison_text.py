@@ -22,6 +22,7 @@ from modernet.analysis.formatting import (
 from modernet.analysis.layout import ALPHA_STD, POOLED, WELCH
 from modernet.analysis.row import Row
 from modernet.analysis.table_text import to_csv, to_dicts
+from modernet.errors import shorten
 from modernet.record import Metric, declared_metrics
 
 SHOWN_SETTINGS = 8  # of a variant in text; JSON has all
@@ -54,8 +55,7 @@ def _table(comparison: Comparison) -> Cells:
 
 def _format_settings(settings: Mapping[str, Any]) -> str:
     words = [f"{name}={json.dumps(value, separators=(',', ':'))}" for name, value in settings.items()]
-    more = f" and {len(words) - SHOWN_SETTINGS} more" if len(words) > SHOWN_SETTINGS else ""
-    return ", ".join(words[:SHOWN_SETTINGS]) + more
+    return shorten(words, SHOWN_SETTINGS)
 
 
 def _noise(comparison: Comparison) -> str:

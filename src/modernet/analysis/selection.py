@@ -13,7 +13,7 @@ from modernet.analysis.settings import Mixed, mixed_settings
 from modernet.analysis.where import Where
 from modernet.config.identity import run_hash
 from modernet.config.roadmap import roadmap, sizes
-from modernet.errors import UserError
+from modernet.errors import UserError, shorten
 from modernet.record import Record, load_records
 
 RowKey = tuple[str, str, str]  # protocol, size and variant of a row of the table
@@ -145,15 +145,11 @@ def select(folders: Path | Sequence[Path], protocol: str | None = None, where: W
 
 
 def _describe_mixed(mixed: Mixed) -> str:
-    values = "; ".join(f"{value} in {_shorten(sorted(names))}" for value, names in mixed.variants.items())
+    values = "; ".join(f"{value} in {shorten(sorted(names), 3)}" for value, names in mixed.variants.items())
     return (
         f"in {mixed.group}, runs with recipe {mixed.recipe} differ in {mixed.field}, and only those with the same "
         f"value are compared: {values}"
     )
-
-
-def _shorten(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def no_records_error(

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from modernet.config.schema import DataConfig
-from modernet.errors import UserError
+from modernet.errors import UserError, shorten
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision's ImageFolder
 SUBFOLDERS = {
@@ -30,6 +30,7 @@ FILE_KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+SHOWN_CLASSES = 10  # in a message
 THREADS = 16  # that list class folders; most of the time is latency of a network file system
 SHARD_SCHEMES = ("file", "http", "https", "gs", "ais", "hf")  # of addresses; data.allow_pipe adds pipe:
 
@@ -85,7 +86,7 @@ def _list_splits(root: Path) -> tuple[ImageSplit, ImageSplit]:
         raise UserError(f"{layout}; there is neither {root / 'val'} nor {root / 'test'}")
     train, test = _list_split(root / "train"), _list_split(evaluated[0])
     differences = [
-        f"only {split.folder.name}/ has {_format_names(names)}"
+        f"only {split.folder.name}/ has {shorten(names, SHOWN_CLASSES)}"
         for split, other in ((train, test), (test, train))
         if (names := [name for name in split.classes if name not in other.classes])
     ]
@@ -102,7 +103,9 @@ def _list_split(folder: Path) -> ImageSplit:
         images = list(executor.map(_list_class, [folder] * len(classes), classes))
     empty = [name for name, entries in zip(classes, images, strict=True) if not entries]
     if empty:
-        raise UserError(f"{folder} has no images of {_format_names(empty)}; image files end in {', '.join(EXTENSIONS)}")
+        raise UserError(
+            f"{folder} has no images of {shorten(empty, SHOWN_CLASSES)}; image files end in {', '.join(EXTENSIONS)}"
+        )
     files = [
         ImageFile(f"{parent}/{name}", label, size)
         for label, entries in enumerate(images)
@@ -153,11 +156,6 @@ def _regular_size(entry: os.DirEntry[str]) -> int:
         kind = FILE_KINDS.get(stat.S_IFMT(status.st_mode), "something else")
         raise UserError(f"{entry.path} is no file but {kind}; delete it, or rename it to hide it")
     return status.st_size
-
-
-def _format_names(names: list[str], limit: int = 10) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
 
 
 def _is_hidden(entry: os.DirEntry[str]) -> bool:

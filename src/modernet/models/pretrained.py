@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from modernet.config.roadmap import roadmap
+from modernet.errors import shorten
 from modernet.models.network import Network
 
 # Pattern of our parameter names -> function from its groups to the other name.
@@ -104,10 +105,6 @@ def _names(model: Network, source: str) -> dict[str, str]:
     return {name: source_name(name) for name in model.state_dict()}
 
 
-def _shorten(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
 def _squeezed(shape: torch.Size) -> list[int]:
     """A linear layer (out, in) is a 1x1 convolution (out, in, 1, 1), and Layer Scale (C, 1, 1) a vector."""
     return [size for size in shape if size != 1]
@@ -146,7 +143,7 @@ def convert_pretrained(
         if _squeezed(value.shape) != _squeezed(ours[name].shape) and not (any_classes and name in HEAD)
     ]
     found = (("missing", missing), ("unknown", unknown), ("of another shape", misshapen))
-    if problems := [f"{problem}: {_shorten(keys)}" for problem, keys in found if keys]:
+    if problems := [f"{problem}: {shorten(keys, 5)}" for problem, keys in found if keys]:
         raise ValueError(f"the checkpoint does not fit this network ({source} names); " + "; ".join(problems))
     return {name: value if name in HEAD else value.reshape(ours[name].shape) for name, value in present.items()}
 

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from modernet.config.experiment import Experiment
-from modernet.errors import UserError, squeeze
+from modernet.errors import UserError, shorten, squeeze
 from modernet.models.network import build_model
 from modernet.models.pretrained import HEAD, convert_pretrained, find_source
 from modernet.runtime.os_errors import is_out_of_memory
@@ -81,5 +81,4 @@ def find_misfits(weights: dict[str, Tensor], ours: dict[str, Tensor], any_classe
         if name in ours and not (any_classes and name in HEAD) and value.shape != ours[name].shape
     ]
     problems = missing + unknown + misshapen
-    more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-    return ", ".join(problems[:3]) + more if problems else None
+    return shorten(problems, 3) or None
