@@ -33,7 +33,6 @@ from modernet.runtime.distributed import DistributedEnv, batch_layout
 from modernet.runtime.signals import ShutdownSignal
 from modernet.training.checkpoint import CheckpointManager
 from modernet.training.checkpoint_files import RunIdentity
-from modernet.training.checks import in_files
 from modernet.training.loop import train_epoch
 from modernet.training.progress import Progress
 from modernet.training.state import TrainPlan, build_state
@@ -128,7 +127,7 @@ def train_one_step(device: SimulatedDevice, experiment: Experiment, folder: Path
     assert not rows
     assert len(steps.pending) == 1, "a row is on its way"
     assert state.train_metrics.sums.tolist()[0] == recipe.batch_size
-    assert (state.data_seconds > 0) == in_files(experiment.data), "launching the augmentation is no waiting for data"
+    assert (state.data_seconds > 0) == experiment.data.in_files, "launching the augmentation is no waiting for data"
 
 
 @dataclass

@@ -208,6 +208,11 @@ class DataConfig:
     max_pixels: PositiveInt = 100_000_000  # files: a larger image counts as damaged and is not decoded
     allow_pipe: bool = False  # shards: an address pipe:COMMAND in data.root runs a shell command
 
+    @property
+    def in_files(self) -> bool:
+        """Whether images are decoded and cropped from files, not kept in memory."""
+        return self.kind in ("folder", "shards")
+
 
 @dataclass(frozen=True, kw_only=True, config=FINITE)
 class ExecutionConfig:

@@ -6,8 +6,6 @@ from modernet.config.schema import RecipeConfig
 from modernet.config.search_path import config_bases, config_files, config_values
 from modernet.config.variant import Sections, compose_sections
 
-FILE_KINDS = ("folder", "shards")  # values of data.kind with images that are decoded and cropped from files
-
 
 def config_warnings(
     step: str, protocol: str, size: str, sections: Sections, changes: Collection[str] = ()
@@ -26,8 +24,7 @@ def config_warnings(
 def _idle_warnings(changes: Collection[str], sections: Sections) -> list[str]:
     """A warning for each override that no part of this training reads: it makes another variant of the same result."""
     _, recipe, data = sections
-    in_files = data.kind in FILE_KINDS
-    in_memory = None if in_files else f"{data.name} is in memory"
+    in_memory = None if data.in_files else f"{data.name} is in memory"
     optimizer = f"recipe.optimizer is {recipe.optimizer}"
     chooses = recipe.mixup_alpha and recipe.cutmix_alpha
     no_randaugment = None if recipe.randaugment else "recipe.randaugment is 0"
@@ -39,8 +36,8 @@ def _idle_warnings(changes: Collection[str], sections: Sections) -> list[str]:
         "recipe.crop_interpolation": in_memory,
         "recipe.mixup_switch_prob": None if chooses else "Mixup and CutMix are not both on",
         "recipe.init_std": None if recipe.init == "trunc_normal" else f"recipe.init is {recipe.init}",
-        "data.crop_padding": f"{data.name} has image files, which get random resized crops" if in_files else None,
-        "data.crop_pct": f"recipe.crop_pct is {recipe.crop_pct}" if in_files and recipe.crop_pct else None,
+        "data.crop_padding": f"{data.name} has image files, which get random resized crops" if data.in_files else None,
+        "data.crop_pct": f"recipe.crop_pct is {recipe.crop_pct}" if data.in_files and recipe.crop_pct else None,
         "data.on_error": in_memory,
         "data.max_pixels": in_memory,
     }
@@ -53,7 +50,7 @@ def _fallback_warnings(changes: Collection[str], sections: Sections) -> list[str
     """A warning for each override with the value that null stands for: two variants of the same result."""
     _, recipe, data = sections
     fallbacks = [("recipe.micro_batch_size", "recipe.batch_size", recipe.batch_size)]
-    if data.kind in FILE_KINDS:
+    if data.in_files:
         fallbacks += [
             ("recipe.train_image_size", "data.image_size", data.image_size),
             ("recipe.crop_pct", "data.crop_pct", data.crop_pct),

@@ -21,17 +21,12 @@ def check_image_size(model: ModelConfig, data: DataConfig) -> None:
         )
 
 
-def in_files(data: DataConfig) -> bool:
-    """Whether images are decoded and cropped from files, not kept in memory."""
-    return data.kind in ("folder", "shards")
-
-
 def check_recipe(model: ModelConfig, recipe: RecipeConfig, data: DataConfig) -> None:
     """Raises UserError for a recipe that this kind of data set, the network's strides or the packages cannot follow."""
     if recipe.optimizer == "lamb" and find_spec("timm") is None:
         raise UserError("recipe.optimizer=lamb needs timm: pip install 'modernet[recipes]'")
     if recipe.train_image_size is not None:
-        if not in_files(data):
+        if not data.in_files:
             raise UserError(
                 f"recipe.train_image_size={recipe.train_image_size} needs data in image files or shards, "
                 f"{data.name} is in memory; allowed: null"
@@ -66,7 +61,7 @@ def find_warnings(recipe: RecipeConfig, data: DataConfig, num_images: int, num_c
             f"recipe.batch_size={recipe.batch_size} leaves {left_out:,} of the {num_images:,} training images "
             f"({left_out / num_images:.0%}) out of every epoch, because an epoch has full batches only"
         )
-    if not in_files(data):
+    if not data.in_files:
         unused = {"recipe.crop_pct": recipe.crop_pct, "data.crop_pct": data.crop_pct}
         warnings += [
             f"{name}={value} has no effect: {data.name} is in memory, and its images are evaluated as they are"
