@@ -1,10 +1,8 @@
 """Display names of steps, protocols and changes, from names.yaml."""
 
-from collections.abc import Iterable, Mapping
-from functools import cache
-from pathlib import Path
+from collections.abc import Iterable
 
-from modernet.config.search_path import NAMES_FILE, config_dirs, read_config
+from modernet.config.search_path import NAMES_FILE, cached_per_config_dirs, config_dirs, read_config
 from modernet.errors import UserError
 
 SECTIONS = ("step", "protocol", "change")
@@ -12,18 +10,18 @@ SECTIONS = ("step", "protocol", "change")
 
 def step_name(step: str) -> str:
     """patchify_stem -> Patchify stem."""
-    return _names("step").get(step) or _write_out(step)
+    return _names()["step"].get(step) or _write_out(step)
 
 
 def protocol_name(protocol: str) -> str:
     """cifar10_micro -> CIFAR-10."""
-    return _names("protocol").get(protocol) or _write_out(protocol)
+    return _names()["protocol"].get(protocol) or _write_out(protocol)
 
 
 def change_name(change: str) -> str:
     """act=relu -> ReLU; recipe.min_lr=0.1 -> min lr 0.1."""
     field, _, value = change.partition("=")
-    names = _names("change")
+    names = _names()["change"]
     text = names.get(change) or names.get(field)
     if text is None:
         return f"{field.rpartition('.')[2].replace('_', ' ')} {value}".strip()
@@ -62,14 +60,11 @@ def _write_out(name: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _names(section: str) -> Mapping[str, str]:
-    return _read_names(config_dirs())[section]
-
-
-@cache
-def _read_names(folders: tuple[Path, ...]) -> dict[str, dict[str, str]]:
+@cached_per_config_dirs
+def _names() -> dict[str, dict[str, str]]:
+    """Section -> name in the configs -> display name."""
     names: dict[str, dict[str, str]] = {section: {} for section in SECTIONS}
-    for path in (folder / NAMES_FILE for folder in folders):
+    for path in (folder / NAMES_FILE for folder in config_dirs()):
         if not path.is_file():
             continue
         content = read_config(path)

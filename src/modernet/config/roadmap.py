@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from modernet.config.schema import ModelConfig
-from modernet.config.search_path import config_dirs, config_files, read_config
+from modernet.config.search_path import cached_per_config_dirs, config_files, read_config
 from modernet.errors import UserError
 
 START, END = "resnet50", "convnext"  # files in configs/step/ between which the published roadmap runs
@@ -35,13 +34,9 @@ def _read_step(path: Path) -> Step:
     return Step(path, path.stem, parent, title, {str(key): value for key, value in change.items()})
 
 
+@cached_per_config_dirs
 def all_steps() -> list[Step]:
     """Every step in roadmap order: parents first, a side step directly behind its parent."""
-    return _all_steps(config_dirs())
-
-
-@cache
-def _all_steps(folders: tuple[Path, ...]) -> list[Step]:
     steps = [_read_step(path) for path in config_files("step").values()]
     names = {step.name for step in steps}
     for step in steps:
@@ -76,29 +71,22 @@ def sizes() -> list[str]:
     return list(config_files("size"))
 
 
-def _base_config(size: str) -> Any:
-    """The config that the first step changes."""
-    return _base_config_from(config_dirs(), size)
-
-
 # For the configs: ResNeXt's groups follow from the width.
 OmegaConf.register_new_resolver("half", lambda number: number // 2, replace=True)
 
 
-@cache
-def _base_config_from(folders: tuple[Path, ...], size: str) -> Any:
+@cached_per_config_dirs
+def _base_config(size: str) -> Any:
+    """The config that the first step changes."""
     if size not in sizes():
         raise ValueError(f"there is no size {size!r}; allowed: {', '.join(sizes())}")
     files = {"size": config_files("size")[size], "model": config_files("model")["resnet"]}
     return OmegaConf.create({key: OmegaConf.load(path) for key, path in files.items()})
 
 
+@cached_per_config_dirs
 def _composed(size: str) -> dict[str, tuple[Step, ModelConfig]]:
-    return _composed_from(config_dirs(), size)
-
-
-@cache
-def _composed_from(folders: tuple[Path, ...], size: str) -> dict[str, tuple[Step, ModelConfig]]:
+    """Name of each step in this size -> the step and its network, in roadmap order."""
     configs: dict[str | None, Any] = {None: _base_config(size)}
     result = {}
     for step in all_steps():
@@ -145,12 +133,13 @@ def network_steps(name: str, size: str) -> list[str]:
 
     Raises UserError for an unknown step.
     """
-    if name not in _composed(size):
-        raise UserError(f"there is no step '{name}' in size {size}; allowed: {', '.join(_composed(size))}")
+    steps = _composed(size)
+    if name not in steps:
+        raise UserError(f"there is no step '{name}' in size {size}; allowed: {', '.join(steps)}")
     path: list[str] = []
     step: str | None = name
     while step is not None:
-        path += [step] if "model" in _composed(size)[step][0].change else []
+        path += [step] if "model" in steps[step][0].change else []
         step = parent_step(step, size)
     return path[::-1]
 

@@ -2,10 +2,11 @@
 
 import os
 import re
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from omegaconf import OmegaConf
 from yaml import YAMLError
@@ -18,6 +19,9 @@ CONFIGS = next(path for path in (PACKAGE / "configs", PACKAGE.parents[1] / "conf
 NAMES_FILE = "names.yaml"  # display names, in no config group
 NAME_FIELDS = {"protocol": "protocol", "size": "name"}  # group -> field with the name of the file, for records
 VARIABLE = "MODERNET_CONFIG_DIR"  # an environment variable reaches the processes of joblib and Slurm, too
+
+Arguments = ParamSpec("Arguments")
+T = TypeVar("T")
 
 
 def add_config_dir(folder: str | Path) -> None:
@@ -74,6 +78,20 @@ def user_config_dirs() -> tuple[Path, ...]:
 def config_dirs() -> tuple[Path, ...]:
     """Every folder of configs, the package's first; of two configs with one name the first wins, as in Hydra."""
     return (CONFIGS, *user_config_dirs())
+
+
+def cached_per_config_dirs(read: Callable[Arguments, T]) -> Callable[Arguments, T]:
+    """A cache of a function that reads configs: it reads them again where the user named another folder."""
+
+    @cache
+    def read_from(folders: tuple[Path, ...], *args: Any, **kwargs: Any) -> T:
+        return read(*args, **kwargs)
+
+    @wraps(read)
+    def read_or_remember(*args: Arguments.args, **kwargs: Arguments.kwargs) -> T:
+        return read_from(config_dirs(), *args, **kwargs)
+
+    return read_or_remember
 
 
 def config_files(group: str) -> dict[str, Path]:
