@@ -13,13 +13,13 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from functools import partial
 from math import isnan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from omegaconf import OmegaConf
@@ -35,6 +35,10 @@ from modernet.data.fingerprint import CONFIG_FILE, check_image_counts, inspect_d
 from modernet.errors import UserError
 from modernet.record import Record
 from modernet.runtime.io import write_bytes, write_text
+
+if TYPE_CHECKING:  # they import torch, which a mistake in the arguments does not need
+    from modernet.models.network import Network
+    from modernet.training.evaluation import Evaluation
 
 PREFIXES = ("data.", "device=", "num_workers=")
 SHOWN_CLASSES = 20  # per_class.csv has all
@@ -99,9 +103,14 @@ def _split(record: Record) -> str:
     return record.config["data"].get("split", DataConfig.split)
 
 
+def _evaluated_split(data: DataConfig) -> str:
+    """`test` or `val`."""
+    return data.split.partition("/")[2]
+
+
 def _default_folder(record: Record, folder: Path, data: DataConfig) -> Path:
     is_own = (data.name, data.split) == (record.config["data"]["name"], _split(record))
-    return folder / ("evaluation" if is_own else f"evaluation-{data.name}-{data.split.split('/')[1]}")
+    return folder / ("evaluation" if is_own else f"evaluation-{data.name}-{_evaluated_split(data)}")
 
 
 def _check_class_names(record: Record, root: str | None, names: Sequence[str]) -> None:
@@ -129,73 +138,102 @@ def _to_csv(rows: list[list[Any]]) -> str:
     return file.getvalue()
 
 
+def _predict(
+    model: "Network", record: Record, data: DataConfig, execution: ExecutionConfig, recipe: RecipeConfig
+) -> "Evaluation":
+    """The predictions of the network, computed as in its training: another layout or precision rounds differently."""
+    import torch
+
+    from modernet.data.loader import build_loader
+    from modernet.runtime.device import select_device
+    from modernet.runtime.distributed import DistributedEnv, batch_layout
+    from modernet.training.evaluation import predict
+
+    device = select_device(execution.device)
+    model = model.to(device)
+    if record.machine.get("channels_last", True):
+        model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    layout = batch_layout(DistributedEnv(), recipe.batch_size, recipe.micro_batch_size)
+    loader = build_loader(data, recipe, record.seed, layout, device, execution.num_workers)
+    in_bf16 = record.machine.get("amp") == "bf16"
+    autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=in_bf16)
+    return predict(model, loader.eval_batches(), loader.skipped.take, autocast)
+
+
+def _write_files(
+    out: Path, evaluation: "Evaluation", names: Sequence[str], title: str, facts: Mapping[str, Any]
+) -> list[Path]:
+    """Write summary.json, per_class.csv, confusion.csv and the figure of the matrix; returns their paths."""
+    from modernet.figures.confusion import plot_confusion
+    from modernet.figures.svg import save_figure
+
+    out.mkdir(parents=True, exist_ok=True)
+    per_class = [[name, *values] for name, values in zip(names, evaluation.per_class(), strict=True)]
+    write_text(out / "per_class.csv", _to_csv([["class", "images", "top1", "precision"], *per_class]))
+    matrix = [[name, *row] for name, row in zip(names, evaluation.confusion.tolist(), strict=True)]
+    write_text(out / "confusion.csv", _to_csv([["class", *names], *matrix]))
+    summary = {
+        **facts,
+        "images": len(evaluation.labels),
+        "skipped": evaluation.skipped,
+        "top1": evaluation.accuracy(1),
+        "top5": evaluation.accuracy(5),
+        "loss": evaluation.loss,
+    }
+    write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
+    figures = save_figure(plot_confusion(evaluation.confusion, names, title), out / "confusion")
+    return [out / "summary.json", out / "per_class.csv", out / "confusion.csv", *figures]
+
+
+def _write_logits(path: Path, evaluation: "Evaluation", names: Sequence[str]) -> None:
+    import numpy as np
+
+    file = io.BytesIO()
+    logits, labels = evaluation.logits.numpy(), evaluation.labels.numpy()
+    np.savez(file, logits=logits, labels=labels, classes=np.array(names))
+    write_bytes(path, file.getvalue())
+
+
+def _print_results(evaluation: "Evaluation", names: Sequence[str], title: str) -> None:
+    skipped = evaluation.skipped
+    note = f" and {skipped:,} damaged ones, which count as wrong, except per class" if skipped else ""
+    print(f"{title}, {len(evaluation.labels):,} images{note}")
+    print(f"top-1 {evaluation.accuracy(1):.2f} %, top-5 {evaluation.accuracy(5):.2f} %, loss {evaluation.loss:.4f}\n")
+    shown = [
+        [escape_markdown(name), *(None if isnan(value) else value for value in values)]
+        for name, values in list(zip(names, evaluation.per_class(), strict=True))[:SHOWN_CLASSES]
+    ]
+    headers = ["class", "images", "top-1 (%)", "precision (%)"]
+    print(tabulate(shown, headers, "github", floatfmt=".2f"), end="\n\n")
+
+
 def main() -> None:
     with exit_on_error():
         arguments = _parse_arguments()
-        import numpy as np
-        import torch
-
         from modernet.data.class_names import class_names
-        from modernet.data.loader import build_loader
-        from modernet.figures.confusion import plot_confusion
-        from modernet.figures.svg import save_figure
-        from modernet.runtime.device import select_device
-        from modernet.runtime.distributed import DistributedEnv, batch_layout
         from modernet.training.checks import check_image_size
-        from modernet.training.evaluation import predict
-        from modernet.training.trained import finished_record, load_run, run_folder
+        from modernet.training.trained import finished_record, load_run, run_folder  # imports torch
 
         folder = run_folder(arguments.run)
         model, record = load_run(folder, arguments.ema), finished_record(folder)
         data, execution = _compose(record, folder, arguments)
         check_image_size(ModelConfig(**record.config["model"]), data)
         _check_data(record, data)
-        device = select_device(execution.device)
-        model = model.to(device)
-        if record.machine.get("channels_last", True):  # another layout rounds differently
-            model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        recipe = _recipe(record, arguments.overrides)
-        layout = batch_layout(DistributedEnv(), recipe.batch_size, recipe.micro_batch_size)
         data = replace(data, num_classes=record.config["data"]["num_classes"])
-        loader = build_loader(data, recipe, record.seed, layout, device, execution.num_workers)
-        in_bf16 = record.machine.get("amp") == "bf16"  # float32 rounds differently too
-        autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=in_bf16)
-        evaluation = predict(model, loader.eval_batches(), loader.skipped.take, autocast)
-
+        evaluation = _predict(model, record, data, execution, _recipe(record, arguments.overrides))
         names = class_names(data, evaluation.logits.shape[1])
-        per_class = [[name, *values] for name, values in zip(names, evaluation.per_class(), strict=True)]
         if arguments.data:
             _check_class_names(record, _data_root(folder), names)
-        out = arguments.out or _default_folder(record, folder, data)
-        out.mkdir(parents=True, exist_ok=True)
-        title = f"{record.variant}, seed {record.seed}: {data.name}, {data.split.split('/')[1]}"
-        write_text(out / "per_class.csv", _to_csv([["class", "images", "top1", "precision"], *per_class]))
-        matrix = [[name, *row] for name, row in zip(names, evaluation.confusion.tolist(), strict=True)]
-        write_text(out / "confusion.csv", _to_csv([["class", *names], *matrix]))
-        top1, top5 = evaluation.accuracy(1), evaluation.accuracy(5)
-        summary = {"variant": record.variant, "seed": record.seed, "data": data.name, "split": data.split.split("/")[1]}
-        summary |= {"ema": arguments.ema, "images": len(evaluation.labels), "skipped": evaluation.skipped}
-        summary |= {"top1": top1, "top5": top5, "loss": evaluation.loss}
-        write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
-        paths = [out / "summary.json", out / "per_class.csv", out / "confusion.csv"]
-        paths += save_figure(plot_confusion(evaluation.confusion, names, title), out / "confusion")
-        if arguments.logits:
-            file = io.BytesIO()
-            logits, labels = evaluation.logits.numpy(), evaluation.labels.numpy()
-            np.savez(file, logits=logits, labels=labels, classes=np.array(names))
-            write_bytes(arguments.logits, file.getvalue())
-            paths.append(arguments.logits)
 
-        skipped = evaluation.skipped
-        note = f" and {skipped:,} damaged ones, which count as wrong, except per class" if skipped else ""
-        print(f"{title}, {len(evaluation.labels):,} images{note}")
-        print(f"top-1 {top1:.2f} %, top-5 {top5:.2f} %, loss {evaluation.loss:.4f}\n")
-        headers = ["class", "images", "top-1 (%)", "precision (%)"]
-        shown = [
-            [escape_markdown(name), *(None if isnan(value) else value for value in values)]
-            for name, *values in per_class[:SHOWN_CLASSES]
-        ]
-        print(tabulate(shown, headers, "github", floatfmt=".2f"), end="\n\n")
+        split = _evaluated_split(data)
+        title = f"{record.variant}, seed {record.seed}: {data.name}, {split}"
+        facts = {"variant": record.variant, "seed": record.seed, "data": data.name, "split": split}
+        out = arguments.out or _default_folder(record, folder, data)
+        paths = _write_files(out, evaluation, names, title, facts | {"ema": arguments.ema})
+        if arguments.logits:
+            _write_logits(arguments.logits, evaluation, names)
+            paths.append(arguments.logits)
+        _print_results(evaluation, names, title)
         print(*paths, sep="\n")
 
 
