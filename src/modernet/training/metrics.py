@@ -76,9 +76,8 @@ class MetricSums:
         """Continue from saved sums; rank 0 holds them for all ranks."""
         if self.env.is_main_process:
             size = len(self.sums) if len(saved) == 2 * len(self.sums) else 4  # earlier checkpoints count none skipped
-            sums, marked = saved[:size], saved[size:] or saved  # and the first ones have no mark
-            self.sums[:size] = torch.tensor(sums, dtype=self.sums.dtype)
-            self.marked[:size] = torch.tensor(marked, dtype=self.sums.dtype)
+            self.sums[:size] = torch.tensor(saved[:size], dtype=self.sums.dtype)
+            self.marked[:size] = torch.tensor(saved[size:], dtype=self.sums.dtype)
 
 
 def measure_resources(device: torch.device, train_seconds: float, data_seconds: float) -> dict[str, float]:

@@ -157,8 +157,7 @@ class TrainState:
         self.train_metrics.load_state_dict(state["train_metrics"])
         self.step = state["step"]
         self.train_seconds, self.data_seconds = state["train_seconds"], state["data_seconds"]
-        begin = {"step": self.step, "train_seconds": self.train_seconds, "data_seconds": self.data_seconds}
-        self.mark = StepMark(**state.get("mark", begin))  # earlier checkpoints have none
+        self.mark = StepMark(**state["mark"])
         self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
         self.started = state["started"]
 
