@@ -21,13 +21,11 @@ from modernet.training.checkpoint import CheckpointManager
 from modernet.training.checkpoint_files import (
     SCHEMA_VERSION,
     RunIdentity,
-    latest_checkpoint,
     load_checkpoint,
     save_checkpoint,
     serialize,
-    steps_done,
 )
-from modernet.training.leftovers import remove_checkpoints
+from modernet.training.leftovers import latest_checkpoint, remove_checkpoints, steps_done
 from modernet.training.metrics import LossMonitor
 from modernet.training.state import TrainState
 

@@ -31,7 +31,7 @@ from modernet.record import Record, find_record
 from modernet.runtime.lock import is_locked
 from modernet.runtime.signals import ShutdownSignal
 from modernet.training import checkpoint_files, trainer
-from modernet.training.checkpoint_files import latest_checkpoint, steps_done
+from modernet.training.leftovers import latest_checkpoint, steps_done
 from modernet.training.loop import evaluate
 from modernet.training.trainer import Trainer
 

@@ -10,16 +10,16 @@ from modernet.analysis.speeds import Speed
 from modernet.config.experiment import Experiment
 from modernet.config.identity import network_hash
 from modernet.config.schema import DataConfig
-from modernet.data.fingerprint import inspect_data
+from modernet.data.fingerprint import HELD_OUT, inspect_data
 from modernet.errors import UserError
 from modernet.record import Record
 from modernet.sweeps.jobs import Job
+from modernet.training.leftovers import steps_done
 
 STARTUP_SECONDS = 5.0  # per run, besides training: Python, torch, the data set, the record
 EVAL_COST = 1 / 3  # of an evaluated image relative to a trained one: the forward pass alone
 MEASURED, BENCHMARK = "measured", "benchmark"  # sources of a speed: finished runs, scripts/benchmark.py
 ASSUMED_GMACS = 2000.0  # GMACs/s of forward passes while training: a guess for a current GPU
-HELD_OUT = 1 / 10  # of the training images, with data.split=train/val
 
 # Training and test images of data sets that may be absent on this machine.
 IMAGES = {
@@ -158,11 +158,8 @@ def estimate_job(job: Job, throughput: Throughput, devices: int) -> Estimate:
     recipe = job.experiment.recipe
     train, test = num_images(job.experiment.data)
     rate, source = throughput.images_per_second(job.experiment)
-    fraction_done = 0.0
-    if job.folder.is_dir():
-        from modernet.training.checkpoint_files import steps_done  # imports torch
-
-        fraction_done = steps_done(job.folder) / (recipe.epochs * (train // recipe.batch_size))
+    done = steps_done(job.folder)
+    fraction_done = done / (recipe.epochs * (train // recipe.batch_size)) if done else 0.0
     seconds = recipe.epochs * (train + test * EVAL_COST) / (rate * devices)
     status = f"{fraction_done:.0%} done" if fraction_done else "to do"
     return Estimate(job, status, STARTUP_SECONDS + seconds * (1 - fraction_done), source)

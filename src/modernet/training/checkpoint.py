@@ -11,7 +11,8 @@ from modernet.errors import Interrupted, NonFiniteLoss
 from modernet.runtime.collectives import all_reduce_max, any_rank, barrier
 from modernet.runtime.distributed import DistributedEnv
 from modernet.runtime.signals import ShutdownSignal
-from modernet.training.checkpoint_files import RunIdentity, latest_checkpoint, save_checkpoint
+from modernet.training.checkpoint_files import RunIdentity, save_checkpoint
+from modernet.training.leftovers import latest_checkpoint
 from modernet.training.metrics import EvalMetrics, LossMonitor
 from modernet.training.state import TrainState
 

@@ -180,15 +180,3 @@ def _fits_optimizer(saved: Any, fresh: TrainState) -> bool:
     except (TypeError, KeyError, AttributeError, IndexError):
         return False
     return groups == expected and all(value.ndim == 0 or value.shape == shape for value, shape in tensors)
-
-
-def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint's path."""
-    return next(reversed(list_checkpoints(folder)), None)
-
-
-def steps_done(folder: Path) -> int:
-    """Optimizer steps up to the newest checkpoint; 0 where there is none."""
-    path = latest_checkpoint(folder)
-    match = PATTERN.fullmatch(path.name) if path else None
-    return int(match[1]) if match else 0

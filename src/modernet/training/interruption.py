@@ -10,7 +10,7 @@ from pathlib import Path
 from modernet.errors import ConnectionLost, DeviceFault, DiskFull, ModernetError, OutOfMemory, squeeze
 from modernet.runtime.collectives import is_communication_error
 from modernet.runtime.os_errors import DISK_FULL, is_device_fault, is_out_of_memory
-from modernet.training.checkpoint_files import latest_checkpoint
+from modernet.training.leftovers import latest_checkpoint
 
 # DataLoader reports a dead worker process as a RuntimeError; its cause names the signal, if there was one.
 WORKER_DIED = re.compile(r"DataLoader worker .*(exited unexpectedly|killed by signal)")

@@ -1,4 +1,4 @@
-"""The checkpoints in a run's folder, and the end of what a killed process left there. Nothing here imports torch."""
+"""Which checkpoints a run's folder has, and the end of what a killed process left there. Nothing here imports torch."""
 
 import re
 from contextlib import suppress
@@ -12,6 +12,18 @@ PATTERN = re.compile(r"checkpoint-(\d{9})-([0-9a-f]{16})\.pt")  # optimizer step
 def list_checkpoints(folder: Path) -> list[Path]:
     """Oldest first."""
     return sorted(path for path in folder.glob("checkpoint-*.pt") if PATTERN.fullmatch(path.name))
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint's path."""
+    return next(reversed(list_checkpoints(folder)), None)
+
+
+def steps_done(folder: Path) -> int:
+    """Optimizer steps up to the newest checkpoint; 0 where there is none."""
+    path = latest_checkpoint(folder)
+    match = PATTERN.fullmatch(path.name) if path else None
+    return int(match[1]) if match else 0
 
 
 def remove_checkpoints(folder: Path) -> None:

@@ -32,7 +32,7 @@ from modernet.training.finetune import load_weights
 from modernet.training.folder import CONFIG_FILE, LOG_FILE, hold_lock
 from modernet.training.history import RunHistory
 from modernet.training.interruption import explain_interruption, is_interruption, stop_watching_workers
-from modernet.training.leftovers import remove_checkpoints
+from modernet.training.leftovers import latest_checkpoint, remove_checkpoints
 from modernet.training.loop import fit
 from modernet.training.result import build_record, describe_machine, describe_origin
 from modernet.training.state import TrainPlan, TrainState, build_state, pays_to_compile
@@ -155,7 +155,7 @@ class Trainer:
         if self.env.is_main_process:
             write_text(self.folder / CONFIG_FILE, OmegaConf.to_yaml(self._saved_config()))
         log_file = self.folder / LOG_FILE if self.env.is_main_process else None
-        has_checkpoint = checkpoint_files.latest_checkpoint(self.folder) is not None
+        has_checkpoint = latest_checkpoint(self.folder) is not None
         self.exit_stack.enter_context(run_logging(log_file, experiment.name, append=has_checkpoint))
         if self.env.is_main_process:
             warnings = find_warnings(experiment.recipe, experiment.data, self.loader.num_images, num_classes)
