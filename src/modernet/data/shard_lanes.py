@@ -24,6 +24,7 @@ from modernet.runtime.seeding import Purpose, derive_seed, permutation
 
 SHUFFLE_BUFFER = 1000  # images per lane
 MIN_LANES = 16  # per epoch: enough for the workers of one device
+Sample = dict[str, Any]  # the files of one image by their endings, and __key__ and __url__ by webdataset
 
 
 class Shard(NamedTuple):
@@ -65,7 +66,7 @@ class EpochLanes:
         steps = range(first_step, self.num_steps)
         return [self.layout.seed_number(step, micro_batch) for step in steps for micro_batch in micro_batches]
 
-    def samples(self, lane: int) -> Iterator[dict[str, Any]]:
+    def samples(self, lane: int) -> Iterator[Sample]:
         """All samples of a lane, not decoded, in the order of its micro-batches."""
         first = sum(map(self._lane_size, range(lane)))
         seed_key = self.seed, Purpose.ORDER, self.epoch
@@ -78,7 +79,7 @@ class EpochLanes:
         return self.layout.micro_batch_size * len(range(lane, num_micro_batches, num_lanes(self.layout)))
 
 
-def _read_images(shards: Sequence[Shard], first: int, number: int) -> Iterator[dict[str, Any]]:
+def _read_images(shards: Sequence[Shard], first: int, number: int) -> Iterator[Sample]:
     """`number` samples of the row of all shards, from sample `first` on."""
     for shard in shards:
         if first >= shard.num_images:
@@ -99,15 +100,10 @@ def _read_images(shards: Sequence[Shard], first: int, number: int) -> Iterator[d
         first, number = 0, number - expected
 
 
-def read_shard(url: str) -> Iterator[dict[str, Any]]:
+def read_shard(url: str) -> Iterator[Sample]:
     """All samples of a shard, not decoded. Raises UserError for one that cannot be read to its end."""
     try:
         with closing(gopen(url)) as stream:
             yield from group_by_keys(tar_file_expander([{"url": url, "stream": stream}]))
-    except (
-        tarfile.TarError,
-        OSError,
-        ValueError,
-        ImportError,
-    ) as error:  # of a download, webdataset raises OSError and ValueError
+    except (tarfile.TarError, OSError, ValueError, ImportError) as error:  # the last three: webdataset
         raise UserError(f"the shard {url} cannot be read to its end ({describe(error)})") from error

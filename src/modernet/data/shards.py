@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, islice
-from typing import Any
+from itertools import chain, dropwhile, islice
 
 import torch
 from torch import Tensor
@@ -17,7 +16,7 @@ from modernet.data.damaged import Loaded, SkippedImages, load_or_explain, skip_o
 from modernet.data.decoding import decode_image
 from modernet.data.file_batches import Batch, BatchAugmentation, Stopwatch, load_batches, to_device
 from modernet.data.file_lists import list_shards
-from modernet.data.shard_lanes import EpochLanes, Shard, num_lanes, read_shard
+from modernet.data.shard_lanes import EpochLanes, Sample, Shard, num_lanes, read_shard
 from modernet.data.shard_sizes import count_images
 from modernet.data.transforms import ImageTransform
 from modernet.errors import DamagedImage, UserError
@@ -28,6 +27,7 @@ IMAGE_KEYS = ("jpg", "jpeg", "png", "webp")  # names of a sample's image in the 
 LABEL_KEY = "cls"
 LABEL = re.compile(rb"\s*\d{1,9}\s*")
 HELD_OUT_EVERY = 10  # every tenth shard of train is held out by data.split=train/val
+Numbered = tuple[int, Sample]  # a sample with its number in its lane
 
 
 def load_shards(data: DataConfig) -> tuple[list[Shard], list[str]]:
@@ -71,56 +71,40 @@ class TrainBatches(IterableDataset[Loaded]):
 
     def __iter__(self) -> Iterator[Loaded]:
         worker, num_workers = _worker()
-        size = self.lanes.layout.micro_batch_size
-        samples: dict[int, Iterator[tuple[int, dict[str, Any]]]] = {}  # by lane, numbered
+        samples: dict[int, Iterator[Numbered]] = {}  # by lane
         for number in self.numbers[worker::num_workers]:
-            turn, lane = divmod(number, num_lanes(self.lanes.layout))
+            lane = number % num_lanes(self.lanes.layout)
             if lane not in samples:
                 samples[lane] = enumerate(self.lanes.samples(lane))
-            yield load_or_explain(partial(self._load, number, lane, samples[lane], turn * size, size))
+            yield load_or_explain(partial(self._load, number, lane, samples[lane]))
 
-    def _load(
-        self, number: int, lane: int, numbered: Iterator[tuple[int, dict[str, Any]]], first: int, size: int
-    ) -> Loaded:
+    def _load(self, number: int, lane: int, samples: Iterator[Numbered]) -> Loaded:
+        """Micro-batch `number` from the samples of its lane, of which those of other workers' micro-batches go by."""
+        size = self.lanes.layout.micro_batch_size
+        first = number // num_lanes(self.lanes.layout) * size
+        own = list(islice(dropwhile(lambda numbered: numbered[0] < first, samples), size))
         skipped: list[str] = []
-        taken = list(_take(numbered, first, size))
-        samples = self._crops(taken, lane, skipped)
-        images, labels = stack_samples(samples, size, self.transform.train_image_size)
+        images, labels = stack_samples(self._crops(own, lane, skipped), size, self.transform.train_image_size)
         return Loaded(self.augmentation.on_host(images, self.lanes.epoch, number), labels, tuple(skipped))
 
-    def _crops(
-        self, taken: list[tuple[int, dict[str, Any]]], lane: int, skipped: list[str]
-    ) -> Iterator[tuple[Tensor, int]]:
+    def _crops(self, own: list[Numbered], lane: int, skipped: list[str]) -> Iterator[tuple[Tensor, int]]:
         """The crop and the label of each sample; of a damaged one those of the next one that is intact."""
-        for index, (position, sample) in enumerate(taken):
+        for index, (position, sample) in enumerate(own):
             try:
                 image = _decode(sample, self.transform.data)
             except DamagedImage as error:
                 skip_or_raise(error, self.transform.data, skipped)
-                sample, image = self._replacement(taken[index + 1 :] + taken[:index], error)
+                sample, image = self._replacement(own[index + 1 :] + own[:index], error)
             crop = self.transform.random_crop(image, self.lanes.epoch, lane, position)
             yield crop, _label(sample, self.transform.data)
 
-    def _replacement(
-        self, others: list[tuple[int, dict[str, Any]]], damage: DamagedImage
-    ) -> tuple[dict[str, Any], Tensor]:
+    def _replacement(self, others: list[Numbered], damage: DamagedImage) -> tuple[Sample, Tensor]:
         for _, sample in others:
             try:
                 return sample, _decode(sample, self.transform.data)
             except DamagedImage:  # counted in its turn
                 continue
         raise DamagedImage(f"all {len(others) + 1} images of a micro-batch are damaged: {damage}") from damage
-
-
-def _take(
-    numbered: Iterator[tuple[int, dict[str, Any]]], first: int, number: int
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The samples `first` to `first + number - 1`; those before are skipped."""
-    for position, sample in numbered:
-        if position >= first:
-            yield position, sample
-        if position == first + number - 1:
-            return
 
 
 @dataclass(frozen=True)
@@ -142,13 +126,13 @@ class EvalBatches(IterableDataset[Loaded]):
                 return
             yield loaded
 
-    def _load(self, samples: Iterator[dict[str, Any]]) -> Loaded:
+    def _load(self, samples: Iterator[Sample]) -> Loaded:
         batch = list(islice(samples, self.size))
         skipped: list[str] = []
         images, labels = stack_samples(self._crops(batch, skipped), len(batch), self.transform.data.image_size)
         return Loaded(images, labels, tuple(skipped))
 
-    def _crops(self, batch: list[dict[str, Any]], skipped: list[str]) -> Iterator[tuple[Tensor, int]]:
+    def _crops(self, batch: list[Sample], skipped: list[str]) -> Iterator[tuple[Tensor, int]]:
         for sample in batch:
             try:
                 image = _decode(sample, self.transform.data)
@@ -158,7 +142,7 @@ class EvalBatches(IterableDataset[Loaded]):
                 yield self.transform.center_crop(image), _label(sample, self.transform.data)
 
 
-def _decode(sample: dict[str, Any], data: DataConfig) -> Tensor:
+def _decode(sample: Sample, data: DataConfig) -> Tensor:
     name = f"{sample['__url__']}: {sample['__key__']}"
     key = next((key for key in IMAGE_KEYS if key in sample), None)
     if key is None:
@@ -166,7 +150,7 @@ def _decode(sample: dict[str, Any], data: DataConfig) -> Tensor:
     return decode_image(sample[key], f"{name}.{key}", data.max_pixels)
 
 
-def _label(sample: dict[str, Any], data: DataConfig) -> int:
+def _label(sample: Sample, data: DataConfig) -> int:
     """The class of a sample. Raises UserError for anything but an integer from 0 to data.num_classes - 1."""
     assert data.num_classes is not None
     text = sample.get(LABEL_KEY, b"")
