@@ -39,8 +39,5 @@ def find_weights(source: object) -> Weights:
 
 @cache  # a sweep composes many runs
 def _fingerprint(path: Path, size: int, mtime_ns: int) -> str:
-    sha = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            sha.update(block)
-    return sha.hexdigest()[:LENGTH]
+        return hashlib.file_digest(file, "sha256").hexdigest()[:LENGTH]

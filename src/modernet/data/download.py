@@ -67,7 +67,7 @@ def _download(url: str, part: Path) -> None:
             return
         raise
     with connection as response, part.open("ab") as file:
-        if done and response.status != 206:
+        if done and response.status != HTTPStatus.PARTIAL_CONTENT:
             file.truncate(0)
             done = 0
         expected = response.headers.get("Content-Length")

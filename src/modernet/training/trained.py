@@ -19,7 +19,6 @@ from modernet.runtime.io import write_bytes
 from modernet.runtime.os_errors import is_out_of_memory
 from modernet.training.finetune import find_misfits, is_state_dict
 
-SUFFIX = ".safetensors"
 OUR_NAMES = "modernet"
 NAMES = (OUR_NAMES, "torchvision", "authors")
 
