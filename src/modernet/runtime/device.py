@@ -54,8 +54,7 @@ def missing_for_compile(device: torch.device) -> str | None:
         return "the package triton"
     if sys.platform == "win32":  # has a search of its own
         return None
-    names = ("CC", ("gcc", "clang", "cc")) if device.type == "cuda" else ("CXX", ("g++", "clang++"))
-    variable, usual = names
+    variable, usual = ("CC", ("gcc", "clang", "cc")) if device.type == "cuda" else ("CXX", ("g++", "clang++"))
     compilers = shlex.split(os.environ[variable])[:1] if variable in os.environ else usual
     if not any(map(shutil.which, compilers)):
         return f"a compiler ({', '.join(compilers)})"

@@ -26,15 +26,20 @@ class DistributedEnv:
 def distributed_env(environ: Mapping[str, str] = os.environ) -> DistributedEnv:
     """Read torchrun's or srun's environment variables."""
     if "RANK" in environ and "WORLD_SIZE" in environ:
-        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-        values = (environ.get(name, default) for name, default in zip(names, "0101", strict=True))
-        return DistributedEnv(*map(int, values))
-    if int(environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:  # set by srun alone, not in a batch script around it
-        rank, world_size, local_rank = (
-            int(environ[f"SLURM_{name}"]) for name in ("PROCID", "STEP_NUM_TASKS", "LOCALID")
+        return DistributedEnv(
+            rank=int(environ["RANK"]),
+            world_size=int(environ["WORLD_SIZE"]),
+            local_rank=int(environ.get("LOCAL_RANK", 0)),
+            local_world_size=int(environ.get("LOCAL_WORLD_SIZE", 1)),
         )
+    if int(environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:  # set by srun alone, not in a batch script around it
         tasks = re.match(r"\d+", environ.get("SLURM_STEP_TASKS_PER_NODE", ""))  # 8(x2),4
-        return DistributedEnv(rank, world_size, local_rank, int(tasks[0]) if tasks else 1)
+        return DistributedEnv(
+            rank=int(environ["SLURM_PROCID"]),
+            world_size=int(environ["SLURM_STEP_NUM_TASKS"]),
+            local_rank=int(environ["SLURM_LOCALID"]),
+            local_world_size=int(tasks[0]) if tasks else 1,
+        )
     return DistributedEnv()
 
 

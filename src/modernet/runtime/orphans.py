@@ -16,7 +16,7 @@ def end_with_parent(parent: int) -> None:
     The process gets SIGTERM first, which makes a run save and stop, and is ended a few seconds later where it is left.
     Call it once in each worker process of a sweep (POSIX; elsewhere it does nothing).
     """
-    if hasattr(os, "getppid") and os.name == "posix":
+    if os.name == "posix":
         threading.Thread(target=_wait_for_end, args=(parent,), daemon=True).start()
 
 

@@ -1,7 +1,6 @@
 """Where, when and with which code a run is trained."""
 
 import platform
-import socket
 import subprocess
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -30,11 +29,6 @@ def _git(*arguments: str) -> str:
 def utc_now() -> str:
     """The current time as ISO 8601: 2026-03-01T12:34:56+00:00."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def host_name() -> str:
-    """The name of this machine."""
-    return socket.gethostname()
 
 
 def cpu_model() -> str:

@@ -1,6 +1,7 @@
 """The record of a run, from its state and from where it was trained."""
 
 import os
+import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from modernet.models.flops import ModelCost
 from modernet.record import Record
 from modernet.runtime.collectives import all_gather
 from modernet.runtime.device import device_name
-from modernet.runtime.provenance import cpu_model, current_commit, host_name, package_versions, utc_now
+from modernet.runtime.provenance import cpu_model, current_commit, package_versions, utc_now
 from modernet.training.state import TrainPlan, TrainState, uses_bf16, uses_compile
 
 
@@ -46,7 +47,7 @@ def describe_origin(device: torch.device, overrides: Sequence[str]) -> dict[str,
         "device": device_name(device),
         "torch": torch.__version__,
         "commit": current_commit(),
-        "host": host_name(),
+        "host": socket.gethostname(),
         "cpu": cpu_model(),
         "gpus": tuple(all_gather(device_name(device))) if on_gpu else (),
         "versions": versions,
