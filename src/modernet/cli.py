@@ -5,7 +5,7 @@ import os
 import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -45,15 +45,12 @@ SHOW_TRACEBACK = os.environ.get(TRACEBACK_VARIABLE) == "1" and SET_BY_US not in 
 
 # Section of the config -> the dataclass that validates it; execution fields stand at the top level.
 SECTIONS = {
-    cls.__name__: (section, cls)
-    for section, cls in (
-        ("model", ModelConfig),
-        ("recipe", RecipeConfig),
-        ("data", DataConfig),
-        ("size", SizeConfig),
-        ("wandb", WandbConfig),
-        ("", ExecutionConfig),
-    )
+    "model": ModelConfig,
+    "recipe": RecipeConfig,
+    "data": DataConfig,
+    "size": SizeConfig,
+    "wandb": WandbConfig,
+    "": ExecutionConfig,
 }
 # Names of modernet 0.1.
 RENAMED = {
@@ -73,7 +70,7 @@ RENAMED = {
 }
 
 
-def _unknown_field(name: str, allowed: Iterator[str] | list[str]) -> str:
+def _unknown_field(name: str, allowed: Iterable[str]) -> str:
     if name in RENAMED:
         return f"there is no field '{name}'; it is called {RENAMED[name]}"
     return f"there is no field '{name}'; allowed: {', '.join(allowed)}"
@@ -114,9 +111,10 @@ def explain(error: Exception) -> str | None:
     error = as_modernet_error(error)
     if isinstance(error, ModernetError):
         return str(error)
-    if isinstance(error, ValidationError) and error.title in SECTIONS:
-        section, cls = SECTIONS[error.title]
-        return "; ".join(_explain_validation(section, cls, finding) for finding in error.errors())
+    if isinstance(error, ValidationError):
+        for section, cls in SECTIONS.items():
+            if error.title == cls.__name__:
+                return "; ".join(_explain_validation(section, cls, finding) for finding in error.errors())
     if isinstance(error, MissingConfigException) and error.missing_cfg_file == "hydra/launcher/submitit_slurm":
         return "hydra/launcher=slurm needs hydra-submitit-launcher: pip install 'modernet[slurm]'"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:

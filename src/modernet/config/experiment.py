@@ -26,7 +26,9 @@ FOLDER_NAME_LENGTH = 40  # characters of a variant in the name of its folder
 ConfigStore.instance().store(
     "schema",
     {
-        **{"model": asdict(ModelConfig()), "recipe": asdict(RecipeConfig()), "data": asdict(DataConfig())},
+        "model": asdict(ModelConfig()),
+        "recipe": asdict(RecipeConfig()),
+        "data": asdict(DataConfig()),
         "wandb": asdict(WandbConfig()),
     },
 )

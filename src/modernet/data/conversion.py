@@ -17,8 +17,11 @@ from modernet.errors import UserError
 IMAGENET64 = 64  # pixels
 # What the pickles of CIFAR hold besides numbers, texts, lists and dictionaries: arrays.
 PICKLED = {
-    *(("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")),
-    *(("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("_codecs", "encode"),
 }
 
 

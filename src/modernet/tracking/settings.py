@@ -10,8 +10,11 @@ from modernet.errors import UserError
 
 WandbMode = Literal["offline", "online", "disabled"]
 MODES: dict[str, WandbMode] = {
-    **{"offline": "offline", "online": "online", "disabled": "disabled"},
-    **{"dryrun": "offline", "run": "online"},  # wandb's older names
+    "offline": "offline",
+    "online": "online",
+    "disabled": "disabled",
+    "dryrun": "offline",  # wandb's older names
+    "run": "online",
 }
 MAX_NAME_LENGTH = 128  # wandb's limit for names and groups
 
