@@ -27,10 +27,15 @@ SBATCH_OPTIONS = {
     "timeout_min": "time",
 }
 QUEUE_POLL_SECONDS = 5
+ANSWER_SECONDS = 60  # for the controller to answer
 
 
-def _call(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+def _answer(*command: str) -> subprocess.CompletedProcess[str] | None:
+    """The result of a command of Slurm; None where the controller does not answer in time."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def _reason_to_refuse(*command: str) -> str | None:
@@ -71,14 +76,6 @@ def wait_for_jobs(name: str) -> None:
     """Wait until no job of this name is queued or runs; a controller that does not answer is asked again."""
     while (answer := _answer("squeue", "--noheader", f"--name={name}")) is None or answer.stdout.strip():
         time.sleep(QUEUE_POLL_SECONDS)
-
-
-def _answer(*command: str) -> subprocess.CompletedProcess[str] | None:
-    """None where the controller does not answer in time."""
-    try:
-        return _call(*command)
-    except subprocess.TimeoutExpired:
-        return None
 
 
 @contextmanager
