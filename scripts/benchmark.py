@@ -52,7 +52,7 @@ def measure(part: str, device: torch.device, rounds: int, images: Path) -> list[
             fit_with_kept_memory("cifar10_micro", step, device, 20, rounds) for step in ("modern_recipe", "convnext")
         ]
     if part == "ends":
-        pixels, steps = (224, 10) if gpu else (128, 1)
+        pixels, steps = (224, 10) if gpu else (128, 2)
         batches = {"t": 128, "b": 32} if gpu else {"t": 8, "b": 2}
         return [
             row

@@ -47,6 +47,21 @@ def measure_in_turn(contestants: Mapping[str, Contestant], rounds: int) -> dict[
     return rates
 
 
+def built_each_round(build: Callable[[], Contestant]) -> Contestant:
+    """A contestant that is built and warmed up in every round.
+
+    A network's place in memory changes its speed by several percent for as long as it lives, so rounds with the same
+    one would all have the same error.
+    """
+
+    def contestant() -> float:
+        built = build()
+        built()
+        return built()
+
+    return contestant
+
+
 @contextmanager
 def in_own_process(build: Callable[..., Contestant], *arguments: Any) -> Iterator[Contestant]:
     """The contestant that `build(*arguments)` makes, in a process of its own: with its own allocator and settings."""

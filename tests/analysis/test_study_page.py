@@ -214,7 +214,7 @@ def test_kernel_sizes_are_a_family_of_their_own_and_the_figure_of_signs_has_the_
     found = []
     for name, records in (("alone", kernels), ("beside", [*kernels, *steps, *repeat("resnext", 90.0)])):
         assert run_command("study", write(tmp_path / name, records), "--page", page).returncode == 0
-        found.append(line_of(parts(page)["kernels"].rpartition("(points)")[2], "kernel_size "))
+        found.append(line_of(parts(page)["kernels"].rpartition("(points)")[2], "7x7 "))
     assert found[0] == found[1]
     assert "-0.20 [" in found[0]
     svg = (page.parent / "figures/signs.svg").read_text()

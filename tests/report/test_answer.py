@@ -30,13 +30,16 @@ def test_answer_names_the_steps_that_change_top1_and_the_total_difference():
         "On Digits (2 epochs, size micro, 3 seeds), 2 of 14 steps change top-1: Modern recipe raises it, ConvNeXt "
         "lowers it; from ResNet-50 to ConvNeXt top-1 changes by +0.42 ["
     )
-    assert text.endswith("] points, p < 0.001.")
+    assert text.endswith("] points (p < 0.001 after Holm's correction).")
     assert "1 of 1 step changes top-1: Modern recipe raises it" in answer_of(levels(70, 75))
     assert "Modern recipe, Stage ratio and Patchify stem raise it;" in answer_of(levels(70, 75, 80, 85))
 
 
 def test_answer_without_significant_steps_claims_no_equality():
-    assert "none of 2 steps changes top-1 significantly; from ResNet-50" in answer_of(levels(70, 70, 70))
+    text = answer_of(levels(70, 70, 70))
+    assert "none of 2 steps changes top-1 significantly; the difference from ResNet-50 to Stage ratio, +0.00 [" in text
+    assert text.endswith("] points, is undecided (p = 1.000 after Holm's correction).")
+    assert "Modern recipe does not change top-1 significantly" in answer_of(levels(70, 70))
 
 
 def test_single_seeds_give_no_answer_about_steps():

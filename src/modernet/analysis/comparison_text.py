@@ -7,6 +7,7 @@ from typing import Any
 from modernet.analysis.compare import Comparison
 from modernet.analysis.formatting import (
     Cells,
+    count_epochs,
     count_noun,
     escape_latex,
     escape_markdown,
@@ -49,7 +50,8 @@ def _table(comparison: Comparison) -> Cells:
     metrics = declared_metrics(rows)
     headers = ["variant", "n", "top-1 (%)", f"vs {reference.variant}", "p", "p (Holm)", "seeds needed"]
     headers += ["GMACs", "parameters", "images/s", *(metric.heading for metric in metrics)]
-    title = f"{reference.protocol}, size {reference.size}: differences to {reference.variant}"
+    setting = ", ".join(filter(None, [reference.protocol, f"size {reference.size}", count_epochs(rows)]))
+    title = f"{setting}: differences to {reference.variant}"
     return Cells(title, headers, [_cells(row, metrics) for row in rows])
 
 
@@ -86,7 +88,7 @@ def _paragraphs(comparison: Comparison) -> list[str]:
         f"their tables otherwise. Where a test of equal std has p < {ALPHA_STD}, Welch's test is used. p: two-sided; p "
         "(Holm): corrected over the differences of this comparison. seeds needed: per variant, to detect the observed "
         "difference with power 0.8 at two-sided alpha 0.05. GMACs: convolutions and linear layers, one image. "
-        "images/s: training speed, median over runs; comparable only on the same device.",
+        "images/s: training speed, median over runs; comparable only on the same device with nothing else running.",
     ]
 
 

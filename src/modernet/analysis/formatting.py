@@ -62,6 +62,20 @@ def count_noun(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
+def count_seeds(run: Sequence[Row]) -> str:
+    """`3 seeds`, or `1 to 3 seeds` where rows have different numbers."""
+    fewest, most = min(row.n for row in run), max(row.n for row in run)
+    return count_noun(most, "seed") if fewest == most else f"{fewest} to {most} seeds"
+
+
+def count_epochs(rows: Iterable[Row]) -> str:
+    """`6 epochs`, or `2 to 6 epochs`; empty where the rows do not tell."""
+    lengths = sorted({row.epochs for row in rows if row.epochs is not None})
+    if not lengths:
+        return ""
+    return count_noun(lengths[0], "epoch") if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]} epochs"
+
+
 def join_words(words: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
@@ -109,15 +123,25 @@ def escape_latex(text: str) -> str:
 
 
 def to_latex_table(table: Cells, caption: str) -> str:
-    """One table as a float with booktabs' rules."""
+    """One table as a float with booktabs' rules, and a label made of the caption: tab:digits-size-micro."""
+    label = re.sub(r"[^a-z0-9]+", "-", caption.lower()).strip("-")
     body = [[CONTROL.sub(" ", cell) for cell in cells] for cells in table.body]
     tabular = tabulate_text(table.headers, body, "latex_booktabs")  # escapes its cells
     return "\n".join(
-        [r"\begin{table}", r"\centering", f"\\caption{{{escape_latex(caption)}}}", tabular, r"\end{table}"]
+        [
+            r"\begin{table}",
+            r"\centering\small",
+            f"\\caption{{{escape_latex(caption)}}}",
+            f"\\label{{tab:{label}}}",
+            tabular,
+            r"\end{table}",
+        ]
     )
 
 
 def finish_latex(paragraphs: Iterable[str]) -> str:
     """The paragraphs as one text, with minus signs instead of hyphens."""
     plain = "\n\n".join(filter(None, paragraphs))
-    return re.sub(r"(?<![\w-])-(?=\d)", "$-$", plain.replace("±", r"$\pm$"))
+    return re.sub(
+        r"(?<![\w-])-(?=\d)", "$-$", plain.replace("±", r"$\pm$").replace("\N{MULTIPLICATION SIGN}", r"$\times$")
+    )

@@ -47,6 +47,8 @@ def _describe_layout(row: Row, rows: list[Row]) -> str:
     source = f"{count_noun(len(stds), 'row')} with std {limits}"
     if row.difference_test == WELCH:
         return f"{source}; {tests}, so Welch's test is used"
+    if sum(member.n - 1 for member in layout if member.top1_std is not None) != row.pooled_df:
+        source = "more rows than these"  # a part of a table
     return f"pooled std {row.pooled_std:.2f} with {row.pooled_df} degrees of freedom, from {source}; {tests}"
 
 
@@ -80,7 +82,7 @@ def notes(rows: list[Row]) -> list[str]:
     return [
         "top-1: percent of the evaluated images after the last epoch, mean ± std over n seeds, with the 95 % "
         "confidence interval of the mean (Student's t). GMACs: convolutions and linear layers, one image. images/s: "
-        f"training speed, median over runs; comparable only on the same device.{measured}",
+        f"training speed, median over runs; comparable only on the same device with nothing else running.{measured}",
         "Differences are in percentage points, with 95 % confidence intervals: to the previous step (of a variant: to "
         "its step) and to the start of the roadmap. They are planned contrasts of a one-way layout: the std of the "
         "runs is pooled over the published steps, and for variants and side steps over all rows of the table. A row "

@@ -15,11 +15,10 @@ from modernet.analysis.study_answers import build_answers
 from modernet.analysis.study_parts import (
     BUDGET_EPOCHS,
     BUDGET_NETWORKS,
-    KERNEL_BASE,
     Study,
-    is_of_kernel_sweep,
     layer_scale_networks,
     of_network,
+    swept_kernel_size,
 )
 from modernet.analysis.study_tables import (
     accuracy_table,
@@ -84,10 +83,10 @@ def _roadmap(study: Study) -> str:
 def _kernels(study: Study) -> str:
     tables, lengths = [], []
     for epochs in study.roadmap_epochs() or [study.epochs]:
-        swept = [name for name in study.networks(epochs) if is_of_kernel_sweep(name)]
+        swept = [name for name in study.networks(epochs) if swept_kernel_size(name)]
         if len(swept) < 2 or not any("=" in name for name in swept):
             continue
-        rows = study.rows(epochs, swept)
+        rows = sorted(study.rows(epochs, swept), key=lambda row: swept_kernel_size(row.name) or 0)
         lengths.append(epochs)
         tables.append(_join(f"**{format_epochs(epochs)}**", accuracy_table(rows), _kernel_contrasts(rows)))
     return _join(*tables, _missing(study, lengths)) if tables else ""
@@ -95,11 +94,9 @@ def _kernels(study: Study) -> str:
 
 def _kernel_contrasts(rows: Sequence[Row]) -> str:
     """The other kernel sizes against the smallest one, in a family of their own."""
-    top1s = {row.variant: row.top1s for row in rows if row.n}
-    reference = top1s.pop(KERNEL_BASE, None)
-    if not reference:
-        return ""
-    return contrast_table(KERNEL_BASE, summarize(reference), compare_with(reference, top1s), "kernel sizes")
+    top1s = {swept_kernel_size(row.name): row.top1s for row in rows if row.n}
+    (smallest, reference), *others = [(f"{size}x{size}", values) for size, values in top1s.items()]
+    return contrast_table(smallest, summarize(reference), compare_with(reference, dict(others)), "kernel size")
 
 
 def _budget(study: Study) -> str:

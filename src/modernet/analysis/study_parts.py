@@ -1,5 +1,6 @@
 """The parts of a study: which runs belong to each, and the command that makes them."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,7 @@ from modernet.analysis.study import (
 from modernet.analysis.table import build_rows
 from modernet.config.experiment import Experiment, ablate
 from modernet.config.identity import network_hash
-from modernet.config.roadmap import END, main_path, network_steps
+from modernet.config.roadmap import END, main_path, network_steps, roadmap
 from modernet.record import Record
 
 BUDGET_NETWORKS = ("modern_recipe", "invert_bottleneck", "separate_downsampling", "convnext")
@@ -130,13 +131,13 @@ class Study:
             Part(
                 "kernel sizes",
                 f"{train} +study=kernels {SEEDS}",
-                [run for run in usual if is_of_kernel_sweep(run.network)],
+                [run for run in usual if swept_kernel_size(run.network)],
                 3 * KERNEL_SIZES,
             ),
             Part(
                 "kernel sizes, 2 epochs",
                 f"{train} +study=kernels recipe.epochs=2 {SEEDS}",
-                [run for run in of_protocol(self.runs, 2) if is_of_kernel_sweep(run.network)],
+                [run for run in of_protocol(self.runs, 2) if swept_kernel_size(run.network)],
                 3 * KERNEL_SIZES,
             ),
             Part(
@@ -182,9 +183,12 @@ def of_network(runs: Iterable[StudyRun], networks: set[str]) -> list[StudyRun]:
     return [run for run in runs if run.network in networks]
 
 
-def is_of_kernel_sweep(network: str) -> bool:
-    """Whether the network is move_up_depthwise with any kernel size; kernel_size is the one of 7."""
-    return network in (KERNEL_BASE, "kernel_size") or network.startswith(f"{KERNEL_BASE}+kernel_size=")
+def swept_kernel_size(network: str) -> int | None:
+    """The kernel size of a network of the sweep; None for any other network."""
+    if network in (KERNEL_BASE, "kernel_size"):
+        return roadmap()[network].kernel_size
+    match = re.fullmatch(rf"{KERNEL_BASE}\+kernel_size=(\d+)", network)
+    return int(match[1]) if match else None
 
 
 def layer_scale_networks() -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from modernet.analysis.formatting import (
     Cells,
+    count_epochs,
     escape_formula,
     escape_latex,
     escape_markdown,
@@ -33,22 +34,22 @@ DIFFERENCES = [
     "vs previous step",
     "p (Holm)",
     "vs start",
-    "p (Holm)",
+    "p vs start (Holm)",
     "paper (%)",
     "paper vs previous step",
     "sign",
 ]
 
 
-def _result_cells(row: Row, metrics: list[Metric]) -> list[str]:
+def _result_cells(row: Row, name: str, metrics: list[Metric]) -> list[str]:
     cost = [f"{row.gmacs:.4f}", f"{row.params:,}", f"{row.images_per_second:,.0f}"] if row.n else ["", "", ""]
     measured = [metric.format_value(row.metrics.get(metric.name)) for metric in metrics]
-    return [row.name, str(row.n), format_accuracy(row), format_interval(row.top1_low, row.top1_high), *cost, *measured]
+    return [name, str(row.n), format_accuracy(row), format_interval(row.top1_low, row.top1_high), *cost, *measured]
 
 
-def _difference_cells(row: Row) -> list[str]:
+def _difference_cells(row: Row, name: str) -> list[str]:
     return [
-        row.name,
+        name,
         format_difference(row.gap),
         format_p_value(row.difference_holm),
         format_difference(row.start_gap),
@@ -59,14 +60,14 @@ def _difference_cells(row: Row) -> list[str]:
     ]
 
 
-def _tables(rows: list[Row]) -> list[Cells]:
+def _tables(rows: list[Row], names: list[str]) -> list[Cells]:
     """The tables of one group: results, and differences where there is something to compare."""
-    metrics = declared_metrics(rows)
+    metrics, named = declared_metrics(rows), list(zip(rows, names, strict=True))
     headers = [*RESULTS, *(metric.heading for metric in metrics)]
-    tables = [Cells("accuracy and cost", headers, [_result_cells(row, metrics) for row in rows])]
-    run = [row for row in rows if row.n]
-    if any(row.difference is not None or row.start_difference is not None for row in run):
-        tables.append(Cells("differences", DIFFERENCES, [_difference_cells(row) for row in run]))
+    tables = [Cells("accuracy and cost", headers, [_result_cells(row, name, metrics) for row, name in named])]
+    run = [(row, name) for row, name in named if row.n]
+    if any(row.difference is not None or row.start_difference is not None for row, _ in run):
+        tables.append(Cells("differences", DIFFERENCES, [_difference_cells(row, name) for row, name in run]))
     return tables
 
 
@@ -80,17 +81,16 @@ def to_markdown(rows: list[Row], with_references: bool = False) -> str:
     text = []
     for group, members in group_rows(rows).items():
         text.append(f"**{escape_markdown(_heading(group, members))}**")
-        text += map(to_markdown_table, [*_tables(members), *_reference_tables(group, with_references)])
+        names = [row.name for row in members]
+        text += map(to_markdown_table, [*_tables(members, names), *_reference_tables(group, with_references)])
         text += map(escape_markdown, _group_notes(members))
     return "\n\n".join(filter(None, [*text, *notes(rows), *_notes(rows, with_references)]))
 
 
 def _heading(group: Group, rows: list[Row]) -> str:
     """The group, and the length of its training where no change names it: digits, size micro, 12 epochs."""
-    lengths = sorted({row.epochs for row in rows if row.epochs is not None})
-    if not lengths or "recipe.epochs=" in group.changes:
-        return str(group)
-    return f"{group}, {' to '.join(map(str, dict.fromkeys((lengths[0], lengths[-1]))))} epochs"
+    lengths = "" if "recipe.epochs=" in group.changes else count_epochs(rows)
+    return ", ".join(filter(None, [str(group), lengths]))
 
 
 def _group_notes(rows: list[Row]) -> list[str]:
@@ -102,10 +102,14 @@ def _notes(rows: list[Row], with_references: bool) -> list[str]:
 
 
 def to_latex(rows: list[Row], with_references: bool = False) -> str:
-    """Tables with booktabs' rules, for \\input: one or two floats per group, then the notes."""
+    """Tables with booktabs' rules, for \\input: one or two floats per group, then the notes.
+
+    They have the names that figures have, and only the variants that were run.
+    """
     text = ["% \\usepackage{booktabs}"]
-    for group, members in group_rows(rows).items():
-        tables = [*_tables(members), *_reference_tables(group, with_references)]
+    for group, members in group_rows(row for row in rows if row.n).items():
+        titles = [row.title for row in members]
+        tables = [*_tables(members, titles), *_reference_tables(group, with_references)]
         text += [to_latex_table(table, f"{_heading(group, members)}: {table.title}") for table in tables]
         text += map(escape_latex, _group_notes(members))
     return finish_latex([*text, *map(escape_latex, [*notes(rows), *_notes(rows, with_references)])])

@@ -65,7 +65,7 @@ def notes(attribution: Attribution) -> list[str]:
         "the start. Shapley: the step added to those before it in an order, mean over random orders. Path and Shapley "
         "each sum to end - start. The others need not, and the measures differ where steps interact.",
         "Every network is trained with the recipe of the end, so the start of the published roadmap is "
-        "`modern_recipe`. Every combination is a valid network, even where a step loses its purpose: a kernel size "
+        "modern_recipe. Every combination is a valid network, even where a step loses its purpose: a kernel size "
         "without depthwise convolutions is that of dense ones.",
         f"A star: GMACs or parameters change by more than {COST_TOLERANCE:.0%}, so size explains part of the gain.",
         f"{_difference_note(attribution)} {_shapley_note(len(attribution.pairs), len(attribution.plan.design.seeds))}",

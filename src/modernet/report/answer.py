@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from modernet.analysis.formatting import count_noun, format_difference, format_p_equation, join_words
+from modernet.analysis.formatting import count_noun, count_seeds, format_difference, format_p_equation, join_words
 from modernet.analysis.notes import mixed_settings_note
 from modernet.analysis.row import Row
+from modernet.analysis.stats import ALPHA
 from modernet.report.summary import TESTED, classify
 
 
@@ -17,7 +18,7 @@ def answer(rows: Sequence[Row], title: str) -> str:
     run = [row for row in rows if row.n]
     steps = [row for row in run if row.is_published]
     protocol, _, setting = title.partition(", ")
-    where = f"On {protocol} ({setting}, {_describe_seeds(run)})"
+    where = f"On {protocol} ({setting}, {count_seeds(run)})"
     members = [row for row in (steps if len(steps) > 1 else run) if row.before]
     tested = [row for row in members if classify(row) in TESTED]
     mixed = mixed_settings_note(run)
@@ -40,14 +41,11 @@ def answer(rows: Sequence[Row], title: str) -> str:
     return f"{where}, {best.title} has a top-1 of {best.top1:.2f} %; {reason}."
 
 
-def _describe_seeds(run: Sequence[Row]) -> str:
-    fewest, most = min(row.n for row in run), max(row.n for row in run)
-    return count_noun(most, "seed") if fewest == most else f"{fewest} to {most} seeds"
-
-
 def _describe_tests(tested: Sequence[Row]) -> str:
     noun = "step" if all(row.is_published for row in tested) else "variant"
     raised, lowered = ([row.title for row in tested if classify(row) == verdict] for verdict in ("raised", "lowered"))
+    if not raised + lowered and len(tested) == 1:
+        return f"{tested[0].title} does not change top-1 significantly"
     if not raised + lowered:
         return f"none of {count_noun(len(tested), noun)} changes top-1 significantly"
     lists = [
@@ -64,6 +62,11 @@ def _describe_total(steps: Sequence[Row]) -> str:
     last = steps[-1] if steps else None
     if last is None or last.start is None or last.start_difference is None:
         return ""
-    p = "" if last.start_difference_holm is None else f", {format_p_equation(last.start_difference_holm)}"
     ends = f"from {last.neighbour_title(last.start)} to {last.title}"
-    return f"; {ends} top-1 changes by {format_difference(last.start_gap)} points{p}"
+    gap, p = f"{format_difference(last.start_gap)} points", last.start_difference_holm
+    if p is None:
+        return f"; {ends} top-1 changes by {gap}"
+    test = f"{format_p_equation(p)} after Holm's correction"
+    if p < ALPHA:
+        return f"; {ends} top-1 changes by {gap} ({test})"
+    return f"; the difference {ends}, {gap}, is undecided ({test})"

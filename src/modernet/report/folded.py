@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from modernet.analysis.formatting import count_noun, format_accuracy
+from modernet.analysis.formatting import count_noun, count_seeds, format_accuracy
 from modernet.analysis.table import Group
 from modernet.config.names import study_name
 from modernet.report.columns import Cell, Column
@@ -47,10 +47,10 @@ def _fold(kind: str, sections: list[Section]) -> Folded:
     bases = dict.fromkeys(study_name(section.group.protocol, section.group.size) for section in sections)
     subject = sections[0].title if kind == SIDE else "; ".join(bases)
     runs = [run for section in sections for run in section.runs]
-    variants = {row.name for section in sections for row in section.rows if row.n}
+    rows = [row for section in sections for row in section.rows if row.n]
     settings = [count_noun(len(sections), "setting")] if len(sections) > 1 else []
-    seeds = count_noun(len({run.seed for run in runs}), "seed")
-    facts = [*settings, count_noun(len(variants), "network"), seeds, count_noun(len(runs), "run")]
+    networks = count_noun(len({row.name for row in rows}), "network")
+    facts = [*settings, networks, count_seeds(rows), count_noun(len(runs), "run")]
     study = sections[0].study.title
     return Folded(
         id=f"folded-{sections[0].id}",

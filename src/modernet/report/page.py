@@ -2,6 +2,7 @@
 
 import hashlib
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from markupsafe import Markup
 from modernet.analysis import layout, notes, stats
 from modernet.attribution.formatting import LoadedAttribution, attribution_title, format_contribution, format_total
 from modernet.attribution.measures import MEASURES
+from modernet.config import names
 from modernet.figures.attribution import plot_attribution
 from modernet.figures.axes import NotEnoughRuns
 from modernet.report import columns, step_pages, summary
@@ -35,6 +37,7 @@ def build_page(studies: Sequence[Study], created: str, command: str) -> str:
     """
     run_data = RunData(expected_runs=sum(len(study.records) for study in studies))
     sections = build_sections(studies, run_data)
+    main = [section for section in sections if section.kind == MAIN]
     script = _join_templates(SCRIPTS)
     html = (
         _environment()
@@ -45,11 +48,13 @@ def build_page(studies: Sequence[Study], created: str, command: str) -> str:
             commit=current_commit(),
             answer=answer,
             sections=sections,
-            main=[section for section in sections if section.kind == MAIN],
+            main=main,
+            title_counts=Counter(section.title for section in main),
             folded=fold_sections(sections),
             excluded=[(study.name, study.excluded) for study in studies if study.excluded],
             origins=[(study, describe_origin(list(study.records.values()))) for study in studies if study.records],
             attributions=_build_attributions(studies),
+            names=names,
             notes=notes.notes([row for section in sections for row in section.rows]),
             run_data=run_data.to_plain(),
             columns=columns,
