@@ -39,7 +39,7 @@ def _answer_budget(study: Study) -> str:
         if crossing is not None:
             sentences.append(f"Crossing: {describe_crossing(crossing)}.")
     for epochs in study.roadmap_epochs()[-1:]:
-        best = max((row for row in study.rows(epochs, main_path(study.size)) if row.n), key=lambda row: row.top1 or 0)
+        best = max((row for row in study.roadmap_rows(epochs) if row.n), key=lambda row: row.top1 or 0)
         sentences.append(f"The best mean of the roadmap after {format_epochs(epochs)} is that of `{best.name}`.")
     return " ".join(sentences)
 
@@ -78,7 +78,7 @@ def _answer_recipe(study: Study) -> str:
 def _answer_steps(study: Study) -> str:
     sentences = []
     for epochs in study.roadmap_epochs():
-        rows = [row for row in study.rows(epochs, main_path(study.size)) if row.difference is not None]
+        rows = [row for row in study.roadmap_rows(epochs) if row.difference is not None]
         decided = [row for row in rows if row.is_decided]
         counts = count_verdicts(rows)
         raised = _list([row for row in decided if (row.difference or 0) > 0], "raise")

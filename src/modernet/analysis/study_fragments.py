@@ -15,8 +15,8 @@ from modernet.analysis.study_answers import build_answers
 from modernet.analysis.study_parts import (
     BUDGET_EPOCHS,
     BUDGET_NETWORKS,
+    LAYER_SCALES,
     Study,
-    layer_scale_networks,
     of_network,
     swept_kernel_size,
 )
@@ -31,7 +31,7 @@ from modernet.analysis.study_tables import (
     signs_table,
     steps_table,
 )
-from modernet.config.roadmap import END, main_path, network_steps
+from modernet.config.roadmap import END, network_steps
 
 NOT_RUN_YET = "Not run yet."
 NO_CROSSING = "A crossing needs two networks with two numbers of epochs in common: not run yet."
@@ -73,10 +73,7 @@ def _roadmap(study: Study) -> str:
     lengths = study.roadmap_epochs()
     if not lengths:
         return ""
-    tables = [
-        _join(f"**{format_epochs(epochs)}**", accuracy_table(study.rows(epochs, main_path(study.size))))
-        for epochs in lengths
-    ]
+    tables = [_join(f"**{format_epochs(epochs)}**", accuracy_table(study.roadmap_rows(epochs))) for epochs in lengths]
     return _join(*tables, _missing(study, lengths))
 
 
@@ -132,23 +129,14 @@ def _recipe(study: Study) -> str:
 def _layer_scale(study: Study) -> str:
     tables = []
     for epochs in sorted({run.epochs for run in of_protocol(study.runs)}):
-        found = {run.network for run in of_network(of_protocol(study.runs, epochs), set(layer_scale_networks()))}
-        if END not in found or len(found) < 2:
-            continue
-        top1s = {
-            name: [run.top1 for run in of_network(of_protocol(study.runs, epochs), {name})]
-            for name in layer_scale_networks()
-            if name in found
-        }
-        contrasts = compare_with(
-            top1s[END], {layer_scale_networks()[name]: top1s[name] for name in top1s if name != END}
-        )
-        tables.append(
-            _join(
-                f"**{format_epochs(epochs)}**",
-                contrast_table("1e-6", summarize(top1s[END]), contrasts, "initial value"),
-            )
-        )
+        runs = of_protocol(study.runs, epochs)
+        top1s = {value: [run.top1 for run in of_network(runs, {name})] for name, value in LAYER_SCALES.items()}
+        others = {value: values for value, values in top1s.items() if values}
+        reference = others.pop(LAYER_SCALES[END], None)
+        if reference and others:
+            contrasts = compare_with(reference, others)
+            table = contrast_table(LAYER_SCALES[END], summarize(reference), contrasts, "initial value")
+            tables.append(_join(f"**{format_epochs(epochs)}**", table))
     return _join(*tables)
 
 
@@ -158,20 +146,21 @@ def _steps(study: Study, shapley: Mapping[str, Gains]) -> str:
     without = {step: [run.top1 for run in study.without_step(step)] for step in steps}
     finished = {step: values for step, values in without.items() if values}
     columns: dict[str, Gains] = {
-        f"path, {format_epochs(epochs)}": {row.variant: row.gap for row in study.rows(epochs, main_path(study.size))}
+        f"path, {format_epochs(epochs)}": {row.variant: row.gap for row in study.roadmap_rows(epochs)}
         for epochs in study.roadmap_epochs()
     }
-    if end and len(finished) > 1:
+    has_leave_one_out = bool(end) and len(finished) > 1
+    if not has_leave_one_out and not shapley:  # the table of signs has the path
+        return ""
+    if has_leave_one_out:
         contrasts = compare_with(end, finished)
         columns[f"leave-one-out, {format_epochs(study.epochs)}"] = {
             step: _negate(contrast.difference) for step, contrast in contrasts.items()
         }
     columns |= shapley
-    missing = [*(["Leave-one-out"] if not any(name.startswith("leave") for name in columns) else [])]
-    missing += [] if shapley else ["Shapley"]
-    if len(missing) == 2:  # the table of signs has the path
-        return ""
-    return _join(steps_table(steps, columns), f"Not finished yet: {', '.join(missing)}." if missing else "")
+    missing = {"Leave-one-out": not has_leave_one_out, "Shapley": not shapley}
+    names = [name for name, is_missing in missing.items() if is_missing]
+    return _join(steps_table(steps, columns), f"Not finished yet: {', '.join(names)}." if names else "")
 
 
 def _negate(gap: Difference) -> Difference:
@@ -184,16 +173,14 @@ def _signs(study: Study) -> str:
     lengths = study.roadmap_epochs()
     if not lengths:
         return ""
-    tables = {format_epochs(epochs): study.rows(epochs, main_path(study.size)) for epochs in lengths}
+    tables = {format_epochs(epochs): study.roadmap_rows(epochs) for epochs in lengths}
     sentences = [f"- {signs_sentence(title, rows)}" for title, rows in tables.items()]
     return _join(signs_table(tables), "\n".join(sentences), _missing(study, lengths))
 
 
 def _noise(study: Study) -> str:
     lengths = study.roadmap_epochs()
-    notes = [
-        f"- {resolution_note(format_epochs(epochs), study.rows(epochs, main_path(study.size)))}" for epochs in lengths
-    ]
+    notes = [f"- {resolution_note(format_epochs(epochs), study.roadmap_rows(epochs))}" for epochs in lengths]
     return "\n".join(notes)
 
 

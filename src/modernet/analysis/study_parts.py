@@ -28,6 +28,8 @@ BUDGET_NETWORKS = ("modern_recipe", "invert_bottleneck", "separate_downsampling"
 BUDGET_EPOCHS = (2, 6, 18)  # of +study=budget
 HELD_OUT_EPOCHS = 3  # of +study=learning_rate
 KERNEL_BASE, KERNEL_SIZES = "move_up_depthwise", 5  # of +study=kernels: the step, and the number of sizes
+# Network of +study=layer_scale -> initial value of Layer Scale; without Layer Scale the end is the step before it.
+LAYER_SCALES = {"convnext": "1e-6", "convnext+layer_scale=0.1": "0.1", "separate_downsampling": "none"}
 SEEDS = "seed=0,1,2"
 
 
@@ -69,6 +71,10 @@ class Study:
         runs = of_protocol(self.runs, epochs)
         chosen = runs if networks is None else [run for run in runs if run.network in set(networks)]
         return build_rows(to_records(chosen))
+
+    def roadmap_rows(self, epochs: int) -> list[Row]:
+        """`rows` of the published steps."""
+        return self.rows(epochs, main_path(self.size))
 
     def roadmap_epochs(self) -> list[int]:
         """The lengths of training at which more than half of the published steps were run, ascending."""
@@ -156,8 +162,8 @@ class Study:
             Part(
                 "Layer Scale",
                 f"{train} +study=layer_scale {SEEDS}",
-                [run for run in usual if run.network in layer_scale_networks()],
-                3 * len(layer_scale_networks()),
+                of_network(usual, set(LAYER_SCALES)),
+                3 * len(LAYER_SCALES),
             ),
             Part(
                 "leave-one-out",
@@ -189,8 +195,3 @@ def swept_kernel_size(network: str) -> int | None:
         return roadmap()[network].kernel_size
     match = re.fullmatch(rf"{KERNEL_BASE}\+kernel_size=(\d+)", network)
     return int(match[1]) if match else None
-
-
-def layer_scale_networks() -> dict[str, str]:
-    """Network -> initial value of Layer Scale; without Layer Scale the end is the step before it."""
-    return {"convnext": "1e-6", "convnext+layer_scale=0.1": "0.1", "separate_downsampling": "none"}

@@ -27,7 +27,7 @@ from modernet.attribution.formatting import load_attribution
 from modernet.cli import exit_on_error
 from modernet.config.experiment import Experiment, build_experiment
 from modernet.config.names import study_name
-from modernet.config.roadmap import END, main_path
+from modernet.config.roadmap import END
 from modernet.config.search_path import CONFIGS, add_config_dir, config_files
 from modernet.errors import UserError
 from modernet.record import Record
@@ -112,7 +112,7 @@ def _save_figures(study: Study, names: Container[str], folder: Path) -> dict[str
     short_name = study_name(study.usual.protocol, study.size)
     plots = {"budget": [(title, partial(plot_budget, study.cells(), short_name))], "signs": [], "kernels": []}
     for epochs in reversed(study.roadmap_epochs()):
-        steps, text = study.rows(epochs, main_path(study.size)), f"{title}, {format_epochs(epochs)}"
+        steps, text = study.roadmap_rows(epochs), f"{title}, {format_epochs(epochs)}"
         long_name = study_name(study.usual.protocol, study.size, epochs=[epochs])
         plots["signs"].append((text, partial(plot_differences, steps, long_name)))
         plots["kernels"].append((text, partial(plot_kernel_size, study.rows(epochs), long_name)))
