@@ -91,33 +91,6 @@ def _default_variants(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(row.variant for row in (steps[0], by_top1[-1], by_top1[0], steps[-1])))
 
 
-def build_figures(
-    selection: Selection,
-    variants: Sequence[str] = (),
-    *,
-    form: FigureFormat = PAGE,
-    benchmarks: Path = BENCHMARKS,
-    with_references: bool = False,
-) -> tuple[dict[str, Figure], list[str]]:
-    """PROTOCOL-SIZE[-CHANGES]-NAME -> figure of all groups, and one line for each figure that was skipped."""
-    figures: dict[str, Figure] = {}
-    skipped: list[str] = []
-    members = group_records(selection.records)
-    for group, rows in group_rows(build_rows(selection.records.values())).items():
-        group_figures, reasons = build_group_figures(
-            rows,
-            members[group],
-            variants,
-            others=selection.records.values(),
-            form=form,
-            benchmarks=benchmarks,
-            with_references=with_references,
-        )
-        figures |= {f"{_file_name(group)}-{name}": figure for name, figure in group_figures.items()}
-        skipped += reasons
-    return figures, skipped
-
-
 def _file_name(group: Group) -> str:
     name = re.sub(r"[^\w.-]+", "-", "-".join(filter(None, group)))
     if len(name) <= NAME_LENGTH:
@@ -134,11 +107,24 @@ def save_figures(
     benchmarks: Path = BENCHMARKS,
     with_references: bool = False,
 ) -> tuple[list[Path], list[str]]:
-    """Write the figures of `build_figures` as SVG, PNG and PDF; the paths, and the lines of skipped figures."""
-    figures, skipped = build_figures(
-        selection, variants, form=form, benchmarks=benchmarks, with_references=with_references
-    )
-    paths = []
-    for name, figure in figures.items():
-        paths += save_figure(figure, folder / name)
+    """Write the figures of all groups as PROTOCOL-SIZE[-CHANGES]-NAME.svg, .png and .pdf.
+
+    Returns their paths, and one line for each figure that was skipped.
+    """
+    paths: list[Path] = []
+    skipped: list[str] = []
+    members = group_records(selection.records)
+    for group, rows in group_rows(build_rows(selection.records.values())).items():
+        figures, reasons = build_group_figures(
+            rows,
+            members[group],
+            variants,
+            others=selection.records.values(),
+            form=form,
+            benchmarks=benchmarks,
+            with_references=with_references,
+        )
+        for name, figure in figures.items():
+            paths += save_figure(figure, folder / f"{_file_name(group)}-{name}")
+        skipped += reasons
     return paths, skipped
