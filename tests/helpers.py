@@ -202,10 +202,7 @@ def ready_trainer(
     """A trainer that has gone through every stage before `fit`."""
     execution = execution or execution_config()
     trainer = Trainer.from_experiment(experiment or short_experiment(), folder, execution, shutdown=shutdown)
-    trainer.validate()
-    trainer.lock()
-    trainer.build()
-    trainer.resume()
+    trainer.prepare()
     return trainer
 
 

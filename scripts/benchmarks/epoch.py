@@ -54,10 +54,7 @@ def our_epochs(folder: Path, step: str, device: str, workers: int, epochs: int, 
         experiment = resolve_data(build_experiment(config))
     experiment = replace(experiment, recipe=replace(experiment.recipe, randaugment=9.0, randaugment_std=0.5))
     trainer = Trainer.from_experiment(experiment, runs, build_execution(config))
-    trainer.validate()
-    trainer.lock()
-    trainer.build()
-    trainer.resume()
+    trainer.prepare()
     return trainer, trainer.epochs()
 
 

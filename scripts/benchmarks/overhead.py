@@ -33,10 +33,7 @@ def prepare_trainer(protocol: str, step: str, device: str, steps: int, epochs: i
     data = replace(experiment.data, kind="fake", root=None, num_classes=10, train_images=images, test_images=10)
     recipe = replace(experiment.recipe, warmup_epochs=0, epochs=epochs)
     trainer = Trainer.from_experiment(replace(experiment, data=data, recipe=recipe), folder, execution)
-    trainer.validate()
-    trainer.lock()
-    trainer.build()
-    trainer.resume()
+    trainer.prepare()
     return trainer
 
 

@@ -67,10 +67,7 @@ def prepare_run(step: str, seed: int, runs: Path) -> Trainer:
         config = hydra.compose("config", [f"+step={step}", f"seed={seed}", "wandb=disabled"])
         experiment, execution = resolve_data(build_experiment(config)), build_execution(config)
     trainer = Trainer.from_experiment(experiment, experiment.folder(runs), execution)
-    trainer.validate()
-    trainer.lock()
-    trainer.build()
-    trainer.resume()
+    trainer.prepare()
     return trainer
 
 

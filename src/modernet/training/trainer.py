@@ -112,6 +112,13 @@ class Trainer:
             failure = self.fit()
             return self.finalize(failure)
 
+    def prepare(self) -> None:
+        """Every stage before `fit`, for those who train epoch by epoch, as benchmarks do."""
+        self.validate()
+        self.lock()
+        self.build()
+        self.resume()
+
     def validate(self) -> None:
         """Load the data and check everything that can be checked before a file is written. Raises UserError.
 
