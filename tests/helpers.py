@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import hydra
 import pytest
 import torch
 from omegaconf import OmegaConf
 
 from modernet import roadmap
-from modernet.config.experiment import Experiment
+from modernet.config.experiment import Experiment, build_experiment, initialize_hydra
 from modernet.config.roadmap import to_dict
 from modernet.config.schema import DataConfig, ExecutionConfig, RecipeConfig
 from modernet.curves import METRICS_FILE
@@ -142,6 +143,12 @@ def recipe_config(name: str, **changes: Any) -> RecipeConfig:
 def data_config(name: str, **changes: Any) -> DataConfig:
     """configs/data/NAME.yaml, with these changes."""
     return DataConfig(**config_values(f"data/{name}", **changes))
+
+
+def compose(*overrides: str) -> Experiment:
+    """The experiment of `train.py` with these overrides."""
+    with initialize_hydra():
+        return build_experiment(hydra.compose("config", [*overrides]))
 
 
 def execution_config(**changes: Any) -> ExecutionConfig:

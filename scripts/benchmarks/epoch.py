@@ -19,8 +19,7 @@ from torch import optim
 
 from benchmarks.image_input import patch_timms_posterize
 from benchmarks.measuring import Row, autocast_on, compare, in_own_process, measure_in_turn, to_device
-from modernet.config.experiment import build_execution, build_experiment
-from modernet.config.search_path import CONFIGS
+from modernet.config.experiment import build_execution, build_experiment, initialize_hydra
 from modernet.data.fingerprint import resolve_data
 from modernet.training.trainer import Trainer
 
@@ -49,7 +48,7 @@ def our_epochs(folder: Path, step: str, device: str, workers: int, epochs: int, 
         *(f"data.image_size={SIZE}", f"device={device}", f"num_workers={workers}", "compile=off"),
         *(f"recipe.batch_size={BATCH}", "recipe.warmup_epochs=0", f"recipe.epochs={epochs}", "recipe.drop_path_rate=0"),
     ]
-    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with initialize_hydra():
         config = hydra.compose("config", overrides)
         experiment = resolve_data(build_experiment(config))
     experiment = replace(experiment, recipe=replace(experiment.recipe, randaugment=9.0, randaugment_std=0.5))

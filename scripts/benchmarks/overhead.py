@@ -19,14 +19,13 @@ from benchmarks.measuring import (
     random_batch,
     train_contestant,
 )
-from modernet.config.experiment import build_execution, build_experiment
-from modernet.config.search_path import CONFIGS
+from modernet.config.experiment import build_execution, build_experiment, initialize_hydra
 from modernet.training.trainer import Trainer
 
 
 def prepare_trainer(protocol: str, step: str, device: str, steps: int, epochs: int, folder: Path) -> Trainer:
     """A trainer on random images, ready to fit: epochs of `steps` steps with the input pipeline of the protocol."""
-    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with initialize_hydra():
         config = hydra.compose("config", [f"protocol={protocol}", f"+step={step}", f"device={device}"])
         experiment, execution = build_experiment(config), build_execution(config)
     images = steps * experiment.recipe.batch_size

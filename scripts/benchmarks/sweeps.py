@@ -16,8 +16,7 @@ import hydra
 import torch
 
 from benchmarks.measuring import Contestant, Row, compare, measure_in_turn
-from modernet.config.experiment import build_execution, build_experiment
-from modernet.config.search_path import CONFIGS
+from modernet.config.experiment import build_execution, build_experiment, initialize_hydra
 from modernet.data.fingerprint import resolve_data
 from modernet.training.trainer import Trainer
 
@@ -63,7 +62,7 @@ def measure_sweeps(rounds: int) -> list[Row]:
 
 def prepare_run(step: str, seed: int, runs: Path) -> Trainer:
     """A trainer of the sweep, ready to fit."""
-    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with initialize_hydra():
         config = hydra.compose("config", [f"+step={step}", f"seed={seed}", "wandb=disabled"])
         experiment, execution = resolve_data(build_experiment(config)), build_execution(config)
     trainer = Trainer.from_experiment(experiment, experiment.folder(runs), execution)

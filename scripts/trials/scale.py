@@ -11,12 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import hydra
 from benchmark_report import STUDY, write_copies
 
 from modernet.analysis.selection import load_selection
+from modernet.config.experiment import initialize_hydra
 from modernet.config.roadmap import roadmap
-from modernet.config.search_path import CONFIGS
 from modernet.record import write_record
 from modernet.sweeps.jobs import expand
 from trials.trial import Trial
@@ -86,7 +85,7 @@ def _write_finished(folder: Path, count: int) -> list[str]:
     ]
     words += [f"runs={folder / 'runs'}", "wandb=disabled"]
     template = next(iter(load_selection(STUDY).records.values()))
-    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with initialize_hydra():
         for job in expand(words[1:]):
             run = job.experiment
             names = {"step": run.step, "variant": run.variant, "protocol": run.protocol, "seed": run.seed}

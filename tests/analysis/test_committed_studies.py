@@ -2,18 +2,15 @@
 
 from dataclasses import field, make_dataclass, replace
 
-import hydra
 import numpy as np
 import pytest
-from helpers import ROOT, run_command
-from hydra import initialize_config_dir
+from helpers import ROOT, compose, run_command
 from scipy import stats as scipy_stats
 
 from modernet.analysis.selection import select
 from modernet.analysis.stats import ALPHA, holm, summarize, welch
 from modernet.analysis.table import build_rows
 from modernet.config import identity
-from modernet.config.experiment import Experiment, build_experiment
 from modernet.data.fingerprint import resolve_data
 from modernet.record import load_records
 
@@ -42,11 +39,6 @@ RUNS = {
     "beyond": ["protocol=cifar10_micro", "+step=grn", "seed=2"],
     "attribution_digits": ["+step=convnext", "ablate=gelu", "recipe={epochs:1,warmup_epochs:0.5}", "seed=1"],
 }
-
-
-def compose(*overrides: str) -> Experiment:
-    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-        return build_experiment(hydra.compose("config", [*overrides]))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,7 +1,7 @@
 """The end of the roadmap, composed once."""
 
 import pytest
-from plans import compose
+from helpers import compose
 
 from modernet.config.experiment import Experiment
 

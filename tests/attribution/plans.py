@@ -5,25 +5,17 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-import hydra
-from helpers import MAIN_PATH, ROOT
-from hydra import initialize_config_dir
+from helpers import MAIN_PATH
 from records import make_record
 
 from modernet.attribution.design import AttributionDesign, AttributionPlan, Budget, LoadedRuns, build_plan
 from modernet.attribution.shapley import Coalition, antithetic_pairs
-from modernet.config.experiment import Experiment, build_experiment
+from modernet.config.experiment import Experiment
 from modernet.config.schema import ModelConfig
 from modernet.record import Record
 
 NO_RUNS = LoadedRuns({}, {}, [])
 STEPS = MAIN_PATH[2:]
-
-
-def compose(*overrides: str) -> Experiment:
-    """The experiment of `train.py` with these overrides."""
-    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-        return build_experiment(hydra.compose("config", [*overrides]))
 
 
 def plan_for(end: Experiment, seeds=(0,), pairs=0, budget=None, runs=NO_RUNS, **changes) -> AttributionPlan:

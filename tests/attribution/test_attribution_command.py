@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers import run_command, run_script
-from plans import STEPS, compose, game, plan_for, record_of
+from helpers import compose, run_command, run_script
+from plans import STEPS, game, plan_for, record_of
 
 from modernet.attribution.shapley import prefixes
 from modernet.record import load_record, write_record

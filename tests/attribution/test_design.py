@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from plans import STEPS, compose, finished_runs, game, gmacs, plan_for, record_of
+from helpers import compose
+from plans import STEPS, finished_runs, game, gmacs, plan_for, record_of
 
 from modernet.attribution.design import (
     AttributionDesign,

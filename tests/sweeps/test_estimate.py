@@ -3,14 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
-import hydra
 import pytest
-from helpers import MAIN_PATH, ROOT, run_command
-from hydra import initialize_config_dir
+from helpers import MAIN_PATH, ROOT, compose, run_command
 from records import make_record
 
 from modernet.commands.plan import _format_duration
-from modernet.config.experiment import Experiment, build_experiment
+from modernet.config.experiment import Experiment
 from modernet.data.fingerprint import resolve_data
 from modernet.errors import UserError
 from modernet.record import write_record
@@ -25,17 +23,6 @@ def nothing_here(monkeypatch, tmp_path):
     """Data sets with files and benchmarks are absent, as on a machine where a cluster's sweep is planned."""
     monkeypatch.delenv("MODERNET_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def compose():
-    """The experiment that overrides describe."""
-
-    def call(*overrides: str) -> Experiment:
-        with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-            return build_experiment(hydra.compose("config", [*overrides]))
-
-    return call
 
 
 def write_finished_run(runs: Path, experiment: Experiment, images_per_second: float, **changes) -> None:
@@ -60,7 +47,7 @@ def format_minutes(seconds: float) -> str:
     return f"{round(seconds) // 60} min {round(seconds) % 60:02} s"
 
 
-def test_plan_uses_the_measured_speed_and_else_that_of_other_networks(compose, tmp_path):
+def test_plan_uses_the_measured_speed_and_else_that_of_other_networks(tmp_path):
     write_finished_run(tmp_path, compose(*MICRO, "+step=gelu"), 1000.0, gmacs=0.01)
     sweep = (*MICRO, "+step=gelu,kernel_size,layer_norm", "seed=0,1", f"runs={tmp_path}")
     result = run_command("plan", "-m", *sweep)
@@ -74,7 +61,7 @@ def test_plan_uses_the_measured_speed_and_else_that_of_other_networks(compose, t
     assert "1 of these times are measured on cpu; 4 follow from GMACs" in result.stdout
 
 
-def test_plan_of_absent_data_counts_the_published_images_and_says_so(compose, tmp_path):
+def test_plan_of_absent_data_counts_the_published_images_and_says_so(tmp_path):
     result = run_command("plan", *MICRO, "+step=gelu", f"runs={tmp_path}")
     assert result.returncode == 0
     (line,) = result.stderr.splitlines()
@@ -104,7 +91,7 @@ def test_duration_on_a_device_without_records_follows_from_the_assumed_speed(tmp
     assert hours[0] == pytest.approx(4 * hours[1], rel=0.01)
 
 
-def test_without_records_the_benchmarks_of_this_machine_count(compose, tmp_path, monkeypatch):
+def test_without_records_the_benchmarks_of_this_machine_count(tmp_path, monkeypatch):
     """Slurm's nodes may be of another kind."""
     monkeypatch.chdir(ROOT)
     arguments = ("plan", "+step=gelu", "protocol=cifar10_micro", f"runs={tmp_path}")
@@ -119,7 +106,7 @@ def test_without_records_the_benchmarks_of_this_machine_count(compose, tmp_path,
     assert "device=cuda:99 cannot be used" in absent.stderr
 
 
-def test_throughput_is_that_of_one_device_with_the_threads_of_a_run(compose):
+def test_throughput_is_that_of_one_device_with_the_threads_of_a_run():
     gelu = compose(*MICRO, "+step=gelu")
     record = make_record("gelu", 50.0, config=gelu.config)
     on_cpu = [replace(record, images_per_second=rate, machine={"threads": 2}) for rate in (100.0, 200.0, 900.0)]
@@ -137,7 +124,7 @@ def test_throughput_is_that_of_one_device_with_the_threads_of_a_run(compose):
     assert Throughput([failed], [], None, 1, 0.5).images_per_second(gelu)[1] == "GMACs, at an assumed 0 GMACs/s"
 
 
-def test_the_rest_of_an_interrupted_run_is_estimated(compose, tmp_path):
+def test_the_rest_of_an_interrupted_run_is_estimated(tmp_path):
     experiment = resolve_data(compose("+step=gelu", "seed=1"))
     write_finished_run(tmp_path, replace(experiment, seed=0), 100.0)
     folder = experiment.folder(tmp_path)
@@ -170,7 +157,7 @@ def test_every_data_set_of_known_files_has_its_number_of_images():
     assert set(estimate.IMAGES) == names - {"fake", "folder", "shards"}
 
 
-def test_number_of_images_of_an_unknown_data_set_is_an_error(compose):
+def test_number_of_images_of_an_unknown_data_set_is_an_error():
     with pytest.raises(UserError, match="the number of images of data=folder is unknown"):
         num_images(compose("data=folder").data)
 

@@ -30,10 +30,10 @@ from modernet.attribution.design import (
 from modernet.attribution.measures import build_attribution
 from modernet.attribution.shapley import antithetic_pairs
 from modernet.cli import exit_on_error
-from modernet.config.experiment import build_experiment
+from modernet.config.experiment import build_experiment, initialize_hydra
 from modernet.config.roadmap import END
 from modernet.config.schema import ModelConfig
-from modernet.config.search_path import CONFIGS, add_config_dir
+from modernet.config.search_path import add_config_dir
 from modernet.data.fingerprint import resolve_data
 from modernet.errors import UserError
 from modernet.runtime.io import write_text
@@ -89,7 +89,7 @@ def _parse_arguments() -> argparse.Namespace:
 def _compose(arguments: argparse.Namespace) -> tuple[AttributionDesign, Any]:
     """The design and the composed config of its end. Overrides of Hydra itself do not decide a result."""
     overrides = [override for override in arguments.overrides if not override.lstrip("+~").startswith("hydra")]
-    with hydra.initialize_config_dir(str(CONFIGS.resolve()), version_base="1.3"):
+    with initialize_hydra():
         config = hydra.compose("config", [f"+step={arguments.end}", f"protocol={arguments.protocol}", *overrides])
         design = AttributionDesign(resolve_data(build_experiment(config)), config.step, arguments.seeds)
     if not design.players:

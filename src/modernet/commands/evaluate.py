@@ -27,10 +27,10 @@ from tabulate import tabulate
 
 from modernet.analysis.formatting import escape_formula, escape_markdown
 from modernet.cli import exit_on_error
-from modernet.config.experiment import build_execution
+from modernet.config.experiment import build_execution, initialize_hydra
 from modernet.config.roadmap import to_dict
 from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig
-from modernet.config.search_path import CONFIGS, add_config_dir
+from modernet.config.search_path import add_config_dir
 from modernet.data.fingerprint import CONFIG_FILE, check_image_counts, inspect_data
 from modernet.errors import UserError
 from modernet.record import Record
@@ -66,7 +66,7 @@ def _parse_arguments() -> argparse.Namespace:
 
 def _compose(record: Record, folder: Path, arguments: argparse.Namespace) -> tuple[DataConfig, ExecutionConfig]:
     """The data to evaluate on, of the run or of --data, with the overrides."""
-    with hydra.initialize_config_dir(str(CONFIGS.resolve()), version_base="1.3"):
+    with initialize_hydra():
         name = arguments.data or record.config["data"]["name"]
         config = hydra.compose("config", [f"data={name}", *arguments.overrides])
     composed = to_dict(config.data)

@@ -12,16 +12,15 @@ import sys
 from pathlib import Path
 
 import hydra
-from hydra import initialize_config_dir
 from tabulate import tabulate
 
 from modernet.analysis.formatting import count_noun
 from modernet.analysis.speeds import load_speeds
 from modernet.cli import exit_on_error
 from modernet.config import studies
-from modernet.config.experiment import Experiment
+from modernet.config.experiment import Experiment, initialize_hydra
 from modernet.config.roadmap import roadmap
-from modernet.config.search_path import CONFIGS, add_config_dir
+from modernet.config.search_path import add_config_dir
 from modernet.data.fingerprint import resolve_data
 from modernet.errors import UserError
 from modernet.record import Record, load_records
@@ -77,7 +76,7 @@ def _compose_jobs(words: list[str]) -> tuple[list[Job], Workers, str | None]:
     """The runs of a sweep in roadmap order, the workers of its launcher, and its `device`; None on Slurm's nodes."""
     studies.register()
     resolver = _Resolver()
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with initialize_hydra():
         overrides = parse_overrides(words)
         fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
         config = hydra.compose("config", fixed, return_hydra_config=True)

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 
 import hydra
-from hydra import initialize_config_dir
 
 from modernet.analysis.budget_tables import format_epochs
 from modernet.analysis.row import split_variant
@@ -25,10 +24,10 @@ from modernet.analysis.study_fragments import NOT_RUN_YET, build_fragments
 from modernet.analysis.study_parts import Study
 from modernet.attribution.formatting import load_attribution
 from modernet.cli import exit_on_error
-from modernet.config.experiment import Experiment, build_experiment
+from modernet.config.experiment import Experiment, build_experiment, initialize_hydra
 from modernet.config.names import study_name
 from modernet.config.roadmap import END
-from modernet.config.search_path import CONFIGS, add_config_dir, config_files
+from modernet.config.search_path import add_config_dir, config_files
 from modernet.errors import UserError
 from modernet.record import Record
 from modernet.runtime.io import write_text
@@ -56,7 +55,7 @@ def _parse_arguments() -> argparse.Namespace:
 
 def _compose_protocol(name: str) -> dict[str, Experiment]:
     """Name of a recipe -> what the protocol trains with it today: the start of the roadmap, and its end."""
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with initialize_hydra():
         experiments = [
             build_experiment(hydra.compose("config", [f"protocol={name}", *step])) for step in ([], [f"+step={END}"])
         ]

@@ -25,7 +25,7 @@ from modernet import PARENT
 from modernet.cli import call_in_sweep, exit_on_error
 from modernet.config import help as config_help
 from modernet.config import studies
-from modernet.config.experiment import build_execution, build_experiment, build_wandb
+from modernet.config.experiment import build_execution, build_experiment, build_wandb, initialize_hydra
 from modernet.config.overrides import explain_override
 from modernet.config.search_path import CONFIGS, add_config_dir
 from modernet.data.fingerprint import check_data_unchanged, resolve_data
@@ -106,7 +106,7 @@ def _check_flags(flags: list[str]) -> None:
 
 def _print_help(overrides: list[str]) -> None:
     """Print the help of configs/config.yaml. Hydra would list all of its groups for it, which takes seconds."""
-    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with initialize_hydra():
         config = hydra.compose("config", overrides, return_hydra_config=True)
         HydraConfig.instance().set_config(config)
         print(config.hydra.help.template)

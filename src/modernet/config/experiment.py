@@ -1,17 +1,19 @@
 """One experiment: everything that decides a run's result, as typed values, and the name of the run."""
 
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+import hydra
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig
 
 from modernet.config.identity import run_hash, to_plain
 from modernet.config.roadmap import apply_steps, network_steps, to_dict
 from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig, SizeConfig, WandbConfig
-from modernet.config.search_path import config_options
+from modernet.config.search_path import CONFIGS, config_options
 from modernet.config.variant import nearest_steps, overrides_needed, to_sections
 from modernet.config.warnings import config_warnings
 from modernet.config.weights import Weights, find_weights
@@ -32,6 +34,11 @@ ConfigStore.instance().store(
         "wandb": asdict(WandbConfig()),
     },
 )
+
+
+def initialize_hydra() -> AbstractContextManager[Any]:
+    """A context in which `hydra.compose` knows the schema, the configs of the package and those of the user."""
+    return hydra.initialize_config_dir(str(CONFIGS.resolve()), version_base="1.3")
 
 
 @dataclass(frozen=True)
