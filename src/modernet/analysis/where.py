@@ -66,12 +66,12 @@ class Where:
     text: str
     tree: ast.expr
 
-    def matches(self, record: Record) -> bool:
-        """Raises UserError where the filter compares values of two kinds, such as `seed=='0'`."""
-        return self._condition(self.tree, record_fields(record))
-
     def filter(self, records: Iterable[Record]) -> list[bool]:
-        """Whether each record matches. Raises UserError also for a field that none of the records has."""
+        """Whether each record matches.
+
+        Raises UserError for a field that none of the records has, and where the filter compares values of two kinds,
+        such as `seed=='0'`.
+        """
         values = [record_fields(record) for record in records]
         known = set().union(*values)
         for node in ast.walk(self.tree):
