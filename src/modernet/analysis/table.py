@@ -152,11 +152,6 @@ def _correct_p_values(rows: list[Row]) -> list[Row]:
     ]
 
 
-def _compare_signs(row: Row) -> Row:
-    """The row with its sign beside the paper's, which needs the corrected p-value."""
-    return replace(row, sign=compare_signs(row))
-
-
 def _build_comparable_rows(group: Group, runs: Mapping[str, list[Record]]) -> dict[str, Row]:
     """The row of each variant that was run, by variant; all of them may be compared.
 
@@ -195,7 +190,7 @@ def _build_group(group: Group, runs: Mapping[str, list[Record]], compares_all: b
         built[name] if name in built else _build_row(group, name, [], {}, not_run)
         for name in _variants_in_order(group, runs)
     ]
-    return list(map(_compare_signs, _correct_p_values(rows)))
+    return [replace(row, sign=compare_signs(row)) for row in _correct_p_values(rows)]
 
 
 def build_rows(records: Iterable[Record], compares_all: bool = False) -> list[Row]:

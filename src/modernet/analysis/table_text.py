@@ -60,20 +60,17 @@ def _difference_cells(row: Row, name: str) -> list[str]:
     ]
 
 
-def _tables(rows: list[Row], names: list[str]) -> list[Cells]:
-    """The tables of one group: results, and differences where there is something to compare."""
+def _tables(rows: list[Row], names: list[str], with_references: bool) -> list[Cells]:
+    """The tables of one group: results, differences where there is something to compare, and published results."""
     metrics, named = declared_metrics(rows), list(zip(rows, names, strict=True))
     headers = [*RESULTS, *(metric.heading for metric in metrics)]
     tables = [Cells("accuracy and cost", headers, [_result_cells(row, name, metrics) for row, name in named])]
     run = [(row, name) for row, name in named if row.n]
     if any(row.difference is not None or row.start_difference is not None for row, _ in run):
         tables.append(Cells("differences", DIFFERENCES, [_difference_cells(row, name) for row, name in run]))
+    if with_references and (references := reference_cells(rows[0].protocol)):
+        tables.append(references)
     return tables
-
-
-def _reference_tables(group: Group, with_references: bool) -> list[Cells]:
-    cells = reference_cells(group.protocol) if with_references else None
-    return [cells] if cells else []
 
 
 def to_markdown(rows: list[Row], with_references: bool = False) -> str:
@@ -81,10 +78,9 @@ def to_markdown(rows: list[Row], with_references: bool = False) -> str:
     text = []
     for group, members in group_rows(rows).items():
         text.append(f"**{escape_markdown(_heading(group, members))}**")
-        names = [row.name for row in members]
-        text += map(to_markdown_table, [*_tables(members, names), *_reference_tables(group, with_references)])
+        text += map(to_markdown_table, _tables(members, [row.name for row in members], with_references))
         text += map(escape_markdown, _group_notes(members))
-    return "\n\n".join(filter(None, [*text, *notes(rows), *_notes(rows, with_references)]))
+    return "\n\n".join(filter(None, [*text, *_closing_notes(rows, with_references)]))
 
 
 def _heading(group: Group, rows: list[Row]) -> str:
@@ -97,8 +93,8 @@ def _group_notes(rows: list[Row]) -> list[str]:
     return [mixed_settings_note(rows), noise_note(rows), seeds_needed_note(rows)]
 
 
-def _notes(rows: list[Row], with_references: bool) -> list[str]:
-    return reference_notes({row.protocol for row in rows}) if with_references else []
+def _closing_notes(rows: list[Row], with_references: bool) -> list[str]:
+    return [*notes(rows), *(reference_notes({row.protocol for row in rows}) if with_references else [])]
 
 
 def to_latex(rows: list[Row], with_references: bool = False) -> str:
@@ -108,11 +104,10 @@ def to_latex(rows: list[Row], with_references: bool = False) -> str:
     """
     text = ["% \\usepackage{booktabs}"]
     for group, members in group_rows(row for row in rows if row.n).items():
-        titles = [row.title for row in members]
-        tables = [*_tables(members, titles), *_reference_tables(group, with_references)]
+        tables = _tables(members, [row.title for row in members], with_references)
         text += [to_latex_table(table, f"{_heading(group, members)}: {table.title}") for table in tables]
         text += map(escape_latex, _group_notes(members))
-    return finish_latex([*text, *map(escape_latex, [*notes(rows), *_notes(rows, with_references)])])
+    return finish_latex([*text, *map(escape_latex, _closing_notes(rows, with_references))])
 
 
 def to_dicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
