@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from modernet.analysis.learning_rate import BestRate, best_rates
-from modernet.analysis.row import Row, is_published_step
+from modernet.analysis.row import Row
 from modernet.analysis.study import (
     StudyRun,
     at_rate,
@@ -30,7 +30,8 @@ HELD_OUT_EPOCHS = 3  # of +study=learning_rate
 KERNEL_BASE, KERNEL_SIZES = "move_up_depthwise", 5  # of +study=kernels: the step, and the number of sizes
 # Network of +study=layer_scale -> initial value of Layer Scale; without Layer Scale the end is the step before it.
 LAYER_SCALES = {"convnext": "1e-6", "convnext+layer_scale=0.1": "0.1", "separate_downsampling": "none"}
-SEEDS = "seed=0,1,2"
+SEEDS, NUM_SEEDS = "seed=0,1,2", 3
+NUM_RATES = 3  # of +study=learning_rate
 
 
 @dataclass(frozen=True)
@@ -126,51 +127,36 @@ class Study:
     def parts(self) -> list[Part]:
         """Every part, also without runs."""
         train = f"python train.py protocol={self.usual.protocol}"
-        usual = of_protocol(self.runs, self.epochs)
-        without = [run for step in network_steps(END, self.size) for run in self.without_step(step)]
-        distinct = {run.record.hash: run for run in [*of_network(usual, {END}), *without]}
-        steps, budgeted = len(main_path(self.size)), set[str](BUDGET_NETWORKS)
-        shorter = [run for run in of_protocol(self.runs, 2) if is_published_step(run.network, self.size)]
+        path, steps = set(main_path(self.size)), network_steps(END, self.size)
+        full, short = of_protocol(self.runs, self.epochs), of_protocol(self.runs, 2)
+        kernels, short_kernels = ([run for run in runs if swept_kernel_size(run.network)] for runs in (full, short))
+        budget = [run for epochs in BUDGET_EPOCHS for run in of_protocol(self.runs, epochs)]
+        without = [run for step in steps for run in self.without_step(step)]
+        leave_one_out = {run.record.hash: run for run in [*of_network(full, {END}), *without]}  # each run once
+
+        def part(title: str, study: str, runs: list[StudyRun], networks: int) -> Part:
+            return Part(title, f"{train} +study={study} {SEEDS}", runs, NUM_SEEDS * networks)
+
         return [
-            Part("roadmap", f"{train} +study=roadmap {SEEDS}", of_network(usual, set(main_path(self.size))), 3 * steps),
-            Part("roadmap, 2 epochs", f"{train} +study=roadmap recipe.epochs=2 {SEEDS}", shorter, 3 * steps),
-            Part(
-                "kernel sizes",
-                f"{train} +study=kernels {SEEDS}",
-                [run for run in usual if swept_kernel_size(run.network)],
-                3 * KERNEL_SIZES,
-            ),
-            Part(
-                "kernel sizes, 2 epochs",
-                f"{train} +study=kernels recipe.epochs=2 {SEEDS}",
-                [run for run in of_protocol(self.runs, 2) if swept_kernel_size(run.network)],
-                3 * KERNEL_SIZES,
-            ),
-            Part(
+            part("roadmap", "roadmap", of_network(full, path), len(path)),
+            part("roadmap, 2 epochs", "roadmap recipe.epochs=2", of_network(short, path), len(path)),
+            part("kernel sizes", "kernels", kernels, KERNEL_SIZES),
+            part("kernel sizes, 2 epochs", "kernels recipe.epochs=2", short_kernels, KERNEL_SIZES),
+            part(
                 "budget axis",
-                f"{train} +study=budget {SEEDS}",
-                [run for epochs in BUDGET_EPOCHS for run in of_network(of_protocol(self.runs, epochs), budgeted)],
-                3 * len(BUDGET_NETWORKS) * len(BUDGET_EPOCHS),
+                "budget",
+                of_network(budget, set(BUDGET_NETWORKS)),
+                len(BUDGET_NETWORKS) * len(BUDGET_EPOCHS),
             ),
             Part(
                 "learning rates",
                 f"{train} +study=learning_rate seed=0",
                 held_out(self.runs, HELD_OUT_EPOCHS),
-                3 * (steps - 1),
+                NUM_RATES * (len(path) - 1),
             ),
             *self._own_best_parts(train),
-            Part(
-                "Layer Scale",
-                f"{train} +study=layer_scale {SEEDS}",
-                of_network(usual, set(LAYER_SCALES)),
-                3 * len(LAYER_SCALES),
-            ),
-            Part(
-                "leave-one-out",
-                f"{train} +study=leave_one_out {SEEDS}",
-                list(distinct.values()),
-                3 * (1 + len(network_steps(END, self.size))),
-            ),
+            part("Layer Scale", "layer_scale", of_network(full, set(LAYER_SCALES)), len(LAYER_SCALES)),
+            part("leave-one-out", "leave_one_out", list(leave_one_out.values()), 1 + len(steps)),
         ]
 
     def _own_best_parts(self, train: str) -> list[Part]:
@@ -180,7 +166,7 @@ class Study:
             networks = [one.network for one in self.best_rates.values() if one.lr == lr]
             command = f"{train} -m +step={','.join(networks)} recipe.lr={lr:g} {SEEDS}"
             runs = [run for network in networks for run in at_rate(self.runs, network, lr)]
-            parts.append(Part(f"own best learning rate {lr:g}", command, runs, 3 * len(networks)))
+            parts.append(Part(f"own best learning rate {lr:g}", command, runs, NUM_SEEDS * len(networks)))
         return parts
 
 
