@@ -17,6 +17,7 @@ import hydra
 import pytest
 import torch
 from omegaconf import OmegaConf
+from trials.processes import without_clock
 
 from modernet import roadmap
 from modernet.config.experiment import Experiment, build_experiment, initialize_hydra
@@ -94,16 +95,6 @@ def printed_record(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """The record whose path train.py printed last."""
     assert result.returncode == 0, result.stderr
     return json.loads((ROOT / result.stdout.splitlines()[-1]).read_text())
-
-
-# The only values that differ between two runs of one config: those of the clock, the memory and the command line.
-CLOCK_FIELDS = ("train_seconds", "images_per_second", "started", "ended", "peak_host_memory", "overrides", "data_wait")
-
-
-def without_clock(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A record, or a line of metrics.jsonl, without CLOCK_FIELDS."""
-    kept = {name: value for name, value in values.items() if name not in CLOCK_FIELDS}
-    return {name: without_clock(value) if name == "metrics" else value for name, value in kept.items()}
 
 
 def load_outcome(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, dict[str, torch.Tensor]]]:
