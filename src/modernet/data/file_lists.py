@@ -18,11 +18,8 @@ from modernet.config.schema import DataConfig
 from modernet.errors import UserError, shorten
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision's ImageFolder
-SUBFOLDERS = {
-    "imagenette": "imagenette160",
-    "imagewoof": "imagewoof160",
-    "imagenet": "imagenet",
-}  # of data.root, by data.name
+# Name of a data set -> its folder in data.root.
+SUBFOLDERS = {"imagenette": "imagenette160", "imagewoof": "imagewoof160", "imagenet": "imagenet"}
 DOWNLOADED = ("cifar10", "cifar100", "tiny_imagenet", "imagenet64")  # .npz files that scripts/get_data.py makes
 FILE_KINDS = {
     stat.S_IFIFO: "a named pipe",

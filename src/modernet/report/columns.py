@@ -13,6 +13,7 @@ from modernet.analysis.formatting import (
 from modernet.analysis.stats import Difference
 from modernet.analysis.table import Row
 from modernet.record import Metric, Record, declared_metrics
+from modernet.report.origins import to_minute
 from modernet.report.summary import classify
 
 # classify(row) -> one word of the column `verdict`.
@@ -154,9 +155,7 @@ RUN_COLUMNS = [
     Column("epochs", "of training", lambda run: _number_cell(run.epochs, "d")),
     Column("seconds", "of training", lambda run: _number_cell(run.train_seconds, ",.0f")),
     Column("images/s", "in training", lambda run: _number_cell(run.images_per_second, ",.0f")),
-    Column(
-        "ended", "the end of training, UTC", lambda run: _text_cell((run.ended or "")[:16].replace("T", " ") or None)
-    ),
+    Column("ended", "the end of training, UTC", lambda run: _text_cell(to_minute(run.ended) if run.ended else None)),
     Column("host", "name of the machine", lambda run: _text_cell(run.host), shown=False),
     Column("device", "that trained the run", lambda run: _text_cell(run.device), shown=False),
     Column("commit", "of the code", lambda run: _text_cell(run.commit), shown=False),

@@ -31,8 +31,8 @@ def describe_origin(records: Sequence[Record]) -> Origin:
     return Origin(
         runs=len(records),
         hours=sum(run.train_seconds for run in records) / 3600,
-        started=min((_to_minute(run.started) for run in records if run.started), default=UNKNOWN),
-        ended=max((_to_minute(run.ended) for run in records if run.ended), default=UNKNOWN),
+        started=min((to_minute(run.started) for run in records if run.started), default=UNKNOWN),
+        ended=max((to_minute(run.ended) for run in records if run.ended), default=UNKNOWN),
         facts={
             "hosts": Counter(run.host or UNKNOWN for run in records),
             "hardware": Counter(map(_describe_hardware, records)),
@@ -43,7 +43,7 @@ def describe_origin(records: Sequence[Record]) -> Origin:
     )
 
 
-def _to_minute(time: str) -> str:
+def to_minute(time: str) -> str:
     """2026-03-01T12:34:56+00:00 -> 2026-03-01 12:34."""
     return time[:16].replace("T", " ")
 

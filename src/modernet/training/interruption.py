@@ -21,11 +21,11 @@ SHARED_MEMORY_FULL = re.compile(r"DataLoader worker .*killed by signal: Bus erro
 
 def is_interruption(error: BaseException) -> bool:
     """Whether memory is missing, a GPU failed, or another rank or a worker that loads images ended from outside."""
-    causes = (is_out_of_memory, is_device_fault, _is_shared_memory_full, is_process_lost)
+    causes = (is_out_of_memory, is_device_fault, _is_shared_memory_full, _is_process_lost)
     return any(cause(error) for cause in causes)
 
 
-def is_process_lost(error: BaseException) -> bool:
+def _is_process_lost(error: BaseException) -> bool:
     """Whether another rank, or a worker process that loads images, ended from outside."""
     return is_communication_error(error) or _is_worker_killed(error) or _is_connection_cut(error)
 
@@ -90,7 +90,7 @@ def explain_interruption(folder: Path, batch: str = "a batch") -> Iterator[None]
                 f"the GPU failed, or its memory is full ({squeeze(error)[:200]}); rerun the same command to resume, on "
                 f"another GPU if it happens again; last good checkpoint: {path}"
             ) from error
-        if is_process_lost(error):
+        if _is_process_lost(error):
             reason = f"another process of the run died ({squeeze(error)[:200]})"
             raise ConnectionLost(f"{reason}; rerun the same command to resume; last good checkpoint: {path}") from error
         raise
