@@ -89,6 +89,12 @@ def test_old_field_name_is_answered_with_the_new_one(train):
         assert f"there is no field '{old.partition('=')[0]}'; it is called {new}" in result.stderr
 
 
+def test_several_values_without_a_sweep_are_answered_with_the_option(train_in_process):
+    result = train_in_process("+step=convnext", "seed=0,1")
+    assert result.returncode == 2
+    assert "seed=0,1 has several values; -m trains a run for each, and seed=[0,1] is one list" in result.stderr
+
+
 def test_modernet_lists_its_verbs():
     result = run_modernet()
     assert result.returncode == 0

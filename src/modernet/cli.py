@@ -3,6 +3,7 @@
 import importlib
 import os
 import pkgutil
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -40,6 +41,7 @@ from modernet.runtime.os_errors import DISK_FULL, explain_os_error, is_out_of_me
 
 TRACEBACK_VARIABLE = "HYDRA_FULL_ERROR"
 SET_BY_US = "MODERNET_SETS_HYDRA_FULL_ERROR"  # child processes inherit the first variable, which the user did not set
+SEVERAL_VALUES = re.compile(r"Ambiguous value for argument '(([^=]+)=(.*))'")  # Hydra's error for a sweep without -m
 T = TypeVar("T")
 SHOW_TRACEBACK = os.environ.get(TRACEBACK_VARIABLE) == "1" and SET_BY_US not in os.environ
 
@@ -121,6 +123,8 @@ def explain(error: Exception) -> str | None:
         return _explain_missing_config(error)
     if isinstance(error, OverrideParseException):
         return explain_override(error.override)
+    if match := SEVERAL_VALUES.match(str(error)):
+        return f"{match[1]} has several values; -m trains a run for each, and {match[2]}=[{match[3]}] is one list"
     if isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
         cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
         if isinstance(cause, ConfigKeyError | ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):

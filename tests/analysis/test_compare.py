@@ -83,6 +83,22 @@ def test_a_filter_stands_for_all_variants_that_it_matches_in_roadmap_order():
     assert [row["n"] for row in compare("gelu", "convnext", "--where", "seed<2")] == [2, 2]
 
 
+def test_a_row_is_named_without_the_changes_in_the_heading_of_its_table(tmp_path):
+    records = [
+        gelu_like(step, 60.0 + seed + number, seed, variant=f"{step}+recipe.epochs=2")
+        for number, step in enumerate(("gelu", "convnext"))
+        for seed in (0, 1)
+    ]
+    runs = write_study(tmp_path / "runs", records)
+    assert [row["top1"] for row in compare("gelu", "convnext", runs=runs)] == [60.5, 61.5]
+    more = write_study(tmp_path / "more", [*records, gelu_like("gelu", 70.0, 0, variant="gelu+recipe.epochs=9")])
+    result = run_command("compare", "gelu", "convnext", "--runs", more)
+    assert result.returncode == 2
+    assert "'gelu' was run with several recipes or data; choose one of gelu+recipe.epochs=2, gelu+recipe.epochs=9" in (
+        result.stderr
+    )
+
+
 def test_configurations_with_one_name_are_told_apart_by_filters(tmp_path):
     records = [
         gelu_like("gelu", 60.0 + seed + epochs, seed, ended=f"2026-01-0{epochs}", config=config)

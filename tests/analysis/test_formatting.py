@@ -31,7 +31,7 @@ def test_text_of_records_is_escaped():
     cells = next(line for line in to_markdown(rows).splitlines() if "script" in line)
     assert r"act=a\|b_50%&\<script>" in cells
     tex = next(line for line in to_latex(rows).splitlines() if "script" in line)
-    assert r"GELU, a|b\_50\%\&\ensuremath{<}script\ensuremath{>}\textbackslash{}x" in tex
+    assert r"GELU, act a|b\_50\%\&\ensuremath{<}script\ensuremath{>}\textbackslash{}x" in tex
 
 
 def test_json_and_csv_hold_the_same_values(runs):

@@ -51,8 +51,7 @@ def test_excluded_files_are_reported_by_path_with_a_reason(runs):
         "nan": "done, with a top-1 of nan",
         "unknown_step": f"there is no step 'swin' here; {hint}",
         "unknown_size": f"there is no size 'xxl' here; {hint}",
-        "other_config": "another configuration with the name stage_ratio, without a date; the newest counts: "
-        f"{folder / '6/record.json'}, without a date",
+        "other_config": "another configuration with the name stage_ratio, without a date, which differs in ",
         "repeated": f"stage_ratio with seed 0 a second time; the first is {folder / '6'}",
     }
     for name in reasons:
@@ -124,10 +123,13 @@ def test_of_configurations_with_one_name_the_newest_counts_and_the_others_are_na
     selection = select(tmp_path)
     assert list(selection.records) == [paths[-1]]
     rule = f"the newest counts: {paths[-1]}, ended 2026-02-01T00:00:00+00:00"
-    reason = "another configuration with the name gelu"
+    reason, difference = "another configuration with the name gelu", "which differs in recipe.epochs"
     assert selection.excluded == [
-        *(f"{paths[seed]}: {reason}, ended 2026-01-0{seed + 1}T00:00:00+00:00; {rule}" for seed in range(3)),
-        *(f"{paths[3 + seed]}: {reason}, without a date; {rule}" for seed in range(4)),
+        *(
+            f"{paths[seed]}: {reason}, ended 2026-01-0{seed + 1}T00:00:00+00:00, {difference}; {rule}"
+            for seed in range(3)
+        ),
+        *(f"{paths[3 + seed]}: {reason}, without a date, {difference}; {rule}" for seed in range(4)),
     ]
     for command in (["table", tmp_path, "--csv"], ["figures", tmp_path, "--out", tmp_path / "figures"]):
         result = run_command(*command)

@@ -180,6 +180,10 @@ def test_paper_values_are_those_of_the_size_or_of_size_t():
     assert gelu["b"].paper_difference_low is None  # one seed each
 
 
+def test_a_single_step_has_no_rows_of_others():
+    assert [row.variant for row in build_rows([make_record("convnext", 80.0, seed) for seed in (0, 1)])] == ["convnext"]
+
+
 def test_published_steps_that_were_not_run_are_rows_of_n_0(runs):
     rows = build_rows(select(runs, "digits").records.values())
     assert [row.variant for row in rows if row.is_published and not row.changes] == MAIN_PATH

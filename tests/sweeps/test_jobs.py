@@ -1,5 +1,9 @@
 """The runs of a sweep follow from the command line and the params of the sweeper."""
 
+import json
+import re
+
+import numpy as np
 import pytest
 from helpers import ROOT
 from hydra import initialize_config_dir
@@ -52,6 +56,20 @@ def test_runs_that_differ_in_their_seed_alone_are_composed_once(monkeypatch):
     monkeypatch.setattr(hydra, "compose", lambda *words: composed.append(words) or compose(*words))
     assert len(expand(["+step=resnet50", "seed=range(20)"])) == 20
     assert len(composed) < 5
+
+
+def test_an_interrupted_run_on_other_files_is_refused_before_any_run_starts(tmp_path):
+    images, labels = np.zeros((4, 32, 32, 3), np.uint8), np.array([0, 1, 0, 1])
+    np.savez(tmp_path / "cifar10.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    words = ["protocol=cifar10_micro", "recipe.batch_size=4", f"data.root={tmp_path}", f"runs={tmp_path / 'runs'}"]
+    job = expand([*words, "seed=0,1"])[1]
+    job.folder.mkdir(parents=True)
+    (job.folder / "checkpoint-1.pt").touch()
+    config = job.experiment.config | {"data_root": str(tmp_path), "data_fingerprint": "0123456789abcdef"}
+    (job.folder / "config.yaml").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=re.escape(f"changed since {job.folder} was interrupted")):
+        expand([*words, "seed=0,1"])
+    assert len(expand([*words, "seed=0,2"])) == 2
 
 
 def test_expand_raises_for_a_mistake_in_any_run():

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from modernet.analysis.layout import Layout, build_layout
-from modernet.analysis.row import Row, group_of, is_published_step
+from modernet.analysis.row import Row, group_of, is_published_step, network_name
 from modernet.analysis.selection import Selection, choose, configuration, row_key
 from modernet.analysis.settings import comparable_sets
 from modernet.analysis.stats import Difference, confidence_interval, holm, summarize
@@ -82,7 +82,7 @@ def find_arms(words: Sequence[str], finished: Mapping[Path, Record]) -> tuple[li
 
 
 def _select_word(word: str, finished: Mapping[Path, Record]) -> Selection:
-    named = {path: record for path, record in finished.items() if record.variant == word}
+    named = {path: record for path, record in finished.items() if record.variant == word} or _of_network(word, finished)
     if named:
         homes = sorted({f"{record.protocol} (size {record.size})" for record in named.values()})
         if len(homes) > 1:
@@ -98,6 +98,18 @@ def _select_word(word: str, finished: Mapping[Path, Record]) -> Selection:
     if not matching:
         raise UserError(f'no finished record matches "{word}"')
     return choose(matching)
+
+
+def _of_network(name: str, finished: Mapping[Path, Record]) -> dict[Path, Record]:
+    """The records of a row of the table whose heading has the changes to recipe and data.
+
+    Raises UserError for a name that stands under several headings.
+    """
+    named = {path: record for path, record in finished.items() if network_name(record.variant) == name}
+    variants = list(dict.fromkeys(record.variant for record in named.values()))
+    if len(variants) > 1:
+        raise UserError(f"'{name}' was run with several recipes or data; choose one of {', '.join(variants)}")
+    return named
 
 
 def _in_order(records: Iterable[Record]) -> list[Record]:

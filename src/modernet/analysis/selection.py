@@ -10,7 +10,7 @@ from pathlib import Path
 
 from modernet.analysis.row import split_variant
 from modernet.analysis.settings import Mixed, mixed_settings
-from modernet.analysis.where import Where
+from modernet.analysis.where import Where, record_settings
 from modernet.config.identity import run_hash
 from modernet.config.roadmap import roadmap, sizes
 from modernet.errors import UserError, shorten
@@ -97,6 +97,14 @@ def _describe_end(record: Record) -> str:
     return f"ended {record.ended}" if record.ended else "without a date"
 
 
+def _differing_fields(record: Record, other: Record) -> str:
+    """The names of the fields by which two configurations of one name differ."""
+    mine, others = (
+        record_settings(one) | {"data_fingerprint": one.config.get("data_fingerprint")} for one in (record, other)
+    )
+    return shorten([name for name in mine | others if mine.get(name) != others.get(name)], 3)
+
+
 def describe_contradiction(records: Mapping[Path, Record]) -> str:
     """The error for two records of one run with different results; a run of one seed has one result."""
     run = next(iter(records.values()))
@@ -122,8 +130,9 @@ def choose(finished: Mapping[Path, Record]) -> Selection:
         for path, record in runs.items():
             if configurations[path] != configurations[newest]:
                 excluded.append(
-                    f"{path}: another configuration with the name {record.variant}, {_describe_end(record)}; the "
-                    f"newest counts: {newest}, {_describe_end(runs[newest])}"
+                    f"{path}: another configuration with the name {record.variant}, {_describe_end(record)}, which "
+                    f"differs in {_differing_fields(record, runs[newest])}; the newest counts: {newest}, "
+                    f"{_describe_end(runs[newest])}"
                 )
                 continue
             first = first_paths.setdefault(record.seed, path)

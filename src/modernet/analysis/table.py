@@ -40,11 +40,14 @@ def roadmap_position(variant: str, size: str) -> tuple[int, list[tuple[str, floa
 def _variants_in_order(group: Group, run: Iterable[str]) -> list[str]:
     """The variants that were run, in roadmap order, and in between the published steps that were not.
 
-    Side steps that were not run are omitted. So is every missing step of a protocol with changes: a side study rarely
-    runs the whole roadmap.
+    Side steps that were not run are omitted. So is every missing step where a single one was run, and of a protocol
+    with changes: a side study rarely runs the whole roadmap.
     """
-    expected = [] if group.changes else main_path(group.size)
-    return sorted({*run, *expected}, key=lambda variant: roadmap_position(variant, group.size))
+    chosen, published = set(run), main_path(group.size)
+    is_roadmap = not group.changes and len(chosen & set(published)) > 1
+    return sorted(
+        chosen | set(published if is_roadmap else ()), key=lambda variant: roadmap_position(variant, group.size)
+    )
 
 
 def _paper_values(name: str, before: str | None, size: str) -> dict[str, float | str | None]:
@@ -196,8 +199,9 @@ def _build_group(group: Group, runs: Mapping[str, list[Record]], compares_all: b
 def build_rows(records: Iterable[Record], compares_all: bool = False) -> list[Row]:
     """One row per variant that was run and per published step, group by group, in roadmap order.
 
-    A published step that a protocol has not run is a row of n = 0. Rows that differ in recipe or data though their
-    recipe has one name, as after a change of a default, have no difference to each other, unless `compares_all`.
+    A published step that was not run is a row of n = 0 where its group has two others or more. Rows that differ in
+    recipe or data though their recipe has one name, as after a change of a default, have no difference to each other,
+    unless `compares_all`.
     """
     groups: dict[Group, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in records:

@@ -47,7 +47,9 @@ SHOWN_CLASSES = 20  # per_class.csv has all
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run, or its record")
-    parser.add_argument("overrides", nargs="*", help="data.FIELD=VALUE, device=D, num_workers=N, as for train")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], help="data.FIELD=VALUE, device=D, num_workers=N, as for train"
+    )
     parser.add_argument("--data", metavar="NAME", help="another data set with the classes of the run")
     parser.add_argument("--ema", action="store_true", help="the averaged weights")
     parser.add_argument("--out", type=Path, metavar="DIR", help="by default a folder in RUN")

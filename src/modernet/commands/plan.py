@@ -125,14 +125,14 @@ def _format_table(estimates: list[Estimate]) -> str:
 def _format_summary(estimates: list[Estimate], workers: Workers, device: str | None) -> str:
     left = [run for run in estimates if run.source]
     if not left:
-        return f"{len(estimates)} runs, nothing left to train."
+        return f"{count_noun(len(estimates), 'run')}, nothing left to train."
     at_once = min(workers.runs, len(left))
     total = sum(run.seconds for run in left)
     duration = max(total / at_once, *(run.seconds for run in left))
     measured = sum(run.source in (MEASURED, BENCHMARK) for run in left)
     return (
-        f"{len(estimates)} runs, {len(left)} to train: {_format_duration(duration)}, {at_once} at once on "
-        f"{count_noun(workers.devices, 'device')} each, {total * workers.devices / 3600:,.1f} "
+        f"{count_noun(len(estimates), 'run')}, {len(left)} to train: {_format_duration(duration)}, {at_once} at once "
+        f"on {count_noun(workers.devices, 'device')} each, {total * workers.devices / 3600:,.1f} "
         f"device-hours.\n{measured} of these times are measured{f' on {device}' if measured else ''}; "
         f"{len(left) - measured} follow from GMACs."
     )

@@ -15,7 +15,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from modernet.config.experiment import Experiment, build_execution, build_experiment, build_wandb, with_seed
-from modernet.data.fingerprint import count_train_images, resolve_data
+from modernet.data.fingerprint import check_data_unchanged, count_train_images, resolve_data
 from modernet.errors import UserError
 from modernet.record import Record, find_result
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
@@ -126,6 +126,8 @@ def expand(
         # With recipe=a3, resnet50 and modern_recipe are one run. Its last name is kept: the next step follows on it.
         key = folder.parent, experiment.seed, experiment.hash
         jobs[key] = Job(words, experiment, folder, config.retry_failed)
+        if jobs[key].result() is None:
+            check_data_unchanged(experiment, Path(config.runs))
     if not jobs:
         raise UserError("the sweep has no runs; a list or range on the command line is empty")
     return list(jobs.values())

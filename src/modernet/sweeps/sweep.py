@@ -47,7 +47,9 @@ def run_sweep(jobs: list[Job], launch: Launch, launcher: Any) -> None:
     todo = [job for job in jobs if results[job.folder] is None]
     counts = Counter(record.status for record in results.values() if record)
     before = "".join(f"{number} {status}, " for status, number in sorted(counts.items()))
-    _print(f"{len(jobs)} runs: {before}{len(todo)} to train{where if todo else ''}", to_stderr=True)
+    _print(
+        f"{len(jobs)} run{'s' * (len(jobs) != 1)}: {before}{len(todo)} to train{where if todo else ''}", to_stderr=True
+    )
     reasons: dict[Path, str] = {}
     if todo:
         _check_writable(todo[0].folder.parent)
