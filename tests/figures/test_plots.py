@@ -31,7 +31,7 @@ from modernet.figures.gallery import FIGURES
 from modernet.figures.kernel_size import plot_kernel_size
 from modernet.figures.pareto import pareto_front, plot_pareto, plot_pareto_speed
 from modernet.figures.roadmap import plot_roadmap
-from modernet.figures.style import COLUMN, GUIDE, PAGE
+from modernet.figures.style import COLUMN, GUIDE, OURS, PAGE
 from modernet.figures.svg import to_svg
 from modernet.figures.tooltips import row_tooltip
 
@@ -44,10 +44,21 @@ def points(line: Line2D) -> np.ndarray:
 
 def error_bars(axes: Axes, label: str) -> tuple[np.ndarray, np.ndarray]:
     """(marks, 2) positions, and (marks, 2, 2) both ends of the error bars; NaN where there is none."""
-    containers = [one for one in axes.containers if isinstance(one, ErrorbarContainer)]
-    line, _, collections = next(one for one in containers if one.get_label() == label).lines
-    ends = [segment if len(segment) else np.full((2, 2), np.nan) for segment in collections[0].get_segments()]
-    return points(line), np.array(ends)
+    marks, ends = np.array(np.nan), np.array(np.nan)
+    for container in axes.containers:  # one of marks with an interval, and one of hollow marks
+        if isinstance(container, ErrorbarContainer) and container.get_label() == label:
+            line, _, collections = container.lines
+            segments = [part if len(part) else np.full((2, 2), np.nan) for part in collections[0].get_segments()]
+            marks = np.where(np.isnan(marks), points(line), marks)
+            ends = np.where(np.isnan(ends), np.array(segments), ends)
+    return marks, ends
+
+
+def fills(axes: Axes, label: str) -> list[str]:
+    """The colours of the inside of the marks, in order of their position."""
+    lines = [one.lines[0] for one in axes.containers if one.get_label() == label and isinstance(one, ErrorbarContainer)]
+    found = [(y, line.get_markerfacecolor()) for line in lines for x, y in points(line) if np.isfinite(x)]
+    return [color for _, color in sorted(found)]
 
 
 def all_text(figure: Figure) -> str:
@@ -74,17 +85,17 @@ def test_roadmap_shows_accuracy_with_its_interval_and_cost_of_each_step(steps, s
     assert right.get_xlabel() == "MMACs"
 
 
-def test_roadmap_joins_the_published_steps_and_each_other_step_with_the_one_that_it_changes():
+def test_roadmap_joins_each_step_with_the_one_that_it_changes():
     figure = plot_roadmap(noisy_rows(("patchify_stem", "resnext", "convnext", "conv_stem", "grn")))
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     heights = dict(zip(figure.axes[0].get_yticks(), names, strict=True))
     lines = [line for line in figure.axes[0].lines if line.get_color() == GUIDE]
     joined = {tuple(heights[y] for y in points(line)[:, 1]) for line in lines}
     pairs = (
-        ("patchify_stem", "convnext"), ("patchify_stem", "resnext"), ("convnext", "conv_stem"), ("convnext", "grn")
+        ("patchify_stem", "resnext"), ("convnext", "conv_stem"), ("convnext", "grn")
     )  # fmt: skip
     assert joined == {(step_name(first), step_name(second)) for first, second in pairs}
-    assert "each other step with the one that it changes" in all_text(figure)
+    assert "A line joins a step with the one that it changes." in all_text(figure)
 
 
 def test_roadmap_shows_the_papers_values_and_intervals_in_a_panel_with_another_axis():
@@ -99,6 +110,37 @@ def test_roadmap_shows_the_papers_values_and_intervals_in_a_panel_with_another_a
         sample = printed[name].sample
         if sample is not None:
             assert (low, high) == pytest.approx(confidence_interval(sample) or (sample.mean, sample.mean))
+
+
+def test_marks_without_an_interval_are_hollow_and_explained():
+    seeds = {"modern_recipe": 1, "stage_ratio": 3, "patchify_stem": 1, "depthwise_conv": 3}
+    levels = [
+        make_record(step, 60 + 2 * n + 0.01 * s, s) for n, (step, m) in enumerate(seeds.items()) for s in range(m)
+    ]
+    rows = build_rows(levels)
+    for plot in (plot_roadmap, plot_pareto):
+        assert "A hollow dot has no confidence interval" in all_text(plot(rows))
+    assert fills(plot_roadmap(rows).axes[0], "ours") == ["white", OURS["color"], "white", OURS["color"]]
+    welch = [replace(row, difference_low=None, difference_high=None) if row.n == 1 else row for row in rows]
+    assert fills(plot_differences(welch).axes[0], "ours") == [OURS["color"], "white", OURS["color"]]
+    assert "A hollow dot has no confidence interval" in all_text(plot_differences(welch))
+    assert "hollow" not in all_text(plot_differences(rows))  # the pooled std gives each difference an interval
+
+
+@pytest.mark.parametrize("plot", [plot_roadmap, plot_pareto])
+def test_intervals_far_beyond_the_means_are_cut_within_0_to_100_and_marked(plot):
+    rows = [row for row in noisy_rows(tuple(MAIN_PATH)) if row.n]
+    assert "Arrows" not in all_text(plot(rows))
+    wide = [*rows[:-1], replace(rows[-1], top1_low=-115.0, top1_high=220.0)]
+    figure = plot(wide)
+    low, high = figure.axes[0].get_xlim() if plot is plot_roadmap else sorted(figure.axes[0].get_ylim())
+    top1 = [row.top1 or 0 for row in rows]
+    assert 0 <= low < min(top1) < max(top1) < high <= 100
+    assert high - low < 3.5 * (max(top1) - min(top1))
+    arrows = [line for line in figure.axes[0].lines if line.get_marker() in (4, 5, 6, 7)]
+    ends = [point[0 if plot is plot_roadmap else 1] for line in arrows for point in points(line)]
+    assert ends == [low, high]
+    assert "Arrows: the interval goes on beyond the axis." in all_text(figure)
 
 
 def test_kernel_size_shows_each_seed_and_the_confidence_interval_of_the_mean():
@@ -133,6 +175,14 @@ def test_pareto_front_has_the_variants_that_no_cheaper_or_equal_one_matches():
     assert [(row.top1, row.gmacs) for row in pareto_front(rows)] == [(50.0, 1.0), (61.0, 2.0), (70.0, 5.0)]
 
 
+def front_marks(axes: Axes) -> np.ndarray:
+    """(marks, 2) positions on the front, by ascending accuracy."""
+    lines = [line for line in axes.lines if line.get_marker() == "o" and line.get_color() == OURS["color"]]
+    marks = np.concatenate([points(line) for line in lines])
+    marks = marks[np.isfinite(marks).all(axis=1)]
+    return marks[np.argsort(marks[:, 1])]
+
+
 @pytest.mark.parametrize("variants", [ALL_VARIANTS, tuple(MAIN_PATH[:3])], ids=["all", "three"])
 def test_pareto_numbers_cover_no_mark_and_no_other_number(variants):
     rows = [  # most of them in one cluster
@@ -156,9 +206,8 @@ def test_pareto_numbers_cover_no_mark_and_no_other_number(variants):
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
     marks = axes.transData.transform([(1000 * (row.gmacs or 0), row.top1 or 0) for row in rows if row.n])
     assert not any(box.contains(*mark) for box, mark in itertools.product(boxes, marks))
-    filled = [line for line in axes.lines if line.get_marker() == "o" and line.get_markerfacecolor() != "white"]
     front = np.array([(1000 * (row.gmacs or 0), row.top1) for row in pareto_front(rows)])
-    assert np.concatenate([points(line) for line in filled]) == pytest.approx(front)
+    assert front_marks(axes) == pytest.approx(front)
 
 
 def test_speed_has_the_variants_on_its_front_that_no_faster_one_matches():
@@ -167,10 +216,9 @@ def test_speed_has_the_variants_on_its_front_that_no_faster_one_matches():
     speeds = Speeds(dict(zip(names, (100.0, 300.0, 200.0, 400.0), strict=True)), "a test")
     figure = plot_pareto_speed(rows, speeds)
     axes = figure.axes[0]
-    filled = [line for line in axes.lines if line.get_marker() == "o" and line.get_markerfacecolor() != "white"]
     top1 = {row.name: row.top1 for row in rows}
     best = [(speeds.values[name], top1[name]) for name in (names[3], names[1], names[0])]
-    assert [tuple(point) for line in filled for point in points(line)] == best
+    assert [tuple(point) for point in front_marks(axes)] == best
     assert axes.get_xlabel() == "trained images/s"
     with pytest.raises(NotEnoughRuns, match="measured speed"):
         plot_pareto_speed(rows, Speeds({names[0]: 100.0}, "a test"))

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.markers import CARETDOWN, CARETLEFT, CARETRIGHT, CARETUP
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -16,9 +17,11 @@ from modernet.analysis.row import Row
 from modernet.analysis.stats import confidence_interval
 from modernet.config.names import study_name
 from modernet.figures.style import STRIPE, FigureFormat
+from modernet.figures.svg import add_tooltips
 
 INTERVAL, SHORT_INTERVAL = "95 % confidence interval", "95 % CI"
 INTERVALS_NOTE = f"Error bars: {INTERVAL} of the mean (Student's t)."
+HOLLOW_NOTE = "A hollow dot has no confidence interval, as after a single seed."
 MACS_NOTE = "MACs: convolutions and linear layers, one image."
 PAPER_DATA = "ImageNet-1K"
 
@@ -62,10 +65,24 @@ def check_visible(rows: Sequence[Row]) -> None:
         raise NotEnoughRuns(f"most {INTERVAL}s are wider than the range of the means; more seeds narrow them")
 
 
-def plot_means(axes: Axes, x: Any, y: Any, look: dict[str, Any], **bars: Any) -> Any:
-    """Dots with intervals (`xerr` or `yerr`); returns the dots."""
+def plot_means(
+    axes: Axes,
+    x: Any,
+    y: Any,
+    look: dict[str, Any],
+    tooltips: Sequence[str],
+    label: str = "",
+    **bars: NDArray[np.float64],
+) -> None:
+    """Dots with intervals (`xerr` or `yerr`, (2, dots)); a dot whose interval has no length is hollow."""
     width = {"elinewidth": 1.1, "capsize": 0, "linestyle": "none"}
-    return axes.errorbar(x, y, **{**width, **look, **bars})[0]
+    (lengths,) = bars.values()
+    has_interval = lengths.any(axis=0)
+    for members, fill in ((has_interval, {}), (~has_interval, {"markerfacecolor": "white"})):
+        if members.any():
+            chosen = np.where(members, np.asarray(x, dtype=float), np.nan)
+            dots = axes.errorbar(chosen, y, **{**width, **look, **fill, **bars}, label=label)
+            add_tooltips(dots[0], tooltips)
 
 
 def mean_label(name: str, has_intervals: bool, form: FigureFormat) -> str:
@@ -95,13 +112,50 @@ def few_ticks(axis: Axis, most: int) -> None:
     axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
 
 
-def seeds_note(rows: Sequence[Row], intervals: str = INTERVALS_NOTE) -> str:
-    """Sentences for the caption: the number of seeds and, with several seeds, the meaning of the error bars."""
+def seeds_note(rows: Sequence[Row], intervals: str = INTERVALS_NOTE, field: str = "top1") -> str:
+    """Sentences for the caption: the number of seeds, and what the error bars of `field`, or none, mean."""
     fewest, most = min(row.n for row in rows), max(row.n for row in rows)
-    if most == 1:
+    has_interval = {getattr(row, f"{field}_low") is not None for row in rows if getattr(row, field) is not None}
+    if most == 1 and True not in has_interval:
         return "One seed per variant, so no error bars."
     seeds = str(fewest) if fewest == most else f"{fewest} to {most}"
-    return f"{seeds} seeds per variant. {intervals}"
+    return f"{seeds} seeds per variant. {intervals}{f' {HOLLOW_NOTE}' * (False in has_interval)}"
+
+
+def accuracy_limits(rows: Sequence[Row], others: Sequence[float] = ()) -> tuple[float, float]:
+    """Ends of an axis of accuracies, between 0 and 100, that shows all intervals and `others`.
+
+    Wide intervals are cut where the axis would go beyond the means by more than their range.
+    """
+    means, bars = to_array(rows, "top1"), confidence_bars(rows, "top1")
+    span = np.ptp(means) or bars.max() or 1.0
+    low = max(np.min(means - bars[0]), np.min(means) - span)
+    high = min(np.max(means + bars[1]), np.max(means) + span)
+    low, high = min(low, *others, high), max(high, *others, low)
+    margin = 0.05 * (high - low) or 1.0
+    return max(low - margin, 0.0), min(high + margin, 100.0)
+
+
+def cut_note(rows: Sequence[Row], limits: tuple[float, float]) -> str:
+    """A sentence for the caption where intervals go beyond the limits of the axis."""
+    return " Arrows: the interval goes on beyond the axis." if _cut_ends(rows, limits).any() else ""
+
+
+def _cut_ends(rows: Sequence[Row], limits: tuple[float, float]) -> NDArray[np.bool_]:
+    """(2, rows): whether the interval goes on below the first limit, and above the second."""
+    return np.stack([to_array(rows, "top1_low") < limits[0], to_array(rows, "top1_high") > limits[1]])
+
+
+def mark_cut_bars(
+    axes: Axes, rows: Sequence[Row], positions: Sequence[float], color: str, is_vertical: bool = False
+) -> None:
+    """An arrow at the end of the axis of accuracies for each interval that goes on, at the row's position."""
+    limits = axes.get_ylim() if is_vertical else axes.get_xlim()
+    markers = (CARETDOWN, CARETUP) if is_vertical else (CARETLEFT, CARETRIGHT)
+    for end, marker, is_cut in zip(limits, markers, _cut_ends(rows, limits), strict=True):
+        for position in np.asarray(positions)[is_cut]:
+            x, y = (position, end) if is_vertical else (end, position)
+            axes.plot([x], [y], marker=marker, color=color, linestyle="", clip_on=False)
 
 
 def macs_unit(rows: Iterable[Row]) -> tuple[float, str]:

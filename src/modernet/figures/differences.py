@@ -26,7 +26,6 @@ from modernet.figures.axes import (
     to_array,
 )
 from modernet.figures.style import OURS, PAGE, PAPER, SHADE, FigureFormat, new_figure, styled
-from modernet.figures.svg import add_tooltips
 from modernet.figures.tooltips import difference_tooltip, paper_difference_tooltip
 
 FEWEST = 2  # differences of a group; a single one is better said in a sentence
@@ -50,7 +49,7 @@ def plot_differences(rows: Sequence[Row], title: str = "", *, form: FigureFormat
     )
     caption = (
         f"Difference to the previous step in points of top-1. {_describe_intervals(steps)} "
-        f"{seeds_note([row for row in rows if row.is_step and row.n], f'Error bars: {INTERVAL}.')}"
+        f"{seeds_note([row for row in rows if row.is_step and row.n], f'Error bars: {INTERVAL}.', 'difference')}"
         f"{about_paper * has_paper}"
     )
     height = rows_height(len(steps), form)
@@ -72,7 +71,7 @@ def plot_comparison(comparison: Comparison, title: str = "", *, form: FigureForm
     rows, reference = comparison.rows[1:], variant_name(comparison.reference.variant)
     caption = (
         f"Difference to {reference} in points of top-1. {_describe_intervals(rows)} "
-        f"{seeds_note(comparison.rows, f'Error bars: {INTERVAL}.')}"
+        f"{seeds_note(comparison.rows, f'Error bars: {INTERVAL}.', 'difference')}"
     )
     height = rows_height(len(rows), form)
     title = group_title(comparison.rows, title)
@@ -98,8 +97,9 @@ def _shade_decided(panels: Sequence[Axes], rows: Sequence[Row]) -> None:
 
 def _plot_ours(axes: Axes, heights: Sequence[int], rows: Sequence[Row], reference: str, form: FigureFormat) -> None:
     bars = confidence_bars(rows, "difference")
-    dots = plot_means(axes, to_array(rows, "difference"), heights, OURS, xerr=bars, label="ours")
-    add_tooltips(dots, [difference_tooltip(row) for row in rows])
+    plot_means(
+        axes, to_array(rows, "difference"), heights, OURS, list(map(difference_tooltip, rows)), "ours", xerr=bars
+    )
     interval = "" if not bars.any() else f",\n{SHORT_INTERVAL if form.is_column else INTERVAL}"
     axes.set_xlabel(f"points{interval}" if form.is_column else f"difference to {reference} (points){interval}")
     axes.set_title("ours")
@@ -108,8 +108,8 @@ def _plot_ours(axes: Axes, heights: Sequence[int], rows: Sequence[Row], referenc
 
 def _plot_paper(axes: Axes, heights: Sequence[int], steps: Sequence[Row], form: FigureFormat) -> None:
     bars = confidence_bars(steps, "paper_difference")
-    dots = plot_means(axes, to_array(steps, "paper_difference"), heights, PAPER, xerr=bars, label="paper")
-    add_tooltips(dots, [paper_difference_tooltip(row) for row in steps])
+    texts = [paper_difference_tooltip(row) for row in steps]
+    plot_means(axes, to_array(steps, "paper_difference"), heights, PAPER, texts, "paper", xerr=bars)
     axes.set_xlabel(f"points,\n{PAPER_DATA}" if form.is_column else f"difference (points),\n{PAPER_DATA}")
     axes.set_title("paper")
     few_ticks(axes.xaxis, 3 if form.is_column else 6)

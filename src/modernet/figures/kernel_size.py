@@ -26,7 +26,6 @@ from modernet.figures.axes import (
     to_array,
 )
 from modernet.figures.style import GREY, GUIDE, OURS, PAGE, PAPER, FigureFormat, new_figure, styled
-from modernet.figures.svg import add_tooltips
 from modernet.figures.tooltips import paper_tooltip, row_tooltip
 
 BASE, CHANGED = "move_up_depthwise", "kernel_size"  # the step of the sweep, and the step that is its 7x7
@@ -67,8 +66,8 @@ def plot_kernel_size(rows: Sequence[Row], title: str = "", *, form: FigureFormat
 def _plot_ours(axes: Axes, kernels: np.ndarray, rows: Sequence[Row], form: FigureFormat) -> None:
     top1 = to_array(rows, "top1")
     axes.plot(kernels, top1, color=GUIDE, linewidth=0.8)
-    dots = plot_means(axes, kernels, top1, OURS, yerr=confidence_bars(rows, "top1"), label="ours")
-    add_tooltips(dots, [row_tooltip(row) for row in rows])
+    texts = [row_tooltip(row) for row in rows]
+    plot_means(axes, kernels, top1, OURS, texts, "ours", yerr=confidence_bars(rows, "top1"))
     for kernel, row in zip(kernels, rows, strict=True):
         if row.n > 1:
             look = {"markersize": 0.35 * form.font_size, "color": "white", "markeredgecolor": GREY}
@@ -87,8 +86,7 @@ def _plot_ours(axes: Axes, kernels: np.ndarray, rows: Sequence[Row], form: Figur
 def _plot_paper(axes: Axes, kernels: np.ndarray, rows: Sequence[Row], form: FigureFormat) -> None:
     top1 = to_array(rows, "paper_top1")
     axes.plot(kernels, top1, color=GUIDE, linewidth=0.8)
-    diamonds = plot_means(axes, kernels, top1, PAPER, yerr=paper_bars(rows), label="paper")
-    add_tooltips(diamonds, [paper_tooltip(row) for row in rows])
+    plot_means(axes, kernels, top1, PAPER, [paper_tooltip(row) for row in rows], "paper", yerr=paper_bars(rows))
     axes.set_xticks(kernels, _kernel_labels(kernels, form))
     axes.set_xlabel("kernel size")
     axes.set_ylabel(paper_label(rows, form))

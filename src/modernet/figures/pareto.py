@@ -16,17 +16,20 @@ from modernet.figures.axes import (
     MACS_NOTE,
     NotEnoughRuns,
     accuracy_label,
+    accuracy_limits,
     check_visible,
     confidence_bars,
+    cut_note,
     few_ticks,
     group_title,
     macs_unit,
+    mark_cut_bars,
     plot_means,
     seeds_note,
     to_array,
 )
 from modernet.figures.labels import add_labels
-from modernet.figures.style import GREY, OURS, PAGE, PAPER, FigureFormat, new_figure, styled
+from modernet.figures.style import GREY, MUTED, OURS, PAGE, PAPER, FigureFormat, new_figure, styled
 from modernet.figures.svg import add_tooltips
 from modernet.figures.tooltips import row_tooltip
 
@@ -67,7 +70,7 @@ def plot_pareto(
     if len(variants) < FEWEST:
         raise NotEnoughRuns("fewer than three variants were run")
     factor, unit = macs_unit(variants)
-    caption = f"Filled dots on the line: no other variant of the same or a lower cost reaches their mean. {MACS_NOTE}"
+    caption = f"Blue dots, on the line: no other variant of the same or a lower cost reaches their mean. {MACS_NOTE}"
     cost = _Cost(unit, lambda row: factor * (row.gmacs or 0.0))
     known = [(factor * reference.gmacs, reference) for reference in published if reference.gmacs is not None]
     if known:
@@ -84,7 +87,7 @@ def plot_pareto_speed(rows: Sequence[Row], speeds: Speeds, title: str = "", *, f
     if len(variants) < FEWEST:
         raise NotEnoughRuns("fewer than three variants have a measured speed")
     caption = (
-        "Filled dots on the line: no other variant that trains as fast or faster reaches their mean. Speed: "
+        "Blue dots, on the line: no other variant that trains as fast or faster reaches their mean. Speed: "
         f"{speeds.source}."
     )
     cost = _Cost("trained images/s", lambda row: speeds.values[row.name], sign=-1)
@@ -100,10 +103,11 @@ def _plot(
     published: Sequence[tuple[float, Reference]] = (),  # with their costs
 ) -> Figure:
     check_visible(variants)
+    limits = accuracy_limits(variants, [reference.top1 for _, reference in published])
     front = pareto_front(variants, lambda row: cost.sign * cost.value(row))
     numbered = [row for row in variants if row.is_step or row.paper_top1 is not None or row in front]
     others = " Dots without a number: other variants." * (len(numbered) < len(variants))
-    caption = f"Top-1 on the evaluation split. {caption}{others} {seeds_note(variants)}"
+    caption = f"Top-1 on the evaluation split. {caption}{others} {seeds_note(variants)}{cut_note(variants, limits)}"
     lines = ceil(len(numbered) / 2) if form.is_column else len(numbered)
     legend_height = LINE * (form.font_size - 0.5) / 72 * lines
     height = 2.3 + legend_height if form.is_column else max(3.6, legend_height + 0.4)
@@ -114,7 +118,10 @@ def _plot(
         axes, legend = figure.subplots(1, 2, width_ratios=[2.5, 1.25])
     starts = (-0.22, 0.36) if form.is_column else (-0.04,)  # in widths of the axes, left of whose edge are their labels
     _write_legend(legend, numbered, lines, starts)
-    _plot_dots(axes, variants, front, cost, form)
+    _plot_dots(axes, variants, front, cost)
+    axes.set_ylim(limits)
+    mark_cut_bars(axes, variants, [cost.value(row) for row in variants], MUTED, is_vertical=True)
+    few_ticks(axes.yaxis, 5)
     for x, reference in published:
         (mark,) = axes.plot([x], [reference.top1], **PAPER, linestyle="none")
         add_tooltips(mark, [f"{reference.network}: {reference.top1_text} % ({reference.setting}; {reference.source})"])
@@ -124,11 +131,11 @@ def _plot(
     return figure
 
 
-def _plot_dots(axes: Axes, variants: Sequence[Row], front: Sequence[Row], cost: _Cost, form: FigureFormat) -> None:
-    for members, fill in (([row for row in variants if row not in front], "white"), (front, OURS["color"])):
-        x, look = [cost.value(row) for row in members], {**OURS, "markerfacecolor": fill, "elinewidth": 0.8}
-        dots = plot_means(axes, x, to_array(members, "top1"), look, yerr=confidence_bars(members, "top1"))
-        add_tooltips(dots, [row_tooltip(row, f"{cost.value(row):.3g} {cost.label}") for row in members])
+def _plot_dots(axes: Axes, variants: Sequence[Row], front: Sequence[Row], cost: _Cost) -> None:
+    for members, color in (([row for row in variants if row not in front], MUTED), (front, OURS["color"])):
+        x, look = [cost.value(row) for row in members], {**OURS, "color": color, "elinewidth": 0.8}
+        texts = [row_tooltip(row, f"{cost.value(row):.3g} {cost.label}") for row in members]
+        plot_means(axes, x, to_array(members, "top1"), look, texts, yerr=confidence_bars(members, "top1"))
     # A staircase: accuracy rises only where the next variant of the front is.
     x, top1 = np.repeat([cost.value(row) for row in front], 2)[1:], np.repeat(to_array(front, "top1"), 2)[:-1]
     axes.plot(x, top1, color=OURS["color"], linewidth=1)
@@ -138,9 +145,6 @@ def _plot_dots(axes: Axes, variants: Sequence[Row], front: Sequence[Row], cost: 
     axes.set_xlabel(cost.label)
     axes.grid()
     axes.margins(0.1)
-    low, high = axes.get_ylim()
-    axes.set_ylim(max(low, 0), min(high, 100))
-    few_ticks(axes.yaxis, 5)
 
 
 def _write_legend(axes: Axes, numbered: Sequence[Row], lines: int, starts: Sequence[float]) -> None:

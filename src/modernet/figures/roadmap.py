@@ -14,12 +14,15 @@ from modernet.figures.axes import (
     PAPER_DATA,
     NotEnoughRuns,
     accuracy_label,
+    accuracy_limits,
     check_visible,
     confidence_bars,
+    cut_note,
     few_ticks,
     group_title,
     label_rows,
     macs_unit,
+    mark_cut_bars,
     paper_bars,
     paper_label,
     paper_size,
@@ -45,18 +48,18 @@ def plot_roadmap(rows: Sequence[Row], title: str = "", *, form: FigureFormat = P
     has_paper = any(row.paper_top1 is not None for row in steps)
     about_paper = (
         f" Diamonds: the paper's results for size {paper_size(steps)} on {PAPER_DATA}, on another scale; their error "
-        "bars follow from the std that it prints."
+        "bars follow from the std that it prints; without one, there is no bar."
     )
-    about_lines = " A line joins the published steps, and each other step with the one that it changes."
-    has_side_steps = not all(row.is_published for row in steps)
-    notes = f"{seeds_note(steps)}{about_lines * has_side_steps}{about_paper * has_paper}"
+    limits = accuracy_limits(steps)
+    about_lines = " A line joins a step with the one that it changes."
+    notes = f"{seeds_note(steps)}{cut_note(steps, limits)}{about_lines}{about_paper * has_paper}"
     caption = f"Top-1 on the evaluation split. {notes} {MACS_NOTE}"
     height = rows_height(len(steps), form)
     figure = new_figure(form, height, f"{group_title(rows, title)}: the roadmap", caption)
     ratios = [3, 1.8, 1.3] if has_paper else [3, 1.3]
     panels = list(figure.subplots(1, len(ratios), sharey=True, width_ratios=ratios))
     heights = label_rows(panels, [variant_name(row.name) for row in steps])
-    _plot_accuracy(panels[0], heights, steps, form)
+    _plot_accuracy(panels[0], heights, steps, limits, form)
     if has_paper:
         _plot_paper(panels[1], heights, steps, form)
     _plot_cost(panels[-1], heights, steps)
@@ -66,29 +69,30 @@ def plot_roadmap(rows: Sequence[Row], title: str = "", *, form: FigureFormat = P
 
 
 def _plot_path(axes: Axes, top1: NDArray[np.float64], heights: Sequence[int], steps: Sequence[Row]) -> None:
-    """A line along the published steps, and one to each other step from the step that it changes."""
+    """A line to each step from the one that it changes, where that was run."""
     indices = {row.variant: index for index, row in enumerate(steps)}
-    lines = [[index for index, row in enumerate(steps) if row.is_published]]
-    side_steps = [row for row in steps if not row.is_published and row.before in indices]
-    lines += [[indices[row.before or ""], indices[row.variant]] for row in side_steps]
-    for line in lines:
-        axes.plot(top1[line], [heights[index] for index in line], color=GUIDE, linewidth=0.8)
+    for index, row in enumerate(steps):
+        if row.before in indices:
+            ends = [indices[row.before], index]
+            axes.plot(top1[ends], [heights[end] for end in ends], color=GUIDE, linewidth=0.8)
 
 
-def _plot_accuracy(axes: Axes, heights: Sequence[int], steps: Sequence[Row], form: FigureFormat) -> None:
-    top1 = to_array(steps, "top1")
+def _plot_accuracy(
+    axes: Axes, heights: Sequence[int], steps: Sequence[Row], limits: tuple[float, float], form: FigureFormat
+) -> None:
+    top1, texts = to_array(steps, "top1"), [row_tooltip(row) for row in steps]
     _plot_path(axes, top1, heights, steps)
-    dots = plot_means(axes, top1, heights, OURS, xerr=confidence_bars(steps, "top1"), label="ours")
-    add_tooltips(dots, [row_tooltip(row) for row in steps])
+    plot_means(axes, top1, heights, OURS, texts, "ours", xerr=confidence_bars(steps, "top1"))
+    axes.set_xlim(limits)
+    mark_cut_bars(axes, steps, heights, OURS["color"])
     axes.set_xlabel(accuracy_label(steps, form))
     axes.set_title("ours")
 
 
 def _plot_paper(axes: Axes, heights: Sequence[int], steps: Sequence[Row], form: FigureFormat) -> None:
-    top1 = to_array(steps, "paper_top1")
+    top1, texts = to_array(steps, "paper_top1"), [paper_tooltip(row) for row in steps]
     _plot_path(axes, top1, heights, steps)
-    dots = plot_means(axes, top1, heights, PAPER, xerr=paper_bars(steps), label="paper")
-    add_tooltips(dots, [paper_tooltip(row) for row in steps])
+    plot_means(axes, top1, heights, PAPER, texts, "paper", xerr=paper_bars(steps))
     axes.set_xlabel(paper_label(steps, form))
     axes.set_title("paper")
 
