@@ -31,7 +31,7 @@ from modernet.figures.gallery import FIGURES
 from modernet.figures.kernel_size import plot_kernel_size
 from modernet.figures.pareto import pareto_front, plot_pareto, plot_pareto_speed
 from modernet.figures.roadmap import plot_roadmap
-from modernet.figures.style import COLUMN, GUIDE, OURS, PAGE
+from modernet.figures.style import COLUMN, GUIDE, OURS, PAGE, FigureFormat
 from modernet.figures.svg import to_svg
 from modernet.figures.tooltips import row_tooltip
 
@@ -204,10 +204,61 @@ def test_pareto_numbers_cover_no_mark_and_no_other_number(variants):
     }
     boxes = [Text.get_window_extent(label, renderer) for label in labels]
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
-    marks = axes.transData.transform([(1000 * (row.gmacs or 0), row.top1 or 0) for row in rows if row.n])
+    drawn = [points(line) for line in axes.lines if line.get_marker() == "o"]
+    marks = axes.transData.transform([mark for line in drawn for mark in line if np.isfinite(mark).all()])
+    assert len(marks) == len(run)
     assert not any(box.contains(*mark) for box, mark in itertools.product(boxes, marks))
     front = np.array([(1000 * (row.gmacs or 0), row.top1) for row in pareto_front(rows)])
-    assert front_marks(axes) == pytest.approx(front)
+    assert front_marks(axes)[:, 1].tolist() == front[:, 1].tolist()
+    assert front_marks(axes)[:, 0] == pytest.approx(front[:, 0], abs=0.5)  # equal costs are moved apart
+
+
+def ticks_of(axes: Axes, form: FigureFormat) -> list[str]:
+    """The labels within the limits of the x axis, which must not overlap."""
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw_without_rendering()
+    low, high = axes.get_xlim()
+    shown = [tick for tick in axes.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+    boxes = [tick.label1.get_window_extent(renderer) for tick in shown]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2)), form
+    return [tick.label1.get_text() for tick in shown]
+
+
+@pytest.mark.parametrize("form", [PAGE, COLUMN], ids=["page", "column"])
+@pytest.mark.parametrize(
+    ("largest", "expected"), [(0.6, ["0.02", "0.05", "0.1", "0.2", "0.5"]), (200, ["0.01", "0.1", "1", "10", "100"])]
+)
+def test_wide_ranges_of_costs_have_a_logarithmic_axis_with_plain_numbers(form, largest, expected):
+    rows = [row for row in noisy_rows(tuple(MAIN_PATH[:6])) if row.n]
+    rows = [replace(row, gmacs=cost) for row, cost in zip(rows, np.geomspace(0.02, largest, 6), strict=True)]
+    axes = plot_pareto(rows, form=form).axes[0]
+    assert axes.get_xscale() == "log"
+    assert ticks_of(axes, form) == expected
+
+
+@pytest.mark.parametrize("largest", [9.0, 900.0], ids=["linear", "logarithmic"])
+def test_intervals_of_equal_costs_are_drawn_side_by_side(largest):
+    rows = [row for row in noisy_rows(tuple(MAIN_PATH[:7])) if row.n]
+    rows = [replace(row, gmacs=cost) for row, cost in zip(rows, (7.0, 7.0, 7.0, 7.0, 7.001, 1.0, largest), strict=True)]
+    figure = plot_pareto(rows)
+    x = sorted(mark[0] for line in figure.axes[0].lines if line.get_marker() == "o" for mark in points(line))
+    marks = np.array([value for value in x if np.isfinite(value)])
+    pixels = figure.axes[0].transData.transform([(value, 50) for value in marks])[:, 0]
+    assert min(np.diff(pixels)) > 2.5  # of 100 per inch
+    assert marks[1:6] == pytest.approx(np.full(5, 7.0), rel=0.25)
+    assert "Dots of nearly the same cost are drawn side by side." in all_text(figure)
+
+
+@pytest.mark.parametrize("form", [PAGE, COLUMN], ids=["page", "column"])
+def test_long_names_stay_whole_in_the_legend(form):
+    ablated = "gelu+act=relu+norm=batch+kernel_size=5+layer_scale={}"
+    rows = noisy_rows((*MAIN_PATH[:4], *(ablated.format(value) for value in (0.1, 0.2))))
+    rows = [replace(row, top1=(row.top1 or 0) + 30, gmacs=row.gmacs) if "+" in row.variant else row for row in rows]
+    rows = [replace(row, paper_top1=80.0, top1_low=None, top1_high=None) for row in rows if row.n]
+    names = [" ".join(text.get_text().split()) for text in plot_pareto(rows, form=form).axes[1].texts[1::2]]
+    assert names == [variant_name(row.name) for row in rows]
 
 
 def test_speed_has_the_variants_on_its_front_that_no_faster_one_matches():

@@ -9,7 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.markers import CARETDOWN, CARETLEFT, CARETRIGHT, CARETUP
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from modernet.analysis.paper import reference_rows
@@ -24,6 +24,7 @@ INTERVALS_NOTE = f"Error bars: {INTERVAL} of the mean (Student's t)."
 HOLLOW_NOTE = "A hollow dot has no confidence interval, as after a single seed."
 MACS_NOTE = "MACs: convolutions and linear layers, one image."
 PAPER_DATA = "ImageNet-1K"
+MANY_DECADES = 300  # ratio of the ends of an axis from which on it has powers of ten alone
 
 
 class NotEnoughRuns(ValueError):
@@ -156,6 +157,15 @@ def mark_cut_bars(
         for position in np.asarray(positions)[is_cut]:
             x, y = (position, end) if is_vertical else (end, position)
             axes.plot([x], [y], marker=marker, color=color, linestyle="", clip_on=False)
+
+
+def set_plain_log_scale(axes: Axes) -> None:
+    """A logarithmic x axis with few plain numbers. Ticks follow the limits, which later data must not change."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < MANY_DECADES else (1,)))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def macs_unit(rows: Iterable[Row]) -> tuple[float, str]:

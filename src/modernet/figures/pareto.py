@@ -1,12 +1,16 @@
 """Accuracy against cost, with the Pareto front: against MACs, and against measured speed."""
 
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from math import ceil
+from statistics import mean
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from modernet.analysis.references import Reference
 from modernet.analysis.row import Row
@@ -26,6 +30,7 @@ from modernet.figures.axes import (
     mark_cut_bars,
     plot_means,
     seeds_note,
+    set_plain_log_scale,
     to_array,
 )
 from modernet.figures.labels import add_labels
@@ -34,8 +39,9 @@ from modernet.figures.svg import add_tooltips
 from modernet.figures.tooltips import row_tooltip
 
 FEWEST = 3  # variants
-NAME_LENGTH = 32  # characters of a name in the legend
+NAME_LENGTH = 32  # characters of a line of the legend
 LOGARITHMIC = 20  # ratio of the largest to the smallest cost from which on the axis is logarithmic
+GAP = 0.015  # between the intervals of two variants, in ranges of the costs
 LINE = 1.45  # height of a line of the legend, in type sizes
 
 
@@ -107,8 +113,14 @@ def _plot(
     front = pareto_front(variants, lambda row: cost.sign * cost.value(row))
     numbered = [row for row in variants if row.is_step or row.paper_top1 is not None or row in front]
     others = " Dots without a number: other variants." * (len(numbered) < len(variants))
-    caption = f"Top-1 on the evaluation split. {caption}{others} {seeds_note(variants)}{cut_note(variants, limits)}"
-    lines = ceil(len(numbered) / 2) if form.is_column else len(numbered)
+    costs = np.array([cost.value(row) for row in variants])
+    x, is_log = _positions(costs)
+    apart = " Dots of nearly the same cost are drawn side by side." * (not np.array_equal(x, costs))
+    caption = (
+        f"Top-1 on the evaluation split. {caption}{apart}{others} {seeds_note(variants)}{cut_note(variants, limits)}"
+    )
+    names = [textwrap.fill(variant_name(row.name), NAME_LENGTH) for row in numbered]
+    lines = ceil(sum(name.count("\n") + 1 for name in names) / (2 if form.is_column else 1))
     legend_height = LINE * (form.font_size - 0.5) / 72 * lines
     height = 2.3 + legend_height if form.is_column else max(3.6, legend_height + 0.4)
     figure = new_figure(form, height, title, caption)
@@ -117,52 +129,85 @@ def _plot(
     else:
         axes, legend = figure.subplots(1, 2, width_ratios=[2.5, 1.25])
     starts = (-0.22, 0.36) if form.is_column else (-0.04,)  # in widths of the axes, left of whose edge are their labels
-    _write_legend(legend, numbered, lines, starts)
-    _plot_dots(axes, variants, front, cost)
+    _write_legend(legend, names, lines, starts)
+    _plot_dots(axes, variants, front, x, is_log, cost)
     axes.set_ylim(limits)
-    mark_cut_bars(axes, variants, [cost.value(row) for row in variants], MUTED, is_vertical=True)
+    mark_cut_bars(axes, variants, x.tolist(), MUTED, is_vertical=True)
     few_ticks(axes.yaxis, 5)
-    for x, reference in published:
-        (mark,) = axes.plot([x], [reference.top1], **PAPER, linestyle="none")
+    for known_cost, reference in published:
+        (mark,) = axes.plot([known_cost], [reference.top1], **PAPER, linestyle="none")
         add_tooltips(mark, [f"{reference.network}: {reference.top1_text} % ({reference.setting}; {reference.source})"])
     axes.set_ylabel(accuracy_label(variants, form))
-    points = [(cost.value(row), row.top1 or np.nan, str(number)) for number, row in enumerate(numbered, 1)]
-    add_labels(axes, [*points, *((x, reference.top1, reference.network) for x, reference in published)])
+    points = [(x[variants.index(row)], row.top1 or np.nan, str(number)) for number, row in enumerate(numbered, 1)]
+    add_labels(axes, [*points, *((known_cost, one.top1, one.network) for known_cost, one in published)])
     return figure
 
 
-def _plot_dots(axes: Axes, variants: Sequence[Row], front: Sequence[Row], cost: _Cost) -> None:
-    for members, color in (([row for row in variants if row not in front], MUTED), (front, OURS["color"])):
-        x, look = [cost.value(row) for row in members], {**OURS, "color": color, "elinewidth": 0.8}
+def _positions(costs: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
+    """Where the dots are drawn, so that no interval covers another one, and whether the axis is logarithmic."""
+    is_log = bool(min(costs) > 0 and max(costs) / min(costs) > LOGARITHMIC)
+    scaled = np.log10(costs) if is_log else costs
+    moved = _spread(scaled, GAP * (np.ptp(scaled) or 1.0))
+    if np.array_equal(moved, scaled):
+        return costs, is_log
+    return (10**moved if is_log else moved), is_log
+
+
+def _plot_dots(
+    axes: Axes, variants: Sequence[Row], front: Sequence[Row], x: NDArray[np.float64], is_log: bool, cost: _Cost
+) -> None:
+    """Dots at `x`, near their costs, and the staircase of the front."""
+    on_front = np.array([row in front for row in variants])
+    for chosen, color in ((~on_front, MUTED), (on_front, OURS["color"])):
+        members, look = list(compress(variants, chosen)), {**OURS, "color": color, "elinewidth": 0.8}
         texts = [row_tooltip(row, f"{cost.value(row):.3g} {cost.label}") for row in members]
-        plot_means(axes, x, to_array(members, "top1"), look, texts, yerr=confidence_bars(members, "top1"))
+        if members:
+            plot_means(axes, x[chosen], to_array(members, "top1"), look, texts, yerr=confidence_bars(members, "top1"))
     # A staircase: accuracy rises only where the next variant of the front is.
-    x, top1 = np.repeat([cost.value(row) for row in front], 2)[1:], np.repeat(to_array(front, "top1"), 2)[:-1]
-    axes.plot(x, top1, color=OURS["color"], linewidth=1)
-    costs = [cost.value(row) for row in variants]
-    if min(costs) > 0 and max(costs) / min(costs) > LOGARITHMIC:
-        axes.set_xscale("log")
+    corners = np.repeat([x[variants.index(row)] for row in front], 2)[1:]
+    axes.plot(corners, np.repeat(to_array(front, "top1"), 2)[:-1], color=OURS["color"], linewidth=1)
+    axes.margins(0.1)
+    if is_log:
+        set_plain_log_scale(axes)
     axes.set_xlabel(cost.label)
     axes.grid()
-    axes.margins(0.1)
 
 
-def _write_legend(axes: Axes, numbered: Sequence[Row], lines: int, starts: Sequence[float]) -> None:
-    """One column of numbers and names at each of `starts`."""
+def _spread(values: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
+    """The values, moved as little as possible so that neighbours are this far apart; in the same order."""
+    order = np.argsort(values, kind="stable")
+    clusters: list[list[float]] = []
+    for value in values[order]:
+        clusters.append([value])
+        while len(clusters) > 1 and _ends(clusters[-1], gap)[0] - _ends(clusters[-2], gap)[1] < gap:
+            last = clusters.pop()
+            clusters[-1] += last
+    moved = np.empty_like(values)
+    moved[order] = np.concatenate([np.linspace(*_ends(cluster, gap), len(cluster)) for cluster in clusters])
+    return moved
+
+
+def _ends(cluster: Sequence[float], gap: float) -> tuple[float, float]:
+    """The first and the last position of members this far apart, around their mean."""
+    middle, half = mean(cluster), gap * (len(cluster) - 1) / 2
+    return middle - half, middle + half
+
+
+def _write_legend(axes: Axes, names: Sequence[str], lines: int, starts: Sequence[float]) -> None:
+    """One column of numbers and names at each of `starts`; a column ends with the name that reaches `lines`."""
     axes.set_axis_off()
-    axes.set_ylim(lines, 0)
     number_width = 0.07 if len(starts) > 1 else 0.12
-    for number, row in enumerate(numbered):
-        column, line = divmod(number, lines)
-        style = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": "small"}
+    column = line = longest = 0
+    for number, name in enumerate(names, 1):
+        style = {"transform": axes.get_yaxis_transform(), "va": "top", "fontsize": "small", "linespacing": 1.1}
         texts = [
-            axes.text(starts[column] + number_width, line + 0.5, str(number + 1), ha="right", color=GREY, **style),
-            axes.text(starts[column] + 1.3 * number_width, line + 0.5, _shorten(variant_name(row.name)), **style),
+            axes.text(starts[column] + number_width, line, str(number), ha="right", color=GREY, **style),
+            axes.text(starts[column] + 1.3 * number_width, line, name, **style),
         ]
         for text in texts:
             text.set_in_layout(False)
-
-
-def _shorten(name: str) -> str:
-    """A name that fits the legend."""
-    return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}\N{HORIZONTAL ELLIPSIS}"
+        line += name.count("\n") + 1
+        longest = max(longest, line)
+        if line >= lines:
+            column, line = column + 1, 0
+    axes.set_ylim(longest, 0)
