@@ -28,12 +28,13 @@ from modernet.figures.axes import (
 from modernet.figures.style import OURS, PAGE, PAPER, SHADE, FigureFormat, new_figure, styled
 from modernet.figures.tooltips import difference_tooltip, paper_difference_tooltip
 
+NAMED = "step after “vs”"
 FEWEST = 2  # differences of a group; a single one is better said in a sentence
 
 
 @styled
 def plot_differences(rows: Sequence[Row], title: str = "", *, form: FigureFormat = PAGE) -> Figure:
-    """Differences to the previous step with confidence intervals, one step per line, beside the paper's.
+    """Differences to the step before, or that a side step changes, with intervals, one per line, beside the paper's.
 
     A band is behind the steps whose difference is decided after Holm's correction. Raises NotEnoughRuns where fewer
     than two steps have a difference.
@@ -47,8 +48,9 @@ def plot_differences(rows: Sequence[Row], title: str = "", *, form: FigureFormat
         "from the std and n that it prints (Welch's test). Right: whether our sign agrees with the paper's, where our "
         "difference is decided; only ours: the paper's interval includes zero."
     )
+    compared = " or ".join(dict.fromkeys("previous step" if row.is_published else NAMED for row in steps))
     caption = (
-        f"Difference to the previous step in points of top-1. {_describe_intervals(steps)} "
+        f"Difference to the {compared} in points of top-1. {_describe_intervals(steps)} "
         f"{seeds_note([row for row in rows if row.is_step and row.n], f'Error bars: {INTERVAL}.', 'difference')}"
         f"{about_paper * has_paper}"
     )
@@ -57,9 +59,9 @@ def plot_differences(rows: Sequence[Row], title: str = "", *, form: FigureFormat
     panels = list(
         figure.subplots(1, 1 + has_paper, sharey=True, squeeze=False, width_ratios=[3, 2][: 1 + has_paper])[0]
     )
-    heights = label_rows(panels, [variant_name(row.name) for row in steps])
+    heights = label_rows(panels, [_label(row) for row in steps])
     _shade_decided(panels, steps)
-    _plot_ours(panels[0], heights, steps, "previous step", form)
+    _plot_ours(panels[0], heights, steps, compared, form)
     if has_paper:
         _plot_paper(panels[1], heights, steps, form)
     return figure
@@ -82,6 +84,11 @@ def plot_comparison(comparison: Comparison, title: str = "", *, form: FigureForm
     _plot_ours(axes, heights, rows, reference, form)
     axes.set_title("")
     return figure
+
+
+def _label(row: Row) -> str:
+    """A step's name; where that is not the previous step of the roadmap, with the step that it is compared with."""
+    return row.title if row.is_published or not row.before else f"{row.title} vs {row.neighbour_title(row.before)}"
 
 
 def _shade_decided(panels: Sequence[Axes], rows: Sequence[Row]) -> None:
