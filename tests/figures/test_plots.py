@@ -25,7 +25,7 @@ from modernet.attribution.measures import AttributionRow, Contribution
 from modernet.config.names import step_name, variant_name
 from modernet.figures.attribution import plot_attribution
 from modernet.figures.axes import NotEnoughRuns
-from modernet.figures.curves import load_curves, load_step_curves, plot_curves
+from modernet.figures.curves import load_curves, load_step_curves, plot_curves, recipes_note
 from modernet.figures.differences import plot_comparison, plot_differences
 from modernet.figures.gallery import FIGURES
 from modernet.figures.kernel_size import plot_kernel_size
@@ -417,6 +417,22 @@ def test_step_curves_are_read_where_every_run_has_them(tmp_path):
         )
     assert load_step_curves(records, ["gelu"]) == {"gelu": [{50: 2.0, 100: 1.0}] * 2}
     next(iter(records)).with_name("steps.jsonl").write_text('{"step": 50, "tr')
+def test_recipes_of_learning_curves_are_named_where_they_differ():
+    recipes = {"resnet50": ("classic", 0.0), "modern_recipe": ("modern", 0.1), "convnext": ("modern", 0.1)}
+    records = [
+        make_record(step, 60.0, seed, recipe=name, config={"recipe": {"label_smoothing": smoothing}})
+        for step, (name, smoothing) in recipes.items()
+        for seed in (0, 1)
+    ]
+    note = recipes_note(records, recipes)
+    assert note == (
+        "Recipes differ, so training losses are not comparable across them: classic (ResNet-50); modern "
+        "(Modern recipe, ConvNeXt)."
+    )
+    assert recipes_note(records, ["modern_recipe", "convnext"]) == ""
+    assert note in " ".join(plot_curves(CURVES, "digits", None, note).get_supxlabel().split())
+
+
     assert load_step_curves(records, ["gelu"]) == {}
 
 

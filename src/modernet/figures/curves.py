@@ -1,6 +1,7 @@
 """Learning curves: the training loss by step and the accuracy after each epoch."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from modernet.analysis.row import network_name
 from modernet.analysis.stats import confidence_interval, summarize
+from modernet.config.identity import non_defaults
 from modernet.config.names import variant_name
 from modernet.curves import METRICS_FILE, STEPS_FILE, load_epochs, load_steps
 from modernet.figures.axes import INTERVAL, NotEnoughRuns, add_legend_above, mean_label
@@ -52,15 +54,31 @@ def load_step_curves(records: Mapping[Path, Record], variants: Sequence[str]) ->
     return {variant: runs for variant, runs in curves.items() if runs}
 
 
+def recipes_note(records: Iterable[Record], variants: Iterable[str]) -> str:
+    """A sentence where the runs of these variants have different recipes, which decide what their training loss is."""
+    shown = [record for record in records if record.variant in set(variants)]
+    if len({json.dumps(non_defaults("recipe", record.config["recipe"]), sort_keys=True) for record in shown}) < 2:
+        return ""
+    names: dict[str, list[str]] = {}
+    for record in shown:
+        title = variant_name(network_name(record.variant))
+        names[record.recipe] = list(dict.fromkeys([*names.get(record.recipe, []), title]))
+    recipes = "; ".join(f"{recipe} ({', '.join(titles)})" for recipe, titles in sorted(names.items()))
+    return f"Recipes differ, so training losses are not comparable across them: {recipes}."
+
+
 @styled
 def plot_curves(
     curves: Mapping[str, Sequence[Sequence[float]]],
     title: str,
     steps: Mapping[str, Sequence[Mapping[int, float]]] | None = None,
+    note: str = "",
     *,
     form: FigureFormat = PAGE,
 ) -> Figure:
     """Top-1 by epoch and, with `steps`, the training loss by step: the mean over seeds and its confidence interval.
+
+    `note` is the end of the caption, as from `recipes_note`.
 
     Raises NotEnoughRuns without curves, with too many, and for curves that are points. Runs of one variant are compared
     up to the last epoch, and at the steps, that all of them have.
@@ -77,7 +95,7 @@ def plot_curves(
         raise NotEnoughRuns(f"the runs have fewer than {FEWEST} epochs and {shorter}")
     several = any(len(runs) > 1 for runs in curves.values())
     band = f" over seeds; band: {INTERVAL} (Student's t)" if several else ""
-    caption = f"Line: mean{band}. In brackets: number of seeds. Top-1 on the evaluation split."
+    caption = f"Line: mean{band}. In brackets: number of seeds. Top-1 on the evaluation split. {note}".strip()
     height = 2.4 if form.is_column else 3.0
     figure = new_figure(form, height * (1 + (form.is_column and has_steps)), f"{title}: learning curves", caption)
     count = 1 + has_steps

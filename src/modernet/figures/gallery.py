@@ -17,7 +17,7 @@ from modernet.analysis.variant_speeds import UnknownSpeeds, find_speeds
 from modernet.config.names import study_name
 from modernet.figures.axes import NotEnoughRuns
 from modernet.figures.budget import plot_budget
-from modernet.figures.curves import load_curves, load_step_curves, plot_curves
+from modernet.figures.curves import load_curves, load_step_curves, plot_curves, recipes_note
 from modernet.figures.differences import plot_differences
 from modernet.figures.kernel_size import plot_kernel_size
 from modernet.figures.pareto import plot_pareto, plot_pareto_speed
@@ -69,7 +69,8 @@ def build_group_figures(
     plots["pareto_speed"] = lambda: plot_pareto_speed(
         rows, find_speeds(rows, members.values(), benchmarks), title, form=form
     )
-    plots["curves"] = partial(plot_curves, curves, title, load_step_curves(members, chosen), form=form)
+    note = recipes_note(members.values(), curves)
+    plots["curves"] = partial(plot_curves, curves, title, load_step_curves(members, chosen), note, form=form)
     cells = {} if group.changes else budget_cells(others, group)
     if len(all_epochs(cells)) > 1:
         plots["budget"] = partial(plot_budget, cells, study_name(group.protocol, group.size), form=form)
