@@ -149,11 +149,25 @@ def test_kernel_size_shows_each_seed_and_the_confidence_interval_of_the_mean():
     run = {row.name: row for row in rows if row.n}
     sweep = [run[name] for name in (*KERNEL_SIZES[:2], "kernel_size", *KERNEL_SIZES[2:4])]  # 3, 5, 7, 9, 11
     marks, ends = error_bars(ours, "ours")
-    assert [tuple(mark) for mark in marks] == [(k, row.top1) for k, row in zip((3, 5, 7, 9, 11), sweep, strict=True)]
+    assert [tuple(mark) for mark in marks] == [(number, row.top1) for number, row in enumerate(sweep)]
     assert ends[:, :, 1] == pytest.approx(np.array([[row.top1_low, row.top1_high] for row in sweep]))
     seeds = [line for line in ours.lines if line.get_color() == "white"]
     assert [tuple(points(dots)[:, 1]) for dots in seeds] == [row.top1s for row in sweep]
     assert error_bars(paper, "paper")[0][:, 1].tolist() == [79.92, 80.35, 80.57, 80.57, 80.47]
+
+
+@pytest.mark.parametrize("form", [PAGE, COLUMN], ids=["page", "column"])
+def test_many_kernel_sizes_have_room_and_the_papers_panel_has_the_papers_sizes(form):
+    sizes = (1, 5, 9, 11, 13, 15, 21, 25, 31, 41, 51)
+    rows = noisy_rows(("move_up_depthwise", "kernel_size", *(f"move_up_depthwise+kernel_size={k}" for k in sizes)))
+    rows = [replace(row, top1=60.0 + number, top1_low=None, top1_high=None) for number, row in enumerate(rows) if row.n]
+    ours, paper = plot_kernel_size(rows, form=form).axes
+    shown = ticks_of(ours, form)
+    assert shown[0] == "1"
+    assert len(shown) == len(sizes) + 2
+    assert [label for label in shown if label] == ["1", "5", "9", "13", "21", "31", "51"]
+    assert [text.split("\N{MULTIPLICATION SIGN}")[0] for text in ticks_of(paper, form)] == ["3", "5", "7", "9", "11"]
+    assert np.diff(points(ours.lines[0])[:, 0]).tolist() == [1.0] * 12
 
 
 def test_two_kernel_sizes_are_no_figure():
@@ -309,20 +323,6 @@ def test_differences_shade_what_is_decided_after_holm():
     assert "Shaded: p < 0.05 after Holm's correction." in all_text(figure)
 
 
-def test_comparison_shows_the_differences_to_the_first_variant(tmp_path):
-    levels = {"convnext": 60.0, "gelu": 63.0, "convnext+act=relu": 60.1}
-    records = {
-        tmp_path / f"{variant}-{seed}": make_record(variant.split("+")[0], level + 0.1 * seed, seed, variant)
-        for variant, level in levels.items()
-        for seed in range(3)
-    }
-    arms, _ = find_arms(list(levels), records)
-    comparison = build_comparison(arms, records)
-    figure = plot_comparison(comparison)
-    (axes,) = figure.axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["GELU", "ConvNeXt, ReLU"]
-    marks, ends = error_bars(axes, "ours")
-    assert marks[:, 0] == pytest.approx([row.difference for row in comparison.rows[1:]])
 def test_side_steps_are_named_with_the_step_that_they_are_compared_with():
     side = ("patchify_stem", "resnext", "convnext", "grn", "large_kernel")
     figure = plot_differences(noisy_rows(side))
@@ -338,6 +338,20 @@ def test_side_steps_are_named_with_the_step_that_they_are_compared_with():
     assert "vs" not in all_text(plot_differences(noisy_rows(tuple(MAIN_PATH))))
 
 
+def test_comparison_shows_the_differences_to_the_first_variant(tmp_path):
+    levels = {"convnext": 60.0, "gelu": 63.0, "convnext+act=relu": 60.1}
+    records = {
+        tmp_path / f"{variant}-{seed}": make_record(variant.split("+")[0], level + 0.1 * seed, seed, variant)
+        for variant, level in levels.items()
+        for seed in range(3)
+    }
+    arms, _ = find_arms(list(levels), records)
+    comparison = build_comparison(arms, records)
+    figure = plot_comparison(comparison)
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["GELU", "ConvNeXt, ReLU"]
+    marks, ends = error_bars(axes, "ours")
+    assert marks[:, 0] == pytest.approx([row.difference for row in comparison.rows[1:]])
     assert ends[:, :, 0] == pytest.approx(
         np.array([(row.difference_low, row.difference_high) for row in comparison.rows[1:]])
     )
@@ -403,20 +417,6 @@ def test_curves_by_step_show_the_training_loss_at_common_steps():
     assert points(line)[:2].tolist() == [[5.5, 5.5], [15.5, 15.5]]  # means of ten steps
 
 
-def test_long_curves_have_no_marks():
-    figure = plot_curves({"gelu": [[float(epoch) for epoch in range(300)]]}, "digits")
-    assert "<title>" not in to_svg(figure)
-
-
-def test_step_curves_are_read_where_every_run_has_them(tmp_path):
-    records = {tmp_path / str(seed) / "record.json": make_record("gelu", 50.0, seed) for seed in (0, 1)}
-    for path in records:
-        path.parent.mkdir()
-        path.with_name("steps.jsonl").write_text(
-            '{"step": 50, "epoch": 1, "train_loss": 2.0}\n{"step": 100, "epoch": 2, "train_loss": 1.0}\n'
-        )
-    assert load_step_curves(records, ["gelu"]) == {"gelu": [{50: 2.0, 100: 1.0}] * 2}
-    next(iter(records)).with_name("steps.jsonl").write_text('{"step": 50, "tr')
 def test_recipes_of_learning_curves_are_named_where_they_differ():
     recipes = {"resnet50": ("classic", 0.0), "modern_recipe": ("modern", 0.1), "convnext": ("modern", 0.1)}
     records = [
@@ -433,6 +433,20 @@ def test_recipes_of_learning_curves_are_named_where_they_differ():
     assert note in " ".join(plot_curves(CURVES, "digits", None, note).get_supxlabel().split())
 
 
+def test_long_curves_have_no_marks():
+    figure = plot_curves({"gelu": [[float(epoch) for epoch in range(300)]]}, "digits")
+    assert "<title>" not in to_svg(figure)
+
+
+def test_step_curves_are_read_where_every_run_has_them(tmp_path):
+    records = {tmp_path / str(seed) / "record.json": make_record("gelu", 50.0, seed) for seed in (0, 1)}
+    for path in records:
+        path.parent.mkdir()
+        path.with_name("steps.jsonl").write_text(
+            '{"step": 50, "epoch": 1, "train_loss": 2.0}\n{"step": 100, "epoch": 2, "train_loss": 1.0}\n'
+        )
+    assert load_step_curves(records, ["gelu"]) == {"gelu": [{50: 2.0, 100: 1.0}] * 2}
+    next(iter(records)).with_name("steps.jsonl").write_text('{"step": 50, "tr')
     assert load_step_curves(records, ["gelu"]) == {}
 
 

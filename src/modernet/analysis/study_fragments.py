@@ -83,7 +83,7 @@ def _kernels(study: Study) -> str:
         swept = [name for name in study.networks(epochs) if swept_kernel_size(name)]
         if len(swept) < 2 or not any("=" in name for name in swept):
             continue
-        rows = sorted(study.rows(epochs, swept), key=lambda row: swept_kernel_size(row.name) or 0)
+        rows = study.kernel_rows(epochs)
         lengths.append(epochs)
         tables.append(_join(f"**{format_epochs(epochs)}**", accuracy_table(rows), _kernel_contrasts(rows)))
     return _join(*tables, _missing(study, lengths)) if tables else ""

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import median
 
+from modernet.analysis.layout import POOLED
 from modernet.analysis.learning_rate import BestRate, best_rates
 from modernet.analysis.row import Row
+from modernet.analysis.stats import PooledStd, Sample, pooled_interval
 from modernet.analysis.study import (
     StudyRun,
     at_rate,
@@ -68,10 +70,18 @@ class Study:
         return self.usual.size
 
     def rows(self, epochs: int, networks: Iterable[str] | None = None) -> list[Row]:
-        """Rows of the results table of the protocol at one length of training; of all networks by default."""
+        """Rows of the results table of the protocol at one length of training; of all networks by default.
+
+        Intervals of means are by the same noise as the differences: the std pooled over the compared networks.
+        """
         runs = of_protocol(self.runs, epochs)
         chosen = runs if networks is None else [run for run in runs if run.network in set(networks)]
-        return build_rows(to_records(chosen))
+        return list(map(_with_interval_of_differences, build_rows(to_records(chosen))))
+
+    def kernel_rows(self, epochs: int) -> list[Row]:
+        """Rows of the sweep of kernel sizes at one length of training, the smallest size first."""
+        rows = self.rows(epochs, filter(swept_kernel_size, self.networks(epochs)))
+        return sorted(rows, key=lambda row: swept_kernel_size(row.name) or 0)
 
     def roadmap_rows(self, epochs: int) -> list[Row]:
         """`rows` of the published steps."""
@@ -168,6 +178,14 @@ class Study:
             runs = [run for network in networks for run in at_rate(self.runs, network, lr)]
             parts.append(Part(f"own best learning rate {lr:g}", command, runs, NUM_SEEDS * len(networks)))
         return parts
+
+
+def _with_interval_of_differences(row: Row) -> Row:
+    """The row with the interval of its mean from the pooled std, where its differences are tested with that."""
+    if row.difference_test != POOLED or row.top1 is None or not (row.pooled_std and row.pooled_df):
+        return row
+    low, high = pooled_interval(Sample(row.n, row.top1, row.top1_std), PooledStd(row.pooled_std, row.pooled_df))
+    return replace(row, top1_low=low, top1_high=high)
 
 
 def of_network(runs: Iterable[StudyRun], networks: set[str]) -> list[StudyRun]:

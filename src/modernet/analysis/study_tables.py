@@ -19,7 +19,7 @@ from modernet.analysis.learning_rate import BestRate, SignChange
 from modernet.analysis.notes import noise_note
 from modernet.analysis.row import Row
 from modernet.analysis.signs import Verdict, count_verdicts, verdict
-from modernet.analysis.stats import Difference, PooledStd, Sample, pooled_interval, t_quantile
+from modernet.analysis.stats import Difference, Sample, t_quantile
 
 VERDICT_WORDS = {
     Verdict.AGREES: "with the paper's sign",
@@ -30,13 +30,13 @@ VERDICT_WORDS = {
 
 
 def accuracy_table(rows: Sequence[Row]) -> str:
-    """Accuracy and cost of the networks that were run; intervals by the same noise as the differences."""
+    """Accuracy and cost of the networks that were run."""
     body = [
         [
             row.name,
             str(row.n),
             format_accuracy(row),
-            format_interval(*_interval(row)),
+            format_interval(row.top1_low, row.top1_high),
             f"{row.gmacs:.4f}",
             f"{row.params:,}",
         ]
@@ -44,12 +44,6 @@ def accuracy_table(rows: Sequence[Row]) -> str:
         if row.n
     ]
     return tabulate_text(["network", "n", "top-1 (%)", "95 % interval", "GMACs", "parameters"], body)
-
-
-def _interval(row: Row) -> tuple[float | None, float | None]:
-    if row.difference_test == POOLED and row.top1 is not None and row.pooled_std and row.pooled_df:
-        return pooled_interval(Sample(row.n, row.top1, row.top1_std), PooledStd(row.pooled_std, row.pooled_df))
-    return row.top1_low, row.top1_high
 
 
 def signs_table(tables: Mapping[str, Sequence[Row]]) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 import hydra
 
 from modernet.analysis.budget_tables import format_epochs
+from modernet.analysis.layout import POOLED
 from modernet.analysis.row import split_variant
 from modernet.analysis.selection import select
 from modernet.analysis.stats import Difference
@@ -101,7 +102,11 @@ def _report_unused(study: Study, records: Iterable[Record]) -> None:
 
 def _save_figures(study: Study, names: Container[str], folder: Path) -> dict[str, str]:
     """Write the figures of these fragments that the runs allow; name of a fragment -> its figure as Markdown."""
-    from modernet.figures.axes import NotEnoughRuns  # imports matplotlib, which an error does not need
+    from modernet.figures.axes import (
+        INTERVALS_NOTE,
+        POOLED_NOTE,
+        NotEnoughRuns,
+    )  # imports matplotlib, which an error does not need
     from modernet.figures.budget import plot_budget
     from modernet.figures.differences import plot_differences
     from modernet.figures.kernel_size import plot_kernel_size
@@ -114,7 +119,9 @@ def _save_figures(study: Study, names: Container[str], folder: Path) -> dict[str
         steps, text = study.roadmap_rows(epochs), f"{title}, {format_epochs(epochs)}"
         long_name = study_name(study.usual.protocol, study.size, epochs=[epochs])
         plots["signs"].append((text, partial(plot_differences, steps, long_name)))
-        plots["kernels"].append((text, partial(plot_kernel_size, study.rows(epochs), long_name)))
+        swept = study.kernel_rows(epochs)
+        note = POOLED_NOTE if POOLED in {row.difference_test for row in swept} else INTERVALS_NOTE
+        plots["kernels"].append((text, partial(plot_kernel_size, swept, long_name, note)))
     links = {}
     for name, choices in plots.items():
         reason = None

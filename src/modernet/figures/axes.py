@@ -21,6 +21,7 @@ from modernet.figures.svg import add_tooltips
 
 INTERVAL, SHORT_INTERVAL = "95 % confidence interval", "95 % CI"
 INTERVALS_NOTE = f"Error bars: {INTERVAL} of the mean (Student's t)."
+POOLED_NOTE = f"Error bars: {INTERVAL} of the mean, from the std pooled over networks."
 HOLLOW_NOTE = "A hollow dot has no confidence interval, as after a single seed."
 MACS_NOTE = "MACs: convolutions and linear layers, one image."
 PAPER_DATA = "ImageNet-1K"
