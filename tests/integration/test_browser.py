@@ -1,5 +1,6 @@
 """The report in a real browser: Debian's chromium, headless, driven by playwright."""
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -201,6 +202,45 @@ def test_a_variant_of_the_table_leads_to_its_page_and_to_its_runs_by_step(page):
     for title in ("training loss", "learning rate", "norm of the gradient"):
         assert panel.locator(f"svg[aria-label='{title}'] polyline").count() == 1
     assert panel.locator("svg[aria-label='images per second']").count() == 0
+
+
+def test_charts_have_round_ticks_of_equal_decimals_and_a_legend_of_their_lines(page):
+    page.locator("table.sortable").first.get_by_role("link", name="gelu", exact=True).click()
+    charts = page.locator("details.step[open] .curves svg")
+    charts.nth(1).wait_for(state="attached")
+    for chart in charts.all():
+        texts = [label.text_content() for label in chart.locator("text[text-anchor=end]").all()]
+        values, decimals = [float(text) for text in texts], {len(text.partition(".")[2]) for text in texts}
+        assert len(decimals) == 1
+        steps = {round(after - before, 9) for before, after in itertools.pairwise(values)}
+        assert len(steps) == 1
+        assert f"{steps.pop():e}"[0] in "125"
+        assert [label.text_content() for label in chart.locator("text:not([text-anchor])").all()] == [
+            "seed 0", "seed 1", "seed 2",
+        ]  # fmt: skip
+        looks = [line.get_attribute("class") for line in chart.locator("line.line").all()]
+        assert looks == [line.get_attribute("class") for line in chart.locator("polyline").all()]
+    for low, high, expected in (
+        (47.3, 66.55, ["45", "50", "55", "60", "65", "70"]),
+        (1.391, 1.789, ["1.3", "1.4", "1.5", "1.6", "1.7", "1.8"]),
+        (5, 5, ["4", "6"]),
+        (0, 0, ["0.0", "0.5"]),
+        (2e-6, 1.2e-5, ["0.0e+0", "5.0e-6", "1.0e-5", "1.5e-5"]),
+    ):
+        texts = page.evaluate(f"roundTicks({low}, {high}).map(({{ text }}) => text)")
+        assert texts == expected
+
+
+def test_text_of_figures_is_readable_on_screen_and_on_paper(page, report, browser):
+    smallest = """() => Math.min(...[...document.querySelectorAll("figure svg text")].map((text) =>
+        parseFloat(getComputedStyle(text).fontSize)
+        * text.ownerSVGElement.getBoundingClientRect().width / text.ownerSVGElement.viewBox.baseVal.width))"""
+    assert page.evaluate(smallest) > (11 if page.viewport_size["width"] > 1000 else 8.5)
+    with browser.new_context(viewport={"width": 695, "height": 1000}) as context:  # A4, 210 - 26 mm
+        printed = context.new_page()
+        printed.goto(report.as_uri())
+        printed.emulate_media(media="print")
+        assert printed.evaluate(smallest) > 6 * 96 / 72  # points
 
 
 def test_figures_open_in_a_larger_window_and_return(page):

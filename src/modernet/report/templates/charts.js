@@ -10,8 +10,31 @@ function format(value) {
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
-function short(value) {
-  return Math.abs(value) >= 1e5 || (value && Math.abs(value) < 1e-3) ? value.toExponential(1) : format(Number(value.toPrecision(4)));
+// Round numbers around these two, two to five steps of 1, 2 or 5 times a power of ten apart.
+function roundTicks(low, high) {
+  const range = high - low || Math.abs(high) || 1;
+  const power = 10 ** Math.floor(Math.log10(range / 2));
+  const step = power * [5, 2, 1].find((factor) => factor * power <= range / 2);
+  const [first, last] = [Math.floor(low / step + 1e-6), Math.ceil(high / step - 1e-6)];
+  const [magnitude, size] = [step, Math.max(Math.abs(first), Math.abs(last), 1) * step].map((value) => Math.floor(Math.log10(value) + 1e-6));
+  const write = (value) => (magnitude < -4 || size > 5 ? value.toExponential(size - magnitude) : value.toFixed(Math.max(0, -magnitude)));
+  return Array.from({ length: Math.max(last - first, 1) + 1 }, (_, index) => ({
+    value: (first + index) * step, text: write((first + index) * step),
+  }));
+}
+
+// Samples of the lines with their names, from `left` to `right`; lines that look alike share one.
+function legend(curves, left, right, y) {
+  const alike = curves.length - LOOKS.length;
+  const names = curves.slice(0, LOOKS.length).map(({ name }) => name);
+  if (alike > 0) names.push(alike > 1 ? `${alike} others` : curves.at(-1).name);
+  return names.flatMap((name, order) => {
+    const start = left + order * Math.min(100, (right - left) / names.length);
+    return [
+      svgElement("line", { class: `line ${LOOKS[order] ?? "other"}`, x1: start, x2: start + 20, y1: y - 4, y2: y - 4 }),
+      svgElement("text", { x: start + 24, y }, name),
+    ];
+  });
 }
 
 // Lines over epochs or steps, on one scale. Each line has a name, x and y; null in y is no point. Empty without values.
@@ -22,16 +45,20 @@ function chart(title, unit, lines) {
   if (!curves.length) return "";
   const all = curves.flatMap(({ points }) => points);
   const [xs, ys] = [all.map(([x]) => x), all.map(([, y]) => y)];
-  const [left, right, low, high] = [extreme(xs, Math.min), extreme(xs, Math.max), extreme(ys, Math.min), extreme(ys, Math.max)];
-  const [width, height, start, end, top, bottom] = [360, 210, 52, 348, 26, 176];
+  const [left, right] = [extreme(xs, Math.min), extreme(xs, Math.max)];
+  const ticks = roundTicks(extreme(ys, Math.min), extreme(ys, Math.max));
+  const [low, high] = [ticks[0].value, ticks.at(-1).value];
+  const top = lines.length > 1 ? 42 : 26; // below the legend
+  const [width, height, start, end, bottom] = [360, top + 184, 52, 348, top + 150];
   const x = (value) => start + (end - start) * (right > left ? (value - left) / (right - left) : 0.5);
-  const y = (value) => bottom - (bottom - top) * (high > low ? (value - low) / (high - low) : 0.5);
+  const y = (value) => bottom - ((bottom - top) * (value - low)) / (high - low);
   const label = (text, position, anchor) => svgElement("text", { ...position, "text-anchor": anchor }, text);
   const svg = svgElement("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": title },
     label(title, { x: 0, y: 12 }, "start"),
-    ...[...new Set([low, (low + high) / 2, high])].flatMap((value) => [
+    ...(lines.length > 1 ? legend(curves, start, end, 29) : []),
+    ...ticks.flatMap(({ value, text }) => [
       svgElement("line", { class: "axis", x1: start, x2: end, y1: y(value), y2: y(value) }),
-      label(short(value), { x: start - 6, y: y(value) + 4 }, "end"),
+      label(text, { x: start - 6, y: y(value) + 4 }, "end"),
     ]),
     label(unit, { x: (start + end) / 2, y: height - 6 }, "middle"),
     ...[...new Set([left, right])].map((value) => label(format(value), { x: x(value), y: height - 20 }, "middle")));
@@ -66,7 +93,7 @@ const BY_STEP = {
 function runCharts({ curves, steps }) {
   const byEpoch = typeof curves === "string" ? [] : [
     chart("top-1 on the evaluation split (%)", "epoch", [{ name: "top-1", x: curves.epoch, y: curves.top1 }]),
-    chart("loss: evaluation, and training (dashed)", "epoch", [
+    chart("loss", "epoch", [
       { name: "evaluation", x: curves.epoch, y: curves.val_loss },
       { name: "training", x: curves.epoch, y: curves.train_loss },
     ]),
