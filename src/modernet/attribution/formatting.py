@@ -111,13 +111,19 @@ def _shapley_note(pairs: int, seeds: int) -> str:
         sentences.append(f"Their 95 % confidence intervals: bootstrap over {sources}.")
     else:
         sentences.append("With one pair and one seed, they have no confidence interval.")
+    return " ".join([*sentences, *shapley_coverage(2 * pairs, seeds)])
+
+
+def shapley_coverage(orders: int, seeds: int) -> list[str]:
+    """What the confidence intervals of Shapley values miss, in sentences; empty where they are as wide as they say."""
+    pairs, sentences = orders // 2, []
     if pairs == 1 and seeds > 1:
         sentences.append("One pair cannot show the variation among orders, so these intervals are too narrow.")
     if seeds == 1 and pairs > 1:
         sentences.append("They do not cover the noise of the single runs of start and end, common to all orders.")
     if 1 < pairs < FEW_PAIRS:
         sentences.append(f"{pairs} pairs are few: the coverage may be below 95 %.")
-    return " ".join(sentences)
+    return sentences
 
 
 def _effort(attribution: Attribution) -> tuple[int, float]:

@@ -185,7 +185,8 @@ def _write_report(plan: AttributionPlan, runs: LoadedRuns, folder: Path) -> None
     title = formatting.attribution_title(end.protocol, end.size, plan.design.seeds, orders)
     figures: list[Path] = []
     try:
-        figures = save_figure(plot_attribution(attribution.rows, title), folder / "attribution")
+        coverage = formatting.shapley_coverage(orders, len(plan.design.seeds))
+        figures = save_figure(plot_attribution(attribution.rows, title, coverage), folder / "attribution")
     except NotEnoughRuns as error:
         print(f"skipped: no figure: {error}", file=sys.stderr)
     print(*texts, *figures, sep="\n")

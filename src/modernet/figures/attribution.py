@@ -23,21 +23,25 @@ LOOKS = {
 }
 OFFSETS = dict(zip(LOOKS, (-0.27, -0.09, 0.09, 0.27), strict=True))  # from the middle of a step's row, in rows
 CAPTION = (
-    "Lines: 95 % confidence intervals. Hollow: MACs or parameters change by more than "
-    f"{COST_TOLERANCE:.0%}, so size explains part of the gain."
+    "Lines: 95 % confidence intervals.{coverage} Hollow: MACs or parameters change by more than "
+    "{tolerance:.0%}, so size explains part of the gain."
 )
 
 
 @styled
-def plot_attribution(rows: Sequence[AttributionRow], title: str, *, form: FigureFormat = PAGE) -> Figure:
+def plot_attribution(
+    rows: Sequence[AttributionRow], title: str, coverage: Sequence[str] = (), *, form: FigureFormat = PAGE
+) -> Figure:
     """Contributions to top-1 in points, and factors of MACs, one step per row.
 
+    `coverage` are sentences about the intervals of Shapley values, as from `shapley_coverage`, for the caption.
     Raises NotEnoughRuns where no contribution can be told from zero: without intervals, as after a single seed, or with
     intervals that all include it.
     """
     _check_contributions(rows)
     height = 1.0 + (0.36 if form.is_column else 0.4) * len(rows)
-    figure = new_figure(form, height, title, CAPTION)
+    about_shapley = f" Shapley values: {' '.join(coverage)}" if coverage else ""
+    figure = new_figure(form, height, title, CAPTION.format(coverage=about_shapley, tolerance=COST_TOLERANCE))
     panels = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1.2))
     gains, costs = panels
     label_rows(panels, [variant_name(row.step) for row in rows])

@@ -130,9 +130,8 @@ def _plot(
         axes, legend = figure.subplots(1, 2, width_ratios=[2.5, 1.25])
     starts = (-0.22, 0.36) if form.is_column else (-0.04,)  # in widths of the axes, left of whose edge are their labels
     _write_legend(legend, names, lines, starts)
-    _plot_dots(axes, variants, front, x, is_log, cost)
     axes.set_ylim(limits)
-    mark_cut_bars(axes, variants, x.tolist(), MUTED, is_vertical=True)
+    _plot_dots(axes, variants, front, x, is_log, cost)
     few_ticks(axes.yaxis, 5)
     for known_cost, reference in published:
         (mark,) = axes.plot([known_cost], [reference.top1], **PAPER, linestyle="none")
@@ -162,11 +161,13 @@ def _plot_dots(
         members, look = list(compress(variants, chosen)), {**OURS, "color": color, "elinewidth": 0.8}
         texts = [row_tooltip(row, f"{cost.value(row):.3g} {cost.label}") for row in members]
         if members:
-            plot_means(axes, x[chosen], to_array(members, "top1"), look, texts, yerr=confidence_bars(members, "top1"))
+            bars = confidence_bars(members, "top1")
+            plot_means(axes, x[chosen], to_array(members, "top1"), look, texts, yerr=bars)
+            mark_cut_bars(axes, members, x[chosen].tolist(), color, is_vertical=True)
     # A staircase: accuracy rises only where the next variant of the front is.
     corners = np.repeat([x[variants.index(row)] for row in front], 2)[1:]
     axes.plot(corners, np.repeat(to_array(front, "top1"), 2)[:-1], color=OURS["color"], linewidth=1)
-    axes.margins(0.1)
+    axes.margins(x=0.1)
     if is_log:
         set_plain_log_scale(axes)
     axes.set_xlabel(cost.label)

@@ -56,15 +56,16 @@ def plot_roadmap(rows: Sequence[Row], title: str = "", *, form: FigureFormat = P
     caption = f"Top-1 on the evaluation split. {notes} {MACS_NOTE}"
     height = rows_height(len(steps), form)
     figure = new_figure(form, height, f"{group_title(rows, title)}: the roadmap", caption)
-    ratios = [3, 1.8, 1.3] if has_paper else [3, 1.3]
+    ratios = [2.6 if form.is_column else 3, *([2] if has_paper else []), 1.3]
     panels = list(figure.subplots(1, len(ratios), sharey=True, width_ratios=ratios))
     heights = label_rows(panels, [variant_name(row.name) for row in steps])
     _plot_accuracy(panels[0], heights, steps, limits, form)
     if has_paper:
         _plot_paper(panels[1], heights, steps, form)
     _plot_cost(panels[-1], heights, steps)
-    for axes in panels:
+    for axes in panels[:-1]:
         few_ticks(axes.xaxis, 3 if form.is_column else 5)
+    few_ticks(panels[-1].xaxis, 2 if form.is_column else 5)
     return figure
 
 

@@ -10,11 +10,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from modernet.analysis import layout, notes, stats
-from modernet.attribution.formatting import LoadedAttribution, attribution_title, format_contribution, format_total
+from modernet.attribution.formatting import (
+    LoadedAttribution,
+    attribution_title,
+    format_contribution,
+    format_total,
+    shapley_coverage,
+)
 from modernet.attribution.measures import MEASURES
 from modernet.config import names
 from modernet.figures.attribution import plot_attribution
 from modernet.figures.axes import NotEnoughRuns
+from modernet.figures.style import HTML
 from modernet.report import columns, step_pages, summary
 from modernet.report.answer import answer
 from modernet.report.folded import fold_sections
@@ -99,7 +106,9 @@ def _build_attributions(studies: Sequence[Study]) -> list[tuple[str, LoadedAttri
             name = f"{study.name}/{path}"
             title = attribution_title(attribution.protocol, attribution.size, attribution.seeds, attribution.orders)
             try:
-                figure = to_page_figure("attribution", plot_attribution(attribution.rows, title), name)
+                coverage = shapley_coverage(attribution.orders, len(attribution.seeds))
+                plotted = plot_attribution(attribution.rows, title, coverage, form=HTML)
+                figure = to_page_figure("attribution", plotted, name)
             except NotEnoughRuns:  # the table says the rest
                 figure = None
             result.append((name, attribution, figure))

@@ -4,13 +4,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
-from matplotlib.text import Annotation
 
+from modernet.figures.style import HTML, take_texts
 from modernet.figures.svg import to_svg
-
-# Inches. Text of 9 pt has 12 px at this width, and 9 px where a phone of 390 px scales the figure down.
-WIDTH, EXTRA_PANEL = 5.0, 0.8
-TITLE_HEIGHT, CAPTION_LINE = 0.3, 0.13
 
 
 @dataclass(frozen=True)
@@ -24,24 +20,10 @@ class PageFigure:
 
 
 def to_page_figure(name: str, figure: Figure, salt: str) -> PageFigure:
-    """The figure, laid out again for a column of the page; changes `figure`.
+    """The figure, of the format HTML, without its texts; changes `figure`.
 
     `salt` is unique in the page. The part of the title before a colon is left out, because the section names the group.
     """
-    title, caption = figure.get_suptitle(), figure.get_supxlabel()
-    figure.suptitle("")
-    figure.supxlabel("")
-    width, height = figure.get_size_inches()
-    height -= TITLE_HEIGHT * bool(title) + CAPTION_LINE * len(caption.splitlines())
-    if not _has_arranged_labels(figure):
-        width = min(width, WIDTH + EXTRA_PANEL * (len(figure.axes) - 1))
-    figure.set_size_inches(width, height)
-    title = " ".join(title.split()).partition(": ")[2] or title or name
-    svg = Markup(to_svg(figure, salt))
-    return PageFigure(name, title[:1].upper() + title[1:], svg, " ".join(caption.split()))
-
-
-def _has_arranged_labels(figure: Figure) -> bool:
-    """Whether labels with leaders were moved to free space, of which another width has less."""
-    texts = [text for axes in figure.axes for text in axes.texts]
-    return any(isinstance(text, Annotation) and text.arrow_patch is not None for text in texts)
+    title, caption = take_texts(figure, HTML)
+    title = title.partition(": ")[2] or title or name
+    return PageFigure(name, title[:1].upper() + title[1:], Markup(to_svg(figure, salt)), caption)

@@ -8,6 +8,7 @@ from pathlib import Path
 from modernet.analysis.table import Group, Row, build_rows, group_records, group_rows
 from modernet.config.names import study_name
 from modernet.figures.gallery import build_group_figures
+from modernet.figures.style import HTML
 from modernet.record import Record
 from modernet.report.page_figures import PageFigure, to_page_figure
 from modernet.report.run_data import RunData
@@ -92,7 +93,7 @@ def _build_section(draft: _Draft, kind: str, run_data: RunData) -> Section:
     study, group, rows = draft.study, draft.group, draft.rows
     plotted, skipped = {}, []
     if kind in (MAIN, SIDE):
-        plotted, skipped = build_group_figures(rows, draft.records, others=study.records.values())
+        plotted, skipped = build_group_figures(rows, draft.records, others=study.records.values(), form=HTML)
     order = {row.variant: number for number, row in enumerate(rows)}
     ordered = sorted(draft.records.items(), key=lambda item: (order[item[1].variant], item[1].seed))
     runs = [record for _, record in ordered]
