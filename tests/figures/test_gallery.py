@@ -29,7 +29,7 @@ def test_figures_command_writes_figures_and_reports_skipped_ones(tmp_path):
     assert result.stdout.splitlines() == [str(path) for path in expected]
     assert all(path.stat().st_size for path in expected)
     assert result.stderr.splitlines() == [
-        "skipped: digits, size micro: no kernel_size: fewer than three kernel sizes of move_up_depthwise were run",
+        "skipped: digits, size micro: no kernel_size: fewer than three kernel sizes of a step were run",
         f"skipped: digits, size micro: no pareto_speed: {tmp_path} has no speeds of these networks, and the "
         "records do not name their machine",
         "skipped: digits, size micro: no curves: the runs have fewer than 3 epochs and no steps.jsonl",

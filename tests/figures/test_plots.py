@@ -170,6 +170,14 @@ def test_many_kernel_sizes_have_room_and_the_papers_panel_has_the_papers_sizes(f
     assert np.diff(points(ours.lines[0])[:, 0]).tolist() == [1.0] * 12
 
 
+def test_a_kernel_sweep_of_another_step_is_shown_without_the_paper():
+    rows = noisy_rows(("move_up_depthwise", "convnext", *(f"convnext+kernel_size={k}" for k in (3, 5))))
+    figure = plot_kernel_size(rows)
+    [ours] = figure.axes
+    assert [label.get_text().split("\n")[0] for label in ours.get_xticklabels()] == ["3\u00d73", "5\u00d75", "7\u00d77"]
+    assert "The step convnext with other kernel sizes" in figure.get_supxlabel().replace("\n", " ")
+
+
 def test_two_kernel_sizes_are_no_figure():
     with pytest.raises(NotEnoughRuns, match="fewer than three kernel sizes"):
         plot_kernel_size(noisy_rows(("move_up_depthwise", "kernel_size")))

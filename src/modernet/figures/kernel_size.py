@@ -30,8 +30,7 @@ from modernet.figures.axes import (
 from modernet.figures.style import GREY, GUIDE, OURS, PAGE, PAPER, FigureFormat, new_figure, styled
 from modernet.figures.tooltips import paper_tooltip, row_tooltip
 
-BASE, CHANGED = "move_up_depthwise", "kernel_size"  # the step of the sweep, and the step that is its 7x7
-LARGEST = 99
+BASE, CHANGED = "move_up_depthwise", "kernel_size"  # the step of the paper's sweep, and the step that is its 7x7
 TIMES = "\N{MULTIPLICATION SIGN}"
 FEWEST = 3  # kernel sizes
 SEEDS_SHIFT = 0.25  # of the marks of single seeds, in distances of two kernel sizes
@@ -42,22 +41,22 @@ MOST_LABELS = 10
 def plot_kernel_size(
     rows: Sequence[Row], title: str = "", intervals: str = INTERVALS_NOTE, *, form: FigureFormat = PAGE
 ) -> Figure:
-    """Top-1 of a group's move_up_depthwise per kernel size, with each seed, beside the paper's.
+    """Top-1 per kernel size of the step of a group that was run with most sizes, with each seed, beside the paper's.
 
     `intervals` says in the caption what the rows' intervals are. Raises NotEnoughRuns below three kernel sizes.
     """
-    sweep = _rows_by_kernel_size(rows)
+    step, sweep = _largest_sweep(rows)
     if len(sweep) < FEWEST:
-        raise NotEnoughRuns("fewer than three kernel sizes of move_up_depthwise were run")
+        raise NotEnoughRuns("fewer than three kernel sizes of a step were run")
     sizes = list(sweep.values())
     check_visible(sizes)
-    printed = {kernel: row for kernel, row in sweep.items() if row.paper_top1 is not None}
+    printed = {kernel: row for kernel, row in sweep.items() if step == BASE and row.paper_top1 is not None}
     about_paper = (
         f" Diamonds: the paper's results for size {paper_size(sizes)} on {PAPER_DATA}, on another scale; their error "
         "bars follow from the std that it prints."
     )
     caption = (
-        "The step move_up_depthwise with other kernel sizes. Small circles: single seeds. "
+        f"The step {step} with other kernel sizes. Small circles: single seeds. "
         f"{seeds_note(sizes, intervals)}{about_paper * bool(printed)} {MACS_NOTE}"
     )
     figure = new_figure(form, 2.1 if form.is_column else 2.9, f"{group_title(rows, title)}: kernel size", caption)
@@ -116,9 +115,17 @@ def _kernel_labels(kernels: Iterable[int], form: FigureFormat) -> list[str]:
     return [str(kernel) if number % every == 0 else "" for number, kernel in enumerate(sizes)]
 
 
-def _rows_by_kernel_size(rows: Sequence[Row]) -> dict[int, Row]:
-    """Kernel size -> row, ascending, of the sizes that were run."""
+def _largest_sweep(rows: Sequence[Row]) -> tuple[str, dict[int, Row]]:
+    """A step, and kernel size -> row, ascending; of equally large sweeps the paper's step, else the first."""
     steps = roadmap(rows[0].size)
-    sizes = {f"{BASE}+kernel_size={kernel}": kernel for kernel in range(1, LARGEST + 1, 2)}
-    sizes |= {name: steps[name].kernel_size for name in (BASE, CHANGED)}
-    return dict(sorted((sizes[row.name], row) for row in rows if row.n and row.name in sizes))
+    sweeps: dict[str, dict[int, Row]] = {BASE: {}}
+    for row in rows:
+        step, *changes = row.name.split("+")
+        field, _, value = changes[0].partition("=") if changes else ("", "", "")
+        if not row.n or len(changes) > 1 or field not in ("", "kernel_size"):
+            continue
+        kernel = int(value) if changes else steps[step].kernel_size
+        for swept in {step, BASE if row.name == CHANGED else step}:
+            sweeps.setdefault(swept, {})[kernel] = row
+    step = max(sweeps, key=lambda name: len(sweeps[name]))
+    return step, dict(sorted(sweeps[step].items()))
