@@ -75,7 +75,7 @@ class Study:
         Intervals of means are by the same noise as the differences: the std pooled over the compared networks.
         """
         runs = of_protocol(self.runs, epochs)
-        chosen = runs if networks is None else [run for run in runs if run.network in set(networks)]
+        chosen = runs if networks is None else of_network(runs, set(networks))
         return list(map(_with_interval_of_differences, build_rows(to_records(chosen))))
 
     def kernel_rows(self, epochs: int) -> list[Row]:
