@@ -1,6 +1,7 @@
 """Where, when and with which code a run is trained."""
 
 import mmap
+import platform
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from modernet.runtime import provenance
+from modernet.runtime.device import keep_freed_memory
 from modernet.runtime.provenance import HostMemory, cpu_model, current_commit, package_versions, utc_now
 
 
@@ -45,6 +47,20 @@ def test_peak_host_memory_includes_what_was_freed_until_the_next_measurement():
     assert next_peak is not None
     assert peak - before == pytest.approx(256, abs=16)
     assert peak - next_peak == pytest.approx(256, abs=16)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs malloc_trim")
+def test_peak_host_memory_leaves_out_what_an_earlier_run_freed():
+    before = HostMemory().peak()
+    keep_freed_memory()
+    tensors = [torch.ones(2**18) for _ in range(2**8)]  # 256 MiB
+    kept = [torch.ones(2**18)]  # at the end of the heap, so that what is freed lies inside
+    del tensors
+    peak = HostMemory().peak()
+    assert kept
+    assert before is not None
+    assert peak is not None
+    assert peak - before < 64
 
 
 def test_peak_host_memory_is_none_without_proc(monkeypatch, tmp_path):

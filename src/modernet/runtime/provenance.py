@@ -1,7 +1,9 @@
 """Where, when and with which code a run is trained."""
 
+import ctypes
 import platform
 import subprocess
+import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -53,6 +55,9 @@ class HostMemory:
     """Measures the largest resident memory of this process from now on, libraries included. Linux only."""
 
     def __init__(self) -> None:
+        libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+        if hasattr(libc, "malloc_trim"):  # glibc, which keeps what an earlier run freed (device.keep_freed_memory)
+            libc.malloc_trim(0)
         try:
             (PROCESS / "clear_refs").write_text("5")  # sets the peak to the current value; man proc_pid_clear_refs
             self.is_measured = True
