@@ -41,14 +41,17 @@ class CheckpointManager:
     def after_step(self, state: TrainState, losses: LossMonitor) -> bool:
         """Save the state if it is due; returns whether it was saved.
 
+        Before, the wait for the steps that the device still computes is counted as training, also in what is saved.
         Raises Interrupted after saving where a signal arrived on any rank, NonFiniteLoss for a loss that is not finite.
         """
         action = all_reduce_max(self._choose_action(losses))
         if action == Action.CONTINUE:
             return False
+        began = time.perf_counter()
         losses.read(wait=True)
         if any_rank(losses.first_nonfinite is not None):
             raise self._nonfinite_loss(losses)
+        state.train_seconds += time.perf_counter() - began
         state.train_metrics.gather()
         self._save(state)
         if action == Action.STOP:
