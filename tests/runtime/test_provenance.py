@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 import pytest
@@ -26,6 +27,23 @@ def test_versions_are_those_of_the_interpreter_and_its_packages():
     assert versions["numpy"] == np.__version__
     assert torch.__version__.startswith(versions["torch"])
     assert all(versions.values())
+
+
+def test_versions_have_the_optional_packages_that_decide_results_and_import_none(monkeypatch):
+    names = ("timm", "simplejpeg", "webdataset")
+    monkeypatch.setattr(provenance, "version", lambda name: f"that of {name}")
+    for name in names:
+        monkeypatch.setitem(sys.modules, name, None)  # importing it fails
+    versions = package_versions()
+    assert [versions[name] for name in names] == [f"that of {name}" for name in names]
+
+
+def test_versions_lack_packages_that_are_not_installed(monkeypatch):
+    def version(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(provenance, "version", version)
+    assert list(package_versions()) == ["python"]
 
 
 def test_cpu_has_a_name_on_every_operating_system(monkeypatch):

@@ -9,8 +9,11 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-# Packages that a result can depend on.
-PACKAGES = ("modernet", "torch", "torchvision", "numpy", "pillow", "scikit-learn", "hydra-core")
+# Packages that a result can depend on: timm has the optimizer LAMB, simplejpeg decodes, webdataset orders shards.
+PACKAGES = (
+    *("modernet", "torch", "torchvision", "numpy", "pillow", "scikit-learn", "hydra-core"),
+    *("timm", "simplejpeg", "webdataset"),
+)
 PROCESS = Path("/proc/self")  # Linux
 
 
