@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, field
 from math import isfinite
 from pathlib import Path
@@ -191,8 +191,13 @@ def load_record(path: Path) -> Record:
     """Raises ValueError, with the faulty fields on one line, for a file that holds no record of this version."""
     if not path.is_file():  # reading a named pipe would wait forever
         raise ValueError("not a regular file")
+    return parse_record(path.read_bytes())
+
+
+def parse_record(text: str | bytes) -> Record:
+    """Raises ValueError, with the faulty fields on one line, for a text that is no record of this version."""
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(text)
         version = values.get("schema_version", 1)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError, AttributeError) as error:
         raise ValueError(f"not a JSON object: {error}") from error
@@ -207,15 +212,10 @@ def load_record(path: Path) -> Record:
     return record
 
 
-def record_paths(folder: Path) -> Iterator[Path]:
-    """Every record below a folder, sorted by path."""
-    return iter(sorted(folder.rglob(RECORD_FILE)))
-
-
 def load_records(folder: Path) -> LoadedRecords:
-    """Every record below a folder; files that hold none are rejected with a reason, one line each."""
+    """Every record below a folder, by path; files that hold none are rejected with a reason, one line each."""
     records, rejected = dict[Path, Record](), list[str]()
-    for path in record_paths(folder):
+    for path in sorted(folder.rglob(RECORD_FILE)):
         try:
             records[path] = load_record(path)
         except (OSError, ValueError) as error:

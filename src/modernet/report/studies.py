@@ -9,7 +9,7 @@ from modernet.analysis.selection import no_records_error, select
 from modernet.analysis.where import Where
 from modernet.attribution.formatting import LoadedAttribution, load_attribution
 from modernet.errors import UserError
-from modernet.record import Record, record_paths
+from modernet.record import RECORD_FILE, Record
 
 RUNS, ATTRIBUTION, STUDIES = Path("results/runs"), Path("results/attribution"), Path("results/studies")
 ATTRIBUTION_FILE = "attribution.json"
@@ -48,7 +48,7 @@ def display_path(path: Path) -> str:
 
 def default_folders() -> list[Path]:
     """results/runs and results/attribution, or where nothing was run, every folder of results/studies."""
-    if any(record_paths(RUNS)):
+    if any(RUNS.rglob(RECORD_FILE)):
         return [RUNS, *([ATTRIBUTION] if ATTRIBUTION.is_dir() else [])]
     return sorted(path for path in STUDIES.glob("*") if path.is_dir())
 
