@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers import MAIN_PATH, ROOT, compose, run_command
+from helpers import MAIN_PATH, ROOT, compose, execution_config, run_command
 from records import make_record
 
 from modernet.commands.plan import _format_duration
@@ -13,8 +13,16 @@ from modernet.data.fingerprint import resolve_data
 from modernet.errors import UserError
 from modernet.record import write_record
 from modernet.sweeps import estimate
-from modernet.sweeps.estimate import EVAL_COST, STARTUP_SECONDS, Throughput, num_images, usual_device
+from modernet.sweeps.estimate import (
+    EVAL_COST,
+    STARTUP_SECONDS,
+    Throughput,
+    num_images,
+    planned_settings,
+    usual_device,
+)
 
+PLAIN = {"amp": "off", "compile": "off"}
 MICRO = ("protocol=cifar10_micro",)
 
 
@@ -72,7 +80,7 @@ def test_plan_of_absent_data_counts_the_published_images_and_says_so(tmp_path):
 
 
 def test_plan_of_a_study_for_a_cluster_is_in_roadmap_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(Throughput, "images_per_second", lambda self, _: (self.assumed, "GMACs"))
+    monkeypatch.setattr(Throughput, "images_per_second", lambda self, *_: (self.assumed, "GMACs"))
     study = ("+study=roadmap", "protocol=imagenet", "seed=0,1,2", "hydra/launcher=slurm_node", f"runs={tmp_path}")
     result = run_command("plan", *study)
     assert result.returncode == 0, result.stderr
@@ -112,16 +120,68 @@ def test_throughput_is_that_of_one_device_with_the_threads_of_a_run():
     on_cpu = [replace(record, images_per_second=rate, machine={"threads": 2}) for rate in (100.0, 200.0, 900.0)]
     on_gpu = replace(record, images_per_second=8000.0, device="H100", machine={"devices": 4, "threads": 16})
     records = [*on_cpu, on_gpu]
-    assert Throughput(records, [], usual_device(records), 1, None).images_per_second(gelu) == (100.0, "measured")
-    assert Throughput(records, [], "cpu", 2, None).images_per_second(gelu) == (200.0, "measured")
-    assert Throughput(records, [], "H100", 1, None).images_per_second(gelu) == (2000.0, "measured")
+    assert Throughput(records, [], usual_device(records), 1, None).images_per_second(gelu, PLAIN) == (100.0, "measured")
+    assert Throughput(records, [], "cpu", 2, None).images_per_second(gelu, PLAIN) == (200.0, "measured")
+    assert Throughput(records, [], "H100", 1, None).images_per_second(gelu, PLAIN) == (2000.0, "measured")
     larger = compose("protocol=imagenette", "+step=layer_norm")
-    rate, source = Throughput(records, [], "cpu", 2, None).images_per_second(larger)
+    rate, source = Throughput(records, [], "cpu", 2, None).images_per_second(larger, PLAIN)
     assert source.endswith("GMACs/s of other networks on images of 32 px")
     assert 0 < rate < 100
     failed = replace(record, status="failed", images_per_second=5.0)
     assert usual_device([failed]) is None
-    assert Throughput([failed], [], None, 1, 0.5).images_per_second(gelu)[1] == "GMACs, at an assumed 0 GMACs/s"
+    assert Throughput([failed], [], None, 1, 0.5).images_per_second(gelu, PLAIN)[1] == "GMACs, at an assumed 0 GMACs/s"
+
+
+@pytest.mark.parametrize(
+    ("device", "steps", "execution", "expected"),
+    [
+        ("cpu", 5000, {}, ("off", "off")),
+        ("mps", 5000, {}, ("off", "off")),
+        ("H100", 5000, {}, ("bf16", "on")),
+        ("H100", 312, {}, ("bf16", "off")),
+        ("H100", 312, {"compile": "on", "amp": "off"}, ("off", "on")),
+        ("H100", 5000, {"compile": "off"}, ("bf16", "off")),
+    ],
+)
+def test_planned_settings_are_those_that_a_run_chooses(device, steps, execution, expected):
+    settings = planned_settings(execution_config(**{"amp": "auto", **execution}), device, steps)
+    assert settings == dict(zip(("amp", "compile"), expected, strict=True))
+
+
+def test_runs_with_another_program_are_not_taken_for_measurements():
+    gelu, other = compose(*MICRO, "+step=gelu"), compose(*MICRO, "+step=layer_norm")
+    compiled = {"amp": "bf16", "compile": "on"}
+
+    def speed(*measured: tuple[float, dict[str, object]], experiment: Experiment = gelu) -> tuple[float, str]:
+        record = replace(make_record("gelu", 50.0, config=gelu.config), device="H100", gmacs=0.01)
+        records = [replace(record, images_per_second=rate, machine=machine) for rate, machine in measured]
+        return Throughput(records, [], "H100", 1, None).images_per_second(experiment, compiled)
+
+    short = (100.0, {"amp": "bf16", "compile": False})
+    in_float32 = (50.0, {"amp": "off", "compile": False})
+    long = (300.0, {"amp": "bf16", "compile": True})
+    assert speed(short, long, in_float32) == (300.0, "measured")
+    assert speed(short, (120.0, {})) == (120.0, "measured")  # a record that does not tell
+    assert speed(short) == (100.0, "measured with compile=off")
+    assert speed(in_float32) == (50.0, "measured with amp=off, compile=off")
+    assert speed(short, long, experiment=other)[1] == "GMACs, at 3 GMACs/s of other networks"
+    assert speed(short, experiment=other)[1] == "GMACs, at 1 GMACs/s of other networks"
+
+
+def test_plan_names_the_settings_in_which_a_measured_run_differs(tmp_path):
+    machine = {"devices": 1, "threads": 1, "amp": "off", "compile": False}
+    write_finished_run(tmp_path, compose(*MICRO, "+step=gelu"), 1000.0, gmacs=0.01, machine=machine)
+    for execution, source, summary in (
+        ("amp=off", "measured", "1 of these times are measured on cpu; 0 follow from GMACs."),
+        (
+            "amp=bf16",
+            "measured with amp=off",
+            "0 of these times are measured; 1 are measured with another amp or compile; 0 follow from GMACs.",
+        ),
+    ):
+        result = run_command("plan", *MICRO, "+step=gelu", "seed=1", f"runs={tmp_path}", execution)
+        assert table_row(result.stdout, "gelu, seed 1")[3] == source, result.stderr
+        assert summary in result.stdout
 
 
 def test_the_rest_of_an_interrupted_run_is_estimated(tmp_path):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers import short_experiment
+from helpers import execution_config, short_experiment
 from records import make_record
 
 from modernet.curves import METRICS_FILE
@@ -26,7 +26,8 @@ def jobs(tmp_path) -> list[Job]:
     for seed in range(4):
         folder = tmp_path / f"gelu-s{seed}"
         folder.mkdir()
-        jobs.append(Job([f"seed={seed}"], short_experiment("gelu", seed=seed), folder, retry_failed=False))
+        experiment = short_experiment("gelu", seed=seed)
+        jobs.append(Job([f"seed={seed}"], experiment, folder, retry_failed=False, execution=execution_config()))
     return jobs
 
 

@@ -3,8 +3,9 @@
 modernet plan +study=roadmap seed=0,1,2 protocol=imagenet [hydra/launcher=slurm]     # overrides as for train.py -m
 
 The durations follow from the images/s of finished records, those in the folder of runs and in --records FOLDER, or from
-scripts/benchmark.py's in results/benchmarks/. For a network without either they follow from its GMACs, at the speed of
-other networks on images of that size or the nearest, or else at an assumed --speed.
+scripts/benchmark.py's in results/benchmarks/, with the sweep's amp and compile where they were measured with them; the
+source names what differs. For a network without either they follow from its GMACs, at the speed of other networks on
+images of that size or the nearest, or else at an assumed --speed.
 """
 
 import argparse
@@ -130,11 +131,13 @@ def _format_summary(estimates: list[Estimate], workers: Workers, device: str | N
     total = sum(run.seconds for run in left)
     duration = max(total / at_once, *(run.seconds for run in left))
     measured = sum(run.source in (MEASURED, BENCHMARK) for run in left)
+    others = sum(run.source.startswith((MEASURED, BENCHMARK)) for run in left) - measured
     return (
         f"{count_noun(len(estimates), 'run')}, {len(left)} to train: {_format_duration(duration)}, {at_once} at once "
         f"on {count_noun(workers.devices, 'device')} each, {total * workers.devices / 3600:,.1f} "
         f"device-hours.\n{measured} of these times are measured{f' on {device}' if measured else ''}; "
-        f"{len(left) - measured} follow from GMACs."
+        f"{f'{others} are measured with another amp or compile; ' if others else ''}"
+        f"{len(left) - measured - others} follow from GMACs."
     )
 
 

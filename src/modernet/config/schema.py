@@ -45,6 +45,7 @@ def _check_ascending(value: tuple[Position, ...]) -> tuple[Position, ...]:
 Positions = Annotated[tuple[Position, ...], AfterValidator(_check_ascending)]
 
 
+MIN_STEPS_TO_COMPILE = 2000  # of compile=auto: shorter runs do not win back the minute of compiling
 MIN_INCEPTION_WIDTH = 8  # channels of which an eighth is at least one
 
 

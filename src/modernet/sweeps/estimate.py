@@ -1,15 +1,15 @@
 """Estimates of a sweep's duration before it starts: which runs are done, and how long the others take."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from math import log2
 from statistics import median
 
 from modernet.analysis.speeds import Speed
 from modernet.config.experiment import Experiment
 from modernet.config.identity import network_hash
-from modernet.config.schema import DataConfig
+from modernet.config.schema import MIN_STEPS_TO_COMPILE, DataConfig, ExecutionConfig
 from modernet.data.fingerprint import HELD_OUT, inspect_data
 from modernet.errors import UserError
 from modernet.record import Record
@@ -20,6 +20,8 @@ STARTUP_SECONDS = 5.0  # per run, besides training: Python, torch, the data set,
 EVAL_COST = 1 / 3  # of an evaluated image relative to a trained one: the forward pass alone
 MEASURED, BENCHMARK = "measured", "benchmark"  # sources of a speed: finished runs, scripts/benchmark.py
 ASSUMED_GMACS = 2000.0  # GMACs/s of forward passes while training: a guess for a current GPU
+
+WITHOUT_GPU = ("cpu", "mps")  # devices, as records name them, on which `auto` neither compiles nor computes in bf16
 
 # Training and test images of data sets that may be absent on this machine.
 IMAGES = {
@@ -55,6 +57,14 @@ def num_images(data: DataConfig) -> tuple[int, int]:
     return (train, test) if data.split == "train/test" else (train - held_out, held_out)
 
 
+def planned_settings(execution: ExecutionConfig, device: str | None, steps: int) -> dict[str, str]:
+    """`amp` and `compile` of a run of these steps on a device, if it has what `auto` asks for: bf16, a compiler."""
+    on_gpu = device not in WITHOUT_GPU
+    auto = {"amp": "bf16" if on_gpu else "off", "compile": "on" if on_gpu and steps >= MIN_STEPS_TO_COMPILE else "off"}
+    chosen = {"amp": execution.amp, "compile": execution.compile}
+    return {name: auto[name] if value == "auto" else value for name, value in chosen.items()}
+
+
 @dataclass(frozen=True)
 class Measurement:
     """The training speed of a network, from a finished record or from scripts/benchmark.py."""
@@ -66,6 +76,7 @@ class Measurement:
     images_per_second: float  # of one device
     gmacs: float  # of an image
     source: str
+    settings: Mapping[str, str]  # its `amp` and `compile`, as `planned_settings`; empty where the record has neither
 
     @classmethod
     def from_record(cls, record: Record) -> "Measurement":
@@ -73,13 +84,22 @@ class Measurement:
         machine, config = record.machine, record.config
         rate = record.images_per_second / machine.get("devices", 1)
         network, pixels = network_hash(config["model"]), config["data"]["image_size"]
-        return cls(network, record.device, machine.get("threads"), pixels, rate, record.gmacs, MEASURED)
+        settings = {name: machine[name] for name in ("amp", "compile") if name in machine}
+        if "compile" in settings:
+            settings["compile"] = "on" if settings["compile"] else "off"
+        return cls(network, record.device, machine.get("threads"), pixels, rate, record.gmacs, MEASURED, settings)
 
     @classmethod
     def from_speed(cls, speed: Speed) -> "Measurement":
-        """Of a benchmark."""
+        """Of a benchmark, which compiles nothing."""
         rate = speed.train_images_per_second
-        return cls(speed.network, speed.device, speed.threads, speed.pixels, rate, speed.gmacs, BENCHMARK)
+        settings = {"amp": "off" if speed.device in WITHOUT_GPU else "bf16", "compile": "off"}
+        return cls(speed.network, speed.device, speed.threads, speed.pixels, rate, speed.gmacs, BENCHMARK, settings)
+
+    def origin(self, settings: Mapping[str, str]) -> str:
+        """The source, with the settings that differ from these: `measured with compile=off`."""
+        other = [f"{name}={value}" for name, value in self.settings.items() if settings[name] != value]
+        return f"{self.source} with {', '.join(other)}" if other else self.source
 
 
 def usual_device(records: Iterable[Record]) -> str | None:
@@ -114,27 +134,33 @@ class Throughput:
         scale = self.threads / measured.threads if self.device == "cpu" and measured.threads else 1.0
         return measured.images_per_second * scale
 
-    @cached_property
-    def gmacs_per_second(self) -> dict[int, float]:
-        """Image size in pixels -> median GMACs/s: small images use a device less well."""
-        rates: dict[int, list[float]] = {}
-        for measured in self.measurements:
-            rates.setdefault(measured.pixels, []).append(self._per_device(measured) * measured.gmacs)
+    def _gmacs_per_second(self, settings: Mapping[str, str]) -> dict[int, float]:
+        """Image size in pixels -> median GMACs/s, with these settings where any was measured with them.
+
+        Small images use a device less well.
+        """
+        same_settings = [one for one in self.measurements if one.origin(settings) == one.source]
+        rates: dict[int, list[float]] = defaultdict(list)
+        for measured in same_settings or self.measurements:
+            rates[measured.pixels].append(self._per_device(measured) * measured.gmacs)
         return {size: median(values) for size, values in rates.items()}
 
-    def images_per_second(self, experiment: Experiment) -> tuple[float, str]:
-        """Images/s of one device that trains this network, and where the number comes from."""
+    def images_per_second(self, experiment: Experiment, settings: Mapping[str, str]) -> tuple[float, str]:
+        """Images/s of one device that trains this network with `planned_settings`, and where the number comes from."""
         network, size = network_hash(experiment.model), experiment.data.image_size
-        same_network = [one for one in self.measurements if one.pixels == size and one.network == network]
-        for source in (MEASURED, BENCHMARK):  # a whole run tells more than a benchmark
-            if rates := [self._per_device(one) for one in same_network if one.source == source]:
-                return median(rates), source
+        rates: dict[str, list[float]] = defaultdict(list)
+        for one in self.measurements:
+            if one.pixels == size and one.network == network:
+                rates[one.origin(settings)].append(self._per_device(one))
+        if rates:  # the same settings before others, a whole run, which tells more, before a benchmark
+            best = min(rates, key=lambda origin: (origin not in (MEASURED, BENCHMARK), not origin.startswith(MEASURED)))
+            return median(rates[best]), best
         from modernet.models.flops import model_cost  # imports torch, which measured networks do not need
 
         gmacs = model_cost(experiment.model, size, experiment.data.num_classes or 1000).gmacs
-        if self.gmacs_per_second:
-            nearest = min(self.gmacs_per_second, key=lambda pixels: abs(log2(pixels / size)))
-            rate = self.gmacs_per_second[nearest]
+        if gmacs_per_second := self._gmacs_per_second(settings):
+            nearest = min(gmacs_per_second, key=lambda pixels: abs(log2(pixels / size)))
+            rate = gmacs_per_second[nearest]
             images = "" if nearest == size else f" on images of {nearest} px"
             return rate / gmacs, f"GMACs, at {rate:.3g} GMACs/s of other networks{images}"
         return self.assumed / gmacs, f"GMACs, at an assumed {self.assumed:,.0f} GMACs/s"
@@ -157,9 +183,11 @@ def estimate_job(job: Job, throughput: Throughput, devices: int) -> Estimate:
         return Estimate(job, record.status, 0.0, "")
     recipe = job.experiment.recipe
     train, test = num_images(job.experiment.data)
-    rate, source = throughput.images_per_second(job.experiment)
+    steps = recipe.epochs * (train // recipe.batch_size)
+    settings = planned_settings(job.execution, throughput.device, steps)
+    rate, source = throughput.images_per_second(job.experiment, settings)
     done = steps_done(job.folder)
-    fraction_done = done / (recipe.epochs * (train // recipe.batch_size)) if done else 0.0
+    fraction_done = done / steps if done else 0.0
     seconds = recipe.epochs * (train + test * EVAL_COST) / (rate * devices)
     status = f"{fraction_done:.0%} done" if fraction_done else "to do"
     return Estimate(job, status, STARTUP_SECONDS + seconds * (1 - fraction_done), source)

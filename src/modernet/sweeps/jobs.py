@@ -15,6 +15,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from modernet.config.experiment import Experiment, build_execution, build_experiment, build_wandb, with_seed
+from modernet.config.schema import ExecutionConfig
 from modernet.data.fingerprint import check_data_unchanged, count_train_images, resolve_data
 from modernet.errors import UserError
 from modernet.record import Record, find_result
@@ -32,6 +33,7 @@ class Job:
     experiment: Experiment
     folder: Path
     retry_failed: bool
+    execution: ExecutionConfig
 
     def result(self) -> Record | None:
         """The record that ends the run; None where there is something to train."""
@@ -99,13 +101,12 @@ def expand(
     jobs: dict[tuple[Path, int, str], Job] = {}
 
     @cache
-    def build(*words: str) -> tuple[DictConfig, Experiment]:
+    def build(*words: str) -> tuple[DictConfig, Experiment, ExecutionConfig]:
         config = hydra.compose("config", [*words])
         build_wandb(config)
         experiment = resolve(build_experiment(config))
-        build_execution(config)
         _check(experiment, num_devices)
-        return config, experiment
+        return config, experiment, build_execution(config)
 
     @cache
     def follows_seed(*words: str) -> bool:
@@ -119,13 +120,13 @@ def expand(
         # Building takes most of the time, and most runs differ from others in their seed alone.
         others = [word for word in words if not word.startswith("seed=")]
         is_alone = len(others) == len(words) or follows_seed(*others)
-        config, experiment = build(*(words if is_alone else others))
+        config, experiment, execution = build(*(words if is_alone else others))
         if not is_alone:
             experiment = with_seed(experiment, parse_seed(next(word for word in reversed(words) if word not in others)))
         folder = experiment.folder(Path(config.runs))
         # With recipe=a3, resnet50 and modern_recipe are one run. Its last name is kept: the next step follows on it.
         key = folder.parent, experiment.seed, experiment.hash
-        jobs[key] = Job(words, experiment, folder, config.retry_failed)
+        jobs[key] = Job(words, experiment, folder, config.retry_failed, execution)
         if jobs[key].result() is None:
             check_data_unchanged(experiment, Path(config.runs))
     if not jobs:

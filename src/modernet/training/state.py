@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn, optim
 from torch.nn.parallel import DistributedDataParallel
 
-from modernet.config.schema import ExecutionConfig, ModelConfig, RecipeConfig
+from modernet.config.schema import MIN_STEPS_TO_COMPILE, ExecutionConfig, ModelConfig, RecipeConfig
 from modernet.models.init import init_weights
 from modernet.models.network import Network, build_model
 from modernet.record import Epoch
@@ -25,7 +25,6 @@ from modernet.training.metrics import MetricSums
 from modernet.training.optim import build_optimizer, lr_at
 
 BATCH_NORM_MOMENTUM = 0.1  # torch's default
-MIN_STEPS_TO_COMPILE = 2000  # shorter runs do not win back the minute of compiling
 
 
 @dataclass(frozen=True)
