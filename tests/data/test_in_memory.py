@@ -109,6 +109,15 @@ def test_ranks_and_micro_batches_divide_every_batch_and_the_evaluation():
     assert sorted(torch.cat(evaluated).tolist()) == list(range(40))
 
 
+def test_a_rank_without_an_image_has_no_evaluated_batch():
+    """The loss of an empty batch is NaN, and so would be that of all ranks."""
+    images = LabeledImages(torch.zeros(3, 3, 8, 8, dtype=torch.uint8), torch.arange(3))
+    batches = [
+        list(replace(small_loader(40, 8, DistributedEnv(rank, 4), 2), test=images).eval_batches()) for rank in range(4)
+    ]
+    assert [[len(labels) for _, labels in own] for own in batches] == [[1], [1], [1], []]
+
+
 def test_batch_that_ranks_cannot_divide_is_refused():
     with pytest.raises(UserError, match=r"has 4 micro-batch\(es\) of 16 images, which 3 devices cannot divide"):
         batch_layout(DistributedEnv(0, 3), 64, 16)

@@ -122,6 +122,6 @@ class InMemoryLoader:
         """This rank's images of the evaluated split."""
         env = self.layout.env
         images, labels = (values[env.rank :: env.world_size] for values in (self.test.images, self.test.labels))
-        batches = zip(images.split(EVAL_BATCH_SIZE), labels.split(EVAL_BATCH_SIZE), strict=True)
-        for batch, batch_labels in batches:
-            yield normalize(batch, self.data), batch_labels
+        for first in range(0, len(labels), EVAL_BATCH_SIZE):  # split() would make an empty batch of no images
+            batch = slice(first, first + EVAL_BATCH_SIZE)
+            yield normalize(images[batch], self.data), labels[batch]
