@@ -266,7 +266,7 @@ def test_links_to_files_and_folders_are_followed_but_not_to_a_folder_above(image
     (image_folder / "train/cat/more").symlink_to(image_folder / "val/dog")
     train, _ = list_images(files_config("folder", image_folder))
     assert {"cat/link.jpg", "cat/more/01.jpg"} <= {file.name for file in train.files}
-    list_images.__globals__["_list_splits"].cache_clear()
+    list_images.__globals__["_list_split"].cache_clear()
     (image_folder / "train/cat/loop").symlink_to("..")
     with pytest.raises(UserError, match=r"train/cat/loop.* is a link to a folder above it"):
         list_images(files_config("folder", image_folder))

@@ -1,6 +1,7 @@
 """Lists of image files: the layouts that are read, and an error for every other."""
 
 from pathlib import Path
+from shutil import copytree, rmtree
 
 import pytest
 from helpers import data_config
@@ -9,11 +10,19 @@ from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from modernet.data.file_lists import EXTENSIONS, ImageSplit, list_images
+from modernet.data.fingerprint import count_train_images, inspect_data
+from modernet.data.image_folder import load_splits
+from modernet.data.splits import evaluated_split
 from modernet.errors import UserError
+from modernet.sweeps.estimate import num_images
 
 
 def listed(split: ImageSplit) -> list[tuple[str, int]]:
     return [(str(split.folder / file.name), file.label) for file in split.files]
+
+
+def forget_lists() -> None:
+    list_images.__globals__["_list_split"].cache_clear()
 
 
 def test_images_are_listed_in_the_order_of_torchvisions_image_folder(image_folder):
@@ -35,10 +44,53 @@ def test_test_folder_serves_where_there_is_no_val(image_folder):
     assert (test.folder, len(test.files)) == (image_folder / "test", 7)
 
 
-def test_val_folder_is_preferred_to_test(image_folder):
-    (image_folder / "test").mkdir()
-    _, test = list_images(files_config("folder", image_folder))
+def test_test_folder_is_evaluated_where_val_and_test_have_classes(image_folder):
+    copytree(image_folder / "val", image_folder / "test")
+    (image_folder / "test/cat/00.jpg").unlink()
+    data = files_config("folder", image_folder)
+    _, test = list_images(data)
+    assert (test.folder, len(test.files)) == (image_folder / "test", 6)
+    assert evaluated_split(data) == "test/ (val/ is not read)"
+    forget_lists()
+    (image_folder / "test/dog").rename(image_folder / "test/fox")
+    with pytest.raises(UserError, match="train and test must have the same classes; only train/ has dog; only test/"):
+        list_images(data)
+
+
+@pytest.mark.parametrize("name", ["", "images/"])
+def test_val_is_evaluated_where_test_has_no_labels(image_folder, name):
+    """As in ImageNet, whose test images lie in one folder."""
+    (image_folder / "test" / name).mkdir(parents=True)
+    (image_folder / "test" / name / "00.jpg").write_bytes(b"image")
+    data = files_config("folder", image_folder)
+    _, test = list_images(data)
     assert test.folder == image_folder / "val"
+    assert evaluated_split(data) == "val/ (test/ is not read)"
+
+
+@pytest.mark.parametrize("spoil", ["missing", "other classes"])
+def test_holding_out_needs_train_alone(image_folder, spoil):
+    data = files_config("folder", image_folder, split="train/val")
+    before = inspect_data(data)
+    if spoil == "missing":
+        rmtree(image_folder / "val")
+    else:
+        (image_folder / "val/dog").rename(image_folder / "val/fox")
+    forget_lists()
+    kept, held_out = load_splits(data)
+    assert (len(kept.files), len(held_out.files)) == (21, 3)
+    assert (count_train_images(data), num_images(data)) == (21, (21, 3))
+    facts = inspect_data(data)
+    assert (facts.num_classes, facts.train_images, facts.test_images) == (2, 24, None)
+    assert facts.fingerprint != before.fingerprint  # which covers val/ where it is as it must be, as before
+
+
+def test_folders_that_held_out_runs_do_not_read_keep_their_fingerprint(image_folder):
+    data = files_config("folder", image_folder, split="train/val")
+    before = inspect_data(data)
+    (image_folder / "test/cat").mkdir(parents=True)
+    (image_folder / "test/cat/00.jpg").write_bytes(b"image")
+    assert inspect_data(data) == before
 
 
 def test_hidden_files_and_files_that_are_no_images_are_ignored(image_folder):
@@ -64,7 +116,7 @@ def test_imagenette_and_imagenet_are_subfolders_of_the_root(tmp_path):
     ("spoil", "message"),
     [
         (lambda root: (root / "train").rename(root / "training"), r"must hold train/ and val/.* no folder .*train$"),
-        (lambda root: (root / "val").rename(root / "valid"), r"there is neither .*val nor .*test$"),
+        (lambda root: (root / "val").rename(root / "valid"), r"there is neither .*val nor .*test; data\.split=train/val needs train/"),
         (lambda root: (root / "train/eel").mkdir(), r"train has no images of eel; image files end in \.jpg"),
         (lambda root: [path.unlink() for path in (root / "val").rglob("*.*")], "val has no images of cat, dog"),
         (

@@ -1,4 +1,4 @@
-"""The files of a data set: images in class folders, shards, or one .npz file. Nothing here imports torch."""
+"""The files of a data set: images in class folders, or one .npz file. Nothing here imports torch."""
 
 import hashlib
 import os
@@ -7,12 +7,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.util import find_spec
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from modernet.config.schema import DataConfig
 from modernet.errors import UserError, shorten
@@ -29,7 +25,6 @@ FILE_KINDS = {
 }
 SHOWN_CLASSES = 10  # in a message
 THREADS = 16  # that list class folders; most of the time is latency of a network file system
-SHARD_SCHEMES = ("file", "http", "https", "gs", "ais", "hf")  # of addresses; data.allow_pipe adds pipe:
 
 
 class ImageFile(NamedTuple):
@@ -58,40 +53,65 @@ class ImageSplit:
 
 
 def list_images(data: DataConfig) -> tuple[ImageSplit, ImageSplit]:
-    """The splits ROOT/train and ROOT/val, or ROOT/test where there is no val; cached per process.
+    """The images of train and those of the evaluated folder."""
+    return list_train_images(data), list_test_images(data)
 
-    Hidden files, hidden folders and files that are no images are ignored. Raises UserError where the folders do not
-    have the same classes, each with an image, or not data.num_classes of them.
+
+def list_train_images(data: DataConfig) -> ImageSplit:
+    """The split ROOT/train; cached per process.
+
+    Hidden files, hidden folders and files that are no images are ignored. Raises UserError where there is no folder,
+    where a class has no image, and for another number of classes than data.num_classes.
     """
-    root = _required_root(data, "the folder of train/ and val/")
-    train, test = _list_splits(root / SUBFOLDERS.get(data.name, ""))
+    root = _image_root(data)
+    if not (root / "train").is_dir():
+        raise UserError(f"{_layout(root)}; there is no folder {root / 'train'}")
+    train = _list_split(root / "train")
     if data.num_classes not in (None, len(train.classes)):
         raise UserError(
             f"{train.folder} has {len(train.classes)} classes, but data.num_classes={data.num_classes}; "
             "data.num_classes=null reads the number from the folder"
         )
-    return train, test
+    return train
 
 
-@cache
-def _list_splits(root: Path) -> tuple[ImageSplit, ImageSplit]:
-    layout = f"{root} must hold train/ and val/ (or test/), each with a folder of images per class"
-    if not (root / "train").is_dir():
-        raise UserError(f"{layout}; there is no folder {root / 'train'}")
-    evaluated = [root / name for name in ("val", "test") if (root / name).is_dir()]
-    if not evaluated:
-        raise UserError(f"{layout}; there is neither {root / 'val'} nor {root / 'test'}")
-    train, test = _list_split(root / "train"), _list_split(evaluated[0])
+def list_test_images(data: DataConfig) -> ImageSplit:
+    """The split ROOT/test, or ROOT/val where test/ is missing or has no folder of a class; cached per process.
+
+    data.split=train/val evaluates neither; there ROOT/val comes first, as in the fingerprints of earlier runs. Raises
+    UserError as list_train_images, and where the classes are not those of train.
+    """
+    root, train = _image_root(data), list_train_images(data)
+    val, test = root / "val", root / "test"
+    if not (val.is_dir() or test.is_dir()):
+        raise UserError(
+            f"{_layout(root)}; there is neither {val} nor {test}; data.split=train/val needs train/ alone and holds "
+            "a tenth of it out"
+        )
+    has_labels = any((test / name).is_dir() for name in train.classes)  # not in ImageNet, whose test labels are secret
+    is_test = not val.is_dir() or (has_labels and data.split == "train/test")
+    evaluated = _list_split(test if is_test else val)
     differences = [
         f"only {split.folder.name}/ has {shorten(names, SHOWN_CLASSES)}"
-        for split, other in ((train, test), (test, train))
+        for split, other in ((train, evaluated), (evaluated, train))
         if (names := [name for name in split.classes if name not in other.classes])
     ]
     if differences:
-        raise UserError(f"{root}: train and {test.folder.name} must have the same classes; {'; '.join(differences)}")
-    return train, test
+        raise UserError(
+            f"{root}: train and {evaluated.folder.name} must have the same classes; {'; '.join(differences)}"
+        )
+    return evaluated
 
 
+def _image_root(data: DataConfig) -> Path:
+    return required_root(data, "the folder of train/ and val/") / SUBFOLDERS.get(data.name, "")
+
+
+def _layout(root: Path) -> str:
+    return f"{root} must hold train/ and val/ (or test/), each with a folder of images per class"
+
+
+@cache
 def _list_split(folder: Path) -> ImageSplit:
     classes = tuple(sorted(entry.name for entry in os.scandir(folder) if _is_folder(entry) and not _is_hidden(entry)))
     if not classes:
@@ -159,61 +179,6 @@ def _is_hidden(entry: os.DirEntry[str]) -> bool:
     return entry.name.startswith(".")
 
 
-def list_shards(data: DataConfig) -> tuple[list[str], list[str]]:
-    """Paths or addresses of the shards of train and of val.
-
-    data.root is a folder of train-*.tar and val-*.tar, or an address with {split} and a range in braces:
-    https://HOST/{split}-{000000..000146}.tar. Raises UserError where there are none, and for an address that neither
-    is a file nor in an object store.
-    """
-    if find_spec("webdataset") is None:
-        raise UserError("data=shards needs the package webdataset: pip install 'modernet[shards]'")
-    _required_root(data, "a folder of train-*.tar and val-*.tar, or an address with {split} in it")
-    if data.train_images is None:
-        raise UserError(f"data={data.name} needs data.train_images=N, the number of images in the shards of train")
-    splits = _list_shards(data, "train"), _list_shards(data, "val")
-    schemes = (*SHARD_SCHEMES, "pipe") if data.allow_pipe else SHARD_SCHEMES
-    for url in chain(*splits):
-        if (scheme := _scheme(url)) and scheme not in schemes:
-            allowed = ", ".join(f"{name}:" for name in schemes)
-            hint = "; data.allow_pipe=true allows pipe:, which runs a shell command" if scheme == "pipe" else ""
-            raise UserError(f"data.root: {scheme}: is no address of shards; allowed: a path, or {allowed}{hint}")
-    return splits
-
-
-def local_path(url: str) -> Path | None:
-    """The file of a shard; None for a remote one."""
-    if _scheme(url) not in ("", "file"):
-        return None
-    return Path(url2pathname(urlsplit(url).path) if _scheme(url) else url)
-
-
-def _scheme(url: str) -> str:
-    """http, s3, ...; empty for a path. One letter is a drive. webdataset finds the scheme in the same way."""
-    scheme = urlsplit(url).scheme
-    return scheme if len(scheme) > 1 else ""
-
-
-def _list_shards(data: DataConfig, split: str) -> list[str]:
-    assert data.root is not None
-    if "{split}" in data.root:
-        from braceexpand import braceexpand  # webdataset installs it
-
-        urls = data.root.replace("{split}", split).split("::")  # webdataset joins several patterns by ::
-        try:
-            return [url for pattern in urls for url in braceexpand(pattern)]
-        except ValueError as error:
-            raise UserError(
-                f"data.root: {data.root} has braces that do not match; a range is {{000000..000146}}"
-            ) from error
-    paths = sorted(map(str, Path(data.root).glob(f"{split}-*.tar")))
-    if not paths:
-        raise UserError(
-            f"there is no {split}-*.tar in {data.root}; data.root may also be an address with {{split}} in it"
-        )
-    return paths
-
-
 def npz_path(data: DataConfig) -> Path:
     """ROOT/NAME.npz. Raises UserError where data.root is missing or holds no such file."""
     hint = npz_hint(data.name)
@@ -234,7 +199,8 @@ def npz_hint(name: str) -> str:
     return f"{name}.npz must hold the arrays x_train, y_train, x_test and y_test"
 
 
-def _required_root(data: DataConfig, meaning: str) -> Path:
+def required_root(data: DataConfig, meaning: str) -> Path:
+    """data.root. Raises UserError, with its meaning, where it is missing."""
     if data.root is None:
         variable = " or MODERNET_DATA=DIR" if data.name in SUBFOLDERS else ""
         raise UserError(f"data={data.name} needs data.root=DIR{variable}, {meaning}")

@@ -19,7 +19,8 @@ from yaml import YAMLError
 from modernet.config.experiment import Experiment
 from modernet.config.identity import digest, identity
 from modernet.config.schema import DataConfig
-from modernet.data.file_lists import list_images, list_shards, local_path, npz_path
+from modernet.data.file_lists import list_test_images, list_train_images, npz_path
+from modernet.data.shard_lists import list_shards, local_path
 from modernet.errors import UserError
 from modernet.record import RECORD_FILE
 from modernet.runtime.io import write_text
@@ -55,7 +56,12 @@ def count_train_images(data: DataConfig) -> int | None:
     images = inspect_data(data).train_images
     if images is None or data.split == "train/test":
         return images
-    return images - ceil(images * HELD_OUT)
+    return images - num_held_out(images)
+
+
+def num_held_out(images: int) -> int:
+    """How many of the images of train data.split=train/val holds out."""
+    return ceil(images * HELD_OUT)
 
 
 def resolve_data(experiment: Experiment) -> Experiment:
@@ -131,9 +137,15 @@ def _inspect_fake(data: DataConfig) -> DataFacts:
 
 
 def _inspect_folder(data: DataConfig) -> DataFacts:
-    train, test = list_images(data)
-    fingerprint = digest({"train": train.digest, "test": test.digest}, LENGTH)
-    return DataFacts(len(train.classes), len(train.files), len(test.files), fingerprint)
+    train, test = list_train_images(data), None
+    try:
+        test = list_test_images(data)
+    except UserError:
+        if data.split == "train/test":
+            raise
+    digests = {"train": train.digest} | ({"test": test.digest} if test else {})
+    num_test = len(test.files) if test else None
+    return DataFacts(len(train.classes), len(train.files), num_test, digest(digests, LENGTH))
 
 
 def _inspect_npz(data: DataConfig) -> DataFacts:
@@ -161,9 +173,10 @@ def _npz_facts(path: Path, size: int, mtime_ns: int) -> DataFacts:
 
 
 def _inspect_shards(data: DataConfig) -> DataFacts:
-    shards = {
-        split: list(map(_describe_shard, urls)) for split, urls in zip(("train", "val"), list_shards(data), strict=True)
-    }
+    train, val = (list(map(_describe_shard, urls)) for urls in list_shards(data))
+    shards: dict[str, Any] = {"train": train, "val": val}
+    if data.split == "train/val":  # earlier versions held out every tenth shard, which is another run
+        shards = {"train": train, "held_out": "images"}
     return DataFacts(_required_num_classes(data), data.train_images, data.test_images, digest(shards, LENGTH))
 
 

@@ -18,7 +18,7 @@ from modernet.data.augment import Labels, normalize
 from modernet.data.damaged import Loaded, SkippedImages, load_or_explain, skip_or_raise, stack_samples
 from modernet.data.decoding import decode_image
 from modernet.data.file_batches import Batch, BatchAugmentation, Stopwatch, load_batches, to_device
-from modernet.data.file_lists import ImageSplit, list_images
+from modernet.data.file_lists import ImageSplit, list_images, list_train_images
 from modernet.data.splits import hold_out, training_order
 from modernet.data.transforms import ImageTransform
 from modernet.errors import DamagedImage
@@ -33,9 +33,9 @@ MAX_DRAWS = 100  # of an image that replaces a damaged one
 
 def load_splits(data: DataConfig) -> tuple[ImageSplit, ImageSplit]:
     """The files to train on and the files to evaluate on. Raises UserError for folders that are not as they must be."""
-    train, test = list_images(data)
     if data.split == "train/test":
-        return train, test
+        return list_images(data)
+    train = list_train_images(data)
     kept, held_out = hold_out(np.array([file.label for file in train.files]))
     return _subset(train, kept), _subset(train, held_out)
 

@@ -15,7 +15,8 @@ from torch.distributed import get_rank, get_world_size, is_initialized
 from webdataset.gopen import gopen
 from webdataset.tariterators import base_plus_ext
 
-from modernet.data.file_lists import THREADS, local_path
+from modernet.data.file_lists import THREADS
+from modernet.data.shard_lists import local_path
 from modernet.errors import LocalMistake, describe
 from modernet.runtime.collectives import all_reduce_max
 from modernet.runtime.io import write_text

@@ -1,14 +1,16 @@
-"""Which images are trained on: those not held out of train, on which hyperparameters are tuned; and in which order."""
+"""Which images are trained on, in which order, and which are evaluated."""
 
 from typing import Any
 
 import numpy as np
 import torch
 
+from modernet.config.schema import DataConfig
+from modernet.data.file_lists import list_test_images
 from modernet.data.fingerprint import HELD_OUT
 from modernet.errors import UserError
 from modernet.runtime.distributed import BatchLayout
-from modernet.runtime.seeding import Purpose, permutation
+from modernet.runtime.seeding import Purpose, derive_seed, permutation
 
 
 def hold_out(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -26,6 +28,31 @@ def hold_out(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         )
     indices: Any = train_test_split(np.arange(len(labels)), test_size=HELD_OUT, stratify=labels, random_state=0)
     return indices[0], indices[1]
+
+
+def hold_out_blockwise(n: int) -> np.ndarray:
+    """Which of the n images of a row are tuned on, (n,) booleans: one of every ten in a row, at a random place.
+
+    So a row with one class after another has a tenth of each class held out.
+    """
+    block = round(1 / HELD_OUT)
+    firsts = torch.arange(0, n, block)
+    generator = torch.Generator().manual_seed(derive_seed(0, Purpose.HOLD_OUT))
+    numbers = firsts + torch.randint(block, firsts.shape, generator=generator)
+    is_held_out = np.zeros(n, bool)
+    is_held_out[numbers.clamp(max=n - 1).numpy()] = True
+    return is_held_out
+
+
+def evaluated_split(data: DataConfig) -> str:
+    """The name of what is evaluated: of a folder, and of the one beside it that is not read, or of a split."""
+    if data.split == "train/val":
+        return f"val ({HELD_OUT:.0%} of train)"
+    if data.kind != "folder":
+        return "val" if data.kind == "shards" else "test"
+    folder = list_test_images(data).folder
+    others = [name for name in ("val", "test") if name != folder.name and (folder.parent / name).is_dir()]
+    return f"{folder.name}/" + (f" ({others[0]}/ is not read)" if others else "")
 
 
 def training_order(n: int, copies: int, layout: BatchLayout, seed: int, epoch: int) -> torch.Tensor:

@@ -17,6 +17,7 @@ class Purpose(IntEnum):
     SAMPLE = 4  # the crop of one image file
     FAKE = 5
     REPLACE = 6  # the image that replaces a damaged one
+    HOLD_OUT = 7  # images in shards
 
 
 def derive_seed(seed: int, purpose: Purpose, *index: int) -> int:

@@ -10,7 +10,7 @@ from modernet.analysis.speeds import Speed
 from modernet.config.experiment import Experiment
 from modernet.config.identity import network_hash
 from modernet.config.schema import MIN_STEPS_TO_COMPILE, DataConfig, ExecutionConfig
-from modernet.data.fingerprint import HELD_OUT, inspect_data
+from modernet.data.fingerprint import inspect_data, num_held_out
 from modernet.errors import UserError
 from modernet.record import Record
 from modernet.sweeps.jobs import Job
@@ -46,15 +46,19 @@ def num_images(data: DataConfig) -> tuple[int, int]:
         train, test = facts.train_images, facts.test_images
     except UserError:  # the files are absent here
         train, test = data.train_images, data.test_images
-    if train is None or test is None:
-        if data.name not in IMAGES:
-            raise UserError(
-                f"the number of images of data={data.name} is unknown; set data.train_images=N and data.test_images=N, "
-                f"or use one of: {', '.join(IMAGES)}"
-            )
+    if data.split == "train/test" and test is None:
+        train = None  # one number without the other
+    if train is None and data.name in IMAGES:
         train, test = IMAGES[data.name]
-    held_out = round(train * HELD_OUT)
-    return (train, test) if data.split == "train/test" else (train - held_out, held_out)
+    if train is not None and data.split == "train/val":
+        test = num_held_out(train)
+        train -= test
+    if train is None or test is None:
+        raise UserError(
+            f"the number of images of data={data.name} is unknown; set data.train_images=N and data.test_images=N, "
+            f"or use one of: {', '.join(IMAGES)}"
+        )
+    return train, test
 
 
 def planned_settings(execution: ExecutionConfig, device: str | None, steps: int) -> dict[str, str]:
