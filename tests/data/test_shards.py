@@ -12,9 +12,10 @@ from helpers import NO_AUGMENTATION, printed_record
 from image_files import equal_batches, evaluated_numbers, files_config, files_loader, write_shard
 
 from modernet.config.schema import DataConfig
-from modernet.data.fingerprint import inspect_data
+from modernet.data.fingerprint import count_train_images, inspect_data
 from modernet.errors import UserError
 from modernet.runtime.distributed import DistributedEnv
+from modernet.sweeps.estimate import num_images
 
 
 @pytest.mark.parametrize(("world_size", "num_workers"), [(1, 0), (2, 0), (2, 2), (3, 2)])
@@ -99,8 +100,6 @@ def test_wrong_number_of_train_images_is_refused(unequal_shards):
 def test_images_of_shards_are_counted_once(unequal_shards, monkeypatch):
     loader = files_loader(unequal_shards)
     assert loader.num_images == NUM_IMAGES
-    held_out = files_loader(replace(unequal_shards, split="train/val"))
-    assert held_out.num_images == NUM_IMAGES - SIZES[0]
     opened = []
     monkeypatch.setattr("modernet.data.shard_sizes.tarfile.open", lambda path: opened.append(path))
     assert files_loader(unequal_shards).num_images == NUM_IMAGES
@@ -193,15 +192,48 @@ def test_incomplete_configs_are_refused(shards, changes, message):
         files_loader(files_config("shards", shards, **changes))
 
 
-def test_holding_out_needs_two_shards(shards):
-    for number in range(1, 6):
-        (shards / f"train-00{number}.tar").unlink()
-    with pytest.raises(UserError, match="needs at least 2, got 1"):
-        files_loader(files_config("shards", shards, split="train/val", train_images=4))
+@pytest.mark.parametrize("num_shards", [1, 2, 7])
+def test_a_tenth_of_the_images_of_each_class_is_held_out(tmp_path, num_shards):
+    """Also where the shards hold one class after another; val is not needed."""
+    for shard in range(num_shards):
+        numbers = range(140)[shard * 140 // num_shards : (shard + 1) * 140 // num_shards]
+        write_shard(tmp_path / f"train-{shard}.tar", {number: number for number in numbers})
+    data = files_config("shards", tmp_path, num_classes=140, train_images=140, split="train/val")
+    (trained, evaluated), facts = held_out_numbers(data), inspect_data(data)
+    assert (len(trained), len(evaluated)) == (126, 14)
+    assert sorted(trained + evaluated) == list(range(140))
+    assert [number // 10 for number in sorted(evaluated)] == list(range(14))  # one of every ten in a row
+    assert len({number % 10 for number in evaluated}) > 3  # at no fixed distance: classes may come in turn
+    assert (facts.train_images, count_train_images(data), num_images(data)) == (140, 126, (126, 14))
+    assert held_out_numbers(data, world_size=2, num_workers=2)[1] == evaluated
+
+
+def held_out_numbers(data: DataConfig, world_size: int = 1, num_workers: int = 0) -> tuple[list[int], list[int]]:
+    """The labels of the images that are trained on, and of those that are evaluated, by all ranks."""
+    envs = [DistributedEnv(rank, world_size) for rank in range(world_size)]
+    loaders = [files_loader(data, env, num_workers, 6, **NO_AUGMENTATION) for env in envs]
+    trained = [label for loader in loaders for _, labels in loader.train_batches(0) for label in labels.tolist()]
+    evaluated = [label for loader in loaders for _, labels in loader.eval_batches() for label in labels.tolist()]
+    return trained, sorted(evaluated)
+
+
+def test_wrong_number_of_evaluated_images_is_refused(shards):
+    """As of a shard that was cut between two images."""
+    assert files_loader(files_config("shards", shards, test_images=7))
+    with pytest.raises(UserError, match=r"data\.test_images=50000, but the 3 shards of val hold 7 images"):
+        files_loader(files_config("shards", shards, test_images=50000))
+    (shards / "val-002.tar").unlink()
+    with pytest.raises(UserError, match=r"data\.test_images=7, but the 2 shards of val hold 5 images"):
+        files_loader(files_config("shards", shards, test_images=7))
+
+
+def test_held_out_images_of_earlier_versions_are_another_run(shards):
+    data = files_config("shards", shards)
+    assert inspect_data(replace(data, split="train/val")).fingerprint != inspect_data(data).fingerprint
 
 
 def test_missing_webdataset_is_reported_with_what_to_install(shards, monkeypatch):
-    monkeypatch.setattr("modernet.data.file_lists.find_spec", lambda name: None)
+    monkeypatch.setattr("modernet.data.shard_lists.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs the package webdataset: pip install 'modernet\[shards\]'"):
         files_loader(files_config("shards", shards))
 

@@ -10,8 +10,9 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any, NamedTuple
+from functools import cached_property
+from itertools import compress, islice
+from typing import Any
 
 from webdataset.filters import shuffle
 from webdataset.gopen import gopen
@@ -27,11 +28,23 @@ MIN_LANES = 16  # per epoch: enough for the workers of one device
 Sample = dict[str, Any]  # the files of one image by their endings, and __key__ and __url__ by webdataset
 
 
-class Shard(NamedTuple):
-    """A tar file."""
+@dataclass(frozen=True)
+class Shard:
+    """The images of a tar file that belong to a split."""
 
     url: str
-    num_images: int
+    is_used: bytes | None = None  # 1 or 0 for each image in the file; None: all, of a file that was not counted
+
+    @cached_property
+    def num_images(self) -> int:
+        """Those of the split."""
+        assert self.is_used is not None, "only shards of val are not counted"
+        return sum(self.is_used)
+
+    def samples(self) -> Iterator[Sample]:
+        """Those of the split, not decoded."""
+        samples = read_shard(self.url)
+        return samples if self.is_used is None else compress(samples, self.is_used)
 
 
 def num_lanes(layout: BatchLayout) -> int:
@@ -89,12 +102,12 @@ def _read_images(shards: Sequence[Shard], first: int, number: int) -> Iterator[S
         if not expected:
             return
         found = 0
-        for sample in islice(read_shard(shard.url), first, first + expected):
+        for sample in islice(shard.samples(), first, first + expected):
             found += 1
             yield sample
         if found < expected:
             raise UserError(
-                f"the shard {shard.url} holds fewer than the {shard.num_images} images that were counted; "
+                f"the shard {shard.url} holds fewer than the {len(shard.is_used or ())} images that were counted; "
                 f"delete {cache_path(shard.url)} to count again"
             )
         first, number = 0, number - expected

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, dropwhile, islice
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -15,9 +16,10 @@ from modernet.data.augment import Labels, normalize
 from modernet.data.damaged import Loaded, SkippedImages, load_or_explain, skip_or_raise, stack_samples
 from modernet.data.decoding import decode_image
 from modernet.data.file_batches import Batch, BatchAugmentation, Stopwatch, load_batches, to_device
-from modernet.data.file_lists import list_shards
-from modernet.data.shard_lanes import EpochLanes, Sample, Shard, num_lanes, read_shard
+from modernet.data.shard_lists import list_shards
+from modernet.data.shard_lanes import EpochLanes, Sample, Shard, num_lanes
 from modernet.data.shard_sizes import count_images
+from modernet.data.splits import hold_out_blockwise
 from modernet.data.transforms import ImageTransform
 from modernet.errors import DamagedImage, UserError
 from modernet.runtime.distributed import BatchLayout, DistributedEnv
@@ -26,28 +28,34 @@ from modernet.runtime.signals import ignore_signals
 IMAGE_KEYS = ("jpg", "jpeg", "png", "webp")  # names of a sample's image in the tar file
 LABEL_KEY = "cls"
 LABEL = re.compile(rb"\s*\d{1,9}\s*")
-HELD_OUT_EVERY = 10  # every tenth shard of train is held out by data.split=train/val
 Numbered = tuple[int, Sample]  # a sample with its number in its lane
 
 
-def load_shards(data: DataConfig) -> tuple[list[Shard], list[str]]:
-    """The shards to train on, and the addresses of those to evaluate on; all processes of a run call this together.
+def load_shards(data: DataConfig) -> tuple[list[Shard], list[Shard]]:
+    """The images to train on and those to evaluate on; all processes of a run call this together.
 
-    Raises UserError where there are none, or where they do not hold data.train_images.
+    Raises UserError where there are no shards, or where they do not hold data.train_images and, where it is set,
+    data.test_images.
     """
     train, val = list_shards(data)
-    sizes = count_images(train)
-    if sum(sizes) != data.train_images:
-        raise UserError(
-            f"data.train_images={data.train_images}, but the {len(train)} shards of train hold {sum(sizes)} images"
-        )
-    shards = [Shard(url, size) for url, size in zip(train, sizes, strict=True)]
+    sizes = _checked_sizes("train", train, data.train_images)
     if data.split == "train/test":
-        return shards, val
-    if len(shards) < 2:
-        raise UserError(f"data.split=train/val holds shards of train out and needs at least 2, got {len(shards)}")
-    kept = [shard for number, shard in enumerate(shards) if number % HELD_OUT_EVERY]
-    return kept, train[::HELD_OUT_EVERY]
+        if data.test_images is not None:
+            _checked_sizes("val", val, data.test_images)
+        return [Shard(url, b"\1" * size) for url, size in zip(train, sizes, strict=True)], list(map(Shard, val))
+    held_out = hold_out_blockwise(sum(sizes))
+    ends = np.cumsum(sizes)
+    parts = [held_out[end - size : end] for end, size in zip(ends, sizes, strict=True)]
+    kept = [Shard(url, (~part).tobytes()) for url, part in zip(train, parts, strict=True)]
+    return kept, [Shard(url, part.tobytes()) for url, part in zip(train, parts, strict=True)]
+
+
+def _checked_sizes(split: str, urls: list[str], expected: int | None) -> list[int]:
+    sizes = count_images(urls)
+    if sum(sizes) != expected:
+        field = {"train": "train_images", "val": "test_images"}[split]
+        raise UserError(f"data.{field}={expected}, but the {len(urls)} shards of {split} hold {sum(sizes)} images")
+    return sizes
 
 
 def _worker() -> tuple[int, int]:
@@ -111,7 +119,7 @@ class TrainBatches(IterableDataset[Loaded]):
 class EvalBatches(IterableDataset[Loaded]):
     """The images of this rank, each once, `size` in a batch; every worker process reads other shards."""
 
-    urls: list[str]
+    shards: list[Shard]
     transform: ImageTransform
     env: DistributedEnv
     size: int
@@ -119,7 +127,7 @@ class EvalBatches(IterableDataset[Loaded]):
     def __iter__(self) -> Iterator[Loaded]:
         worker, num_workers = _worker()
         stream, num_streams = self.env.rank * num_workers + worker, self.env.world_size * num_workers
-        samples = chain.from_iterable(map(read_shard, self.urls[stream::num_streams]))
+        samples = chain.from_iterable(shard.samples() for shard in self.shards[stream::num_streams])
         while True:
             loaded = load_or_explain(partial(self._load, samples))
             if not (len(loaded.labels) or loaded.skipped or loaded.mistake):
@@ -167,7 +175,7 @@ class ShardLoader:
     """Batches of images in shards. A micro-batch is a function of (seed, epoch, step, number)."""
 
     train: list[Shard]
-    test: list[str]
+    test: list[Shard]
     data: DataConfig
     recipe: RecipeConfig
     seed: int
