@@ -116,7 +116,10 @@ def test_imagenette_and_imagenet_are_subfolders_of_the_root(tmp_path):
     ("spoil", "message"),
     [
         (lambda root: (root / "train").rename(root / "training"), r"must hold train/ and val/.* no folder .*train$"),
-        (lambda root: (root / "val").rename(root / "valid"), r"there is neither .*val nor .*test; data\.split=train/val needs train/"),
+        (
+            lambda root: (root / "val").rename(root / "valid"),
+            r"there is neither .*val nor .*test; data\.split=train/val needs train/",
+        ),
         (lambda root: (root / "train/eel").mkdir(), r"train has no images of eel; image files end in \.jpg"),
         (lambda root: [path.unlink() for path in (root / "val").rglob("*.*")], "val has no images of cat, dog"),
         (

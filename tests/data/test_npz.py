@@ -1,15 +1,18 @@
 """Data sets in .npz files: every wrong array is refused with what is allowed."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import data_config, printed_record
+from helpers import data_config, execution_config, printed_record, short_experiment
 
 from modernet.config.schema import DataConfig
+from modernet.data.fingerprint import inspect_data, resolve_data
 from modernet.data.in_memory import load_images
 from modernet.errors import UserError
+from modernet.training.trainer import Trainer
 
 Arrays = dict[str, np.ndarray]
 
@@ -76,6 +79,59 @@ def test_holding_out_needs_an_image_per_class(save_npz):
     few = {"x_train": np.zeros((12, 32, 32, 3), np.uint8), "y_train": np.arange(12, dtype=np.uint8) % 10}
     with pytest.raises(UserError, match=r"train/val.* 12 images are too few"):
         load_images(data_config("cifar10", root=save_npz(**few).root, split="train/val"))
+
+
+def labels(*present: int, n: int = 60) -> np.ndarray:
+    return np.resize(np.array(present), n)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"y_train": labels(1, 2, 3), "y_test": labels(1, 2, 3, n=20)},
+            "y_train has no image of class 0; .*y_test",
+        ),
+        ({"y_train": labels(0, 2, 4), "y_test": labels(0, 2, 4, n=20)}, "y_train has no image of class 1, 3"),
+        ({"y_train": labels(0, 1)}, "y_train has no image of class 2; labels count from 0.*data.num_classes=3 allows"),
+        ({"y_test": labels(0, 1, n=20)}, "data=cifar10: y_test has no image of class 2; labels"),
+        ({"classes": np.array(["ant", "bee", "cow", "dog"])}, "y_train has no image of class dog; .*y_test .*dog"),
+        ({"y_train": labels(0), "y_test": labels(0, n=20)}, "has 1 class; a network learns to tell at least 2 apart"),
+    ],
+)
+def test_classes_without_images_are_refused_as_in_folders(save_npz, changes, message):
+    experiment = short_experiment(data=replace(save_npz(**changes), num_classes=None))
+    with pytest.raises(UserError, match=message):
+        resolve_data(experiment)
+
+
+def test_held_out_images_need_no_class_of_test(save_npz):
+    data = replace(save_npz(y_test=labels(0, n=20)), num_classes=None, split="train/val")
+    assert resolve_data(short_experiment(data=data)).data.num_classes == 3
+
+
+def test_a_part_of_the_classes_of_a_known_data_set_is_named_in_the_log(save_npz, tmp_path):
+    """data=cifar10 says that there are ten classes."""
+    data = save_npz(classes=np.array(list("abcdefghij")))
+    experiment = resolve_data(short_experiment(data=data, epochs=1, batch_size=30))
+    Trainer.from_experiment(experiment, tmp_path / "run", execution_config()).train()
+    log = (tmp_path / "run/train.log").read_text()
+    for split in ("train", "test"):
+        assert f"data=cifar10: y_{split} has no image of class d, e, f, g, h, i, j" in log
+    with pytest.raises(UserError, match="y_train has one class only"):
+        resolve_data(short_experiment(data=save_npz(y_train=labels(1))))
+
+
+def test_facts_that_earlier_versions_cached_are_read_again(save_npz, tmp_path):
+    data = replace(save_npz(y_train=labels(0, 1)), num_classes=None)
+    inspect_data(data)
+    cache = tmp_path / "cifar10.npz.fingerprint.json"
+    earlier = json.loads(cache.read_text())
+    del earlier["facts"]["images_per_class"]
+    cache.write_text(json.dumps(earlier))
+    inspect_data.__globals__["_npz_facts"].cache_clear()
+    with pytest.raises(UserError, match="no image of class 2"):
+        resolve_data(short_experiment(data=data))
 
 
 def test_users_npz_trains_with_a_config_in_their_folder(train_in_process, tmp_path, arrays):

@@ -19,6 +19,7 @@ from yaml import YAMLError
 from modernet.config.experiment import Experiment
 from modernet.config.identity import digest, identity
 from modernet.config.schema import DataConfig
+from modernet.data.class_checks import ImagesPerClass, check_classes, missing_classes
 from modernet.data.file_lists import list_test_images, list_train_images, npz_path
 from modernet.data.shard_lists import list_shards, local_path
 from modernet.errors import UserError
@@ -41,6 +42,7 @@ class DataFacts:
     train_images: int | None  # before data.split=train/val holds some out; None: unknown
     test_images: int | None
     fingerprint: str | None  # None for data without files
+    images_per_class: ImagesPerClass | None = None  # of .npz files; folders without an image of a class are refused
 
 
 def inspect_data(data: DataConfig) -> DataFacts:
@@ -67,10 +69,15 @@ def num_held_out(images: int) -> int:
 def resolve_data(experiment: Experiment) -> Experiment:
     """The experiment with the number of classes and the fingerprint of its data set.
 
-    Raises UserError where the files are missing or invalid, or hold other numbers than the config says.
+    Raises UserError where the files are missing or invalid, or hold other numbers than the config says, or where there
+    is nothing to learn of a class.
     """
     facts = inspect_data(experiment.data)
     check_image_counts(experiment.data, facts)
+    if facts.num_classes < 2:
+        raise UserError(f"data={experiment.data.name} has 1 class; a network learns to tell at least 2 apart")
+    if facts.images_per_class:
+        check_classes(experiment.data, facts.images_per_class, facts.num_classes)
     data = replace(experiment.data, num_classes=facts.num_classes)
     return replace(experiment, data=data, data_fingerprint=facts.fingerprint)
 
@@ -84,6 +91,12 @@ def check_image_counts(data: DataConfig, facts: DataFacts) -> None:
                 f"data.{name}={given}, but data={data.name} has {found}; the field is for data whose files do not say "
                 "the number, and chooses no part of a data set"
             )
+
+
+def class_warnings(data: DataConfig) -> list[str]:
+    """A line for each split of an .npz file that has no image of some of data.num_classes classes."""
+    facts = inspect_data(data)
+    return missing_classes(data, facts.images_per_class, facts.num_classes) if facts.images_per_class else []
 
 
 def check_data_unchanged(experiment: Experiment, runs: Path) -> None:
@@ -162,11 +175,14 @@ def _npz_facts(path: Path, size: int, mtime_ns: int) -> DataFacts:
     with suppress(OSError, ValueError, KeyError, TypeError):  # missing or damaged: it is written again
         cached = json.loads(cache_file.read_text(encoding="utf-8"))
         if cached["version"] == version:
-            return DataFacts(**cached["facts"])
+            facts = DataFacts(**cached["facts"])
+            if facts.images_per_class:  # earlier versions did not count them
+                return facts
     from modernet.data.npz import load_arrays  # imports numpy, which a finished run does not need
 
     arrays = load_arrays(path)
-    facts = DataFacts(arrays.num_classes, len(arrays.train[1]), len(arrays.test[1]), arrays.digest()[:LENGTH])
+    counts, fingerprint = (len(arrays.train[1]), len(arrays.test[1])), arrays.digest()[:LENGTH]
+    facts = DataFacts(arrays.num_classes, *counts, fingerprint, arrays.images_per_class())
     with suppress(OSError):  # a read-only folder
         write_text(cache_file, json.dumps({"version": version, "facts": asdict(facts)}, indent=1) + "\n")
     return facts

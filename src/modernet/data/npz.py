@@ -27,6 +27,13 @@ class NpzArrays:
     test: Split
     num_classes: int
 
+    def images_per_class(self) -> dict[str, list[int]]:
+        """Of train and test, by label."""
+        return {
+            split: np.bincount(labels, minlength=self.num_classes).tolist()
+            for split, (_, labels) in (("train", self.train), ("test", self.test))
+        }
+
     def digest(self) -> str:
         """A hash of images and labels that neither compression nor the integer type of the labels changes."""
         sha = hashlib.sha256()

@@ -16,8 +16,8 @@ from modernet.data.augment import Labels, normalize
 from modernet.data.damaged import Loaded, SkippedImages, load_or_explain, skip_or_raise, stack_samples
 from modernet.data.decoding import decode_image
 from modernet.data.file_batches import Batch, BatchAugmentation, Stopwatch, load_batches, to_device
-from modernet.data.shard_lists import list_shards
 from modernet.data.shard_lanes import EpochLanes, Sample, Shard, num_lanes
+from modernet.data.shard_lists import list_shards
 from modernet.data.shard_sizes import count_images
 from modernet.data.splits import hold_out_blockwise
 from modernet.data.transforms import ImageTransform

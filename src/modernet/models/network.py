@@ -56,6 +56,7 @@ class Network(nn.Module):
     def __init__(self, config: ModelConfig, num_classes: int, drop_path_rate: float) -> None:
         super().__init__()
         self.config = config
+        self.class_names: tuple[str, ...] = ()  # of the outputs; load_run knows them for data sets with names
         self.stem = build_stem(config)
         self.stages, channels = build_stages(config, drop_path_rate)
         self.pool = nn.AdaptiveAvgPool2d(1)

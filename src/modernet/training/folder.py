@@ -1,5 +1,6 @@
 """The folder of a run: the names of its files, and the one process that may write them."""
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -7,21 +8,34 @@ from contextlib import ExitStack, contextmanager
 from os.path import lexists
 from pathlib import Path
 
+from omegaconf import OmegaConf
 from tqdm import tqdm
 
+from modernet.config.experiment import Experiment
 from modernet.config.weights import WEIGHTS_FILE
 from modernet.curves import METRICS_FILE, STEPS_FILE
+from modernet.data.class_names import CLASSES_FILE, class_names, known_class_names
 from modernet.errors import Interrupted, RunLocked, UserError
 from modernet.record import RECORD_FILE
 from modernet.runtime.collectives import any_rank
 from modernet.runtime.distributed import DistributedEnv
-from modernet.runtime.io import remove_parts
+from modernet.runtime.io import remove_parts, write_text
 from modernet.runtime.lock import HOLDER_FILE, LOCK_FILE, run_lock
 from modernet.runtime.signals import ShutdownSignal
 
 CONFIG_FILE = "config.yaml"
 LOG_FILE = "train.log"
-FILES = (RECORD_FILE, WEIGHTS_FILE, CONFIG_FILE, LOG_FILE, METRICS_FILE, STEPS_FILE, LOCK_FILE, HOLDER_FILE)
+FILES = (
+    RECORD_FILE,
+    WEIGHTS_FILE,
+    CONFIG_FILE,
+    CLASSES_FILE,
+    LOG_FILE,
+    METRICS_FILE,
+    STEPS_FILE,
+    LOCK_FILE,
+    HOLDER_FILE,
+)
 WAIT_SECONDS = 1.0  # between two attempts to lock a run that another process trains
 
 
@@ -46,6 +60,18 @@ def hold_lock(folder: Path, env: DistributedEnv, shutdown: ShutdownSignal, wait:
         if env.is_main_process:
             remove_parts(folder)
         yield
+
+
+def write_config(folder: Path, experiment: Experiment) -> None:
+    """Write the config of the run and, where the data set has them, the names of its classes.
+
+    The folder of the data stands in the config. Neither it nor the names are part of the run's identity.
+    """
+    values = {**experiment.config, "data_root": experiment.data.root}
+    write_text(folder / CONFIG_FILE, OmegaConf.to_yaml(values))
+    data = experiment.data
+    if data.num_classes and known_class_names(data):
+        write_text(folder / CLASSES_FILE, json.dumps(class_names(data, data.num_classes), indent=1) + "\n")
 
 
 def _try_lock(folder: Path, stack: ExitStack) -> RunLocked | None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from modernet.config.schema import ModelConfig
 from modernet.config.weights import RUN_OF_WEIGHTS, WEIGHTS_FILE
+from modernet.data.class_names import load_class_names
 from modernet.errors import UserError
 from modernet.models.network import Network, build_model
 from modernet.models.pretrained import export_pretrained
@@ -40,8 +41,9 @@ def finished_record(folder: Path) -> Record:
 def load_run(folder: str | Path, ema: bool = False) -> Network:
     """The network of a finished run with its trained weights, in evaluation mode on the CPU.
 
-    `folder` may be the path of its record, as `modernet train` prints it. `ema` takes the averaged weights. Raises
-    UserError where the folder holds no finished run or no such weights.
+    `folder` may be the path of its record, as `modernet train` prints it. `ema` takes the averaged weights. The names
+    of the outputs are its `class_names`, empty where the run has none. Raises UserError where the folder holds no
+    finished run or no such weights.
     """
     folder = run_folder(folder)
     record = finished_record(folder)
@@ -66,6 +68,7 @@ def load_run(folder: str | Path, ema: bool = False) -> Network:
     if misfits := find_misfits(weights[name], model.state_dict()):
         raise UserError(f"{path} has the weights of another network than {folder / RECORD_FILE}: {misfits}")
     model.load_state_dict(weights[name])
+    model.class_names = tuple(load_class_names(folder, record.config["data"]["num_classes"]))
     return model.eval()
 
 
@@ -85,7 +88,8 @@ def named_weights(model: Network, names: str) -> dict[str, Tensor]:
 def export_run(folder: str | Path, path: Path, names: str = OUR_NAMES, ema: bool = False) -> None:
     """Write the trained network as safetensors. Its metadata are texts: `record` as JSON, `names`, `weights`, `format`.
 
-    Raises UserError where there is no such network.
+    `classes`, the names of the outputs as a JSON list, is there where the run has names. Raises UserError where there
+    is no such network.
     """
     folder = run_folder(folder)
     model, record = load_run(folder, ema), finished_record(folder)
@@ -95,5 +99,7 @@ def export_run(folder: str | Path, path: Path, names: str = OUR_NAMES, ema: bool
         "weights": "ema_model" if ema else "model",
         "record": json.dumps(asdict(record)),
     }
+    if model.class_names:
+        metadata["classes"] = json.dumps(model.class_names)
     weights: dict[str, Any] = {name: value.contiguous() for name, value in named_weights(model, names).items()}
     write_bytes(path, save(weights, metadata))

@@ -6,19 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 
 from modernet.config.experiment import Experiment
 from modernet.config.schema import ExecutionConfig, WandbConfig
 from modernet.config.weights import RUN_OF_WEIGHTS, WEIGHTS_FILE
+from modernet.data.fingerprint import class_warnings
 from modernet.data.loader import Loader, build_loader
+from modernet.data.splits import evaluated_split
 from modernet.errors import ConnectionLost, Interrupted, ModernetError, NonFiniteLoss, UserError, describe
 from modernet.models.flops import model_cost
 from modernet.record import Epoch, Record, find_record, write_record
 from modernet.runtime.collectives import all_gather, any_rank, barrier, process_group
 from modernet.runtime.device import keep_freed_memory, missing_for_compile, select_device, set_deterministic
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
-from modernet.runtime.io import write_bytes, write_text
+from modernet.runtime.io import write_bytes
 from modernet.runtime.lock import remove_lock
 from modernet.runtime.logging import logger, run_logging
 from modernet.runtime.provenance import HostMemory
@@ -29,7 +30,7 @@ from modernet.training.checkpoint import CheckpointManager
 from modernet.training.checkpoint_files import RunIdentity
 from modernet.training.checks import check_batch_size, check_image_size, check_recipe, find_warnings, slow_input_warning
 from modernet.training.finetune import load_weights
-from modernet.training.folder import CONFIG_FILE, LOG_FILE, hold_lock
+from modernet.training.folder import LOG_FILE, hold_lock, write_config
 from modernet.training.history import RunHistory
 from modernet.training.interruption import explain_interruption, is_interruption, stop_watching_workers
 from modernet.training.leftovers import latest_checkpoint, remove_checkpoints
@@ -160,7 +161,7 @@ class Trainer:
         self.machine = describe_machine(self.execution, self.plan, self.device, self.loader.num_workers)
         self.origin = describe_origin(self.device, self.overrides)
         if self.env.is_main_process:
-            write_text(self.folder / CONFIG_FILE, OmegaConf.to_yaml(self._saved_config()))
+            write_config(self.folder, experiment)
         log_file = self.folder / LOG_FILE if self.env.is_main_process else None
         has_checkpoint = latest_checkpoint(self.folder) is not None
         self.exit_stack.enter_context(run_logging(log_file, experiment.name, append=has_checkpoint))
@@ -170,13 +171,14 @@ class Trainer:
                 missing := missing_for_compile(self.device)
             ):
                 warnings.append(f"the network is not compiled: torch.compile needs {missing}, which this machine lacks")
-            for warning in (*experiment.warnings, *warnings):
+            for warning in (*experiment.warnings, *class_warnings(experiment.data), *warnings):
                 logger.warning(warning)
         logger.info(f"{experiment.title}: {self.cost.params:,} parameters, {self.cost.gmacs:.4f} GMACs")
         if start_note:
             logger.info(start_note)
         machine = ", ".join(f"{name} {value}" for name, value in self.machine.items())
         logger.info(f"{self.plan.layout} ({machine})")
+        logger.info(f"evaluated images: {evaluated_split(experiment.data)}")
 
     def resume(self) -> None:
         """Load the newest intact checkpoint, if there is one, and start or continue the wandb run and the history."""
@@ -248,7 +250,3 @@ class Trainer:
         return (
             f"batches of {recipe.micro_batch_size or recipe.batch_size} images of {self.experiment.data.image_size} px"
         )
-
-    def _saved_config(self) -> dict[str, Any]:
-        """The config of the run, with the folder of its data, which does not identify it."""
-        return {**self.experiment.config, "data_root": self.experiment.data.root}
