@@ -159,7 +159,7 @@ def test_evaluate_on_other_data_and_by_the_averaged_weights(run, tmp_path):
     result = run_command("evaluate", run, *fake, "--out", tmp_path)
     assert ": fake, test, 16 images" in result.stdout
     result = run_command("evaluate", run, "--ema", "data.split=train/val")
-    assert ": digits, val, 144 images" in result.stdout
+    assert ": digits, val (10% of train), 144 images" in result.stdout
     assert "note: the network was trained on these images: the run's data.split is train/test" in result.stderr
     assert (run / "evaluation-digits-val/summary.json").is_file()
     assert not (run / "evaluation").exists()
@@ -183,6 +183,70 @@ def test_classes_with_other_names_are_named(run, tmp_path, monkeypatch, num_name
     per_class = list(csv.DictReader((tmp_path / "per_class.csv").read_text().splitlines()))
     names = [f"bird {label}" if label < num_names else str(label) for label in range(10)]
     assert [row["class"] for row in per_class] == names
+
+
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory) -> Path:
+    """A finished run on a user's own class folders, of which dog has a single test image, and data.root is theirs."""
+    root = write_folder(tmp_path_factory.mktemp("flowers") / "images")
+    for path in sorted((root / "val/dog").iterdir())[1:]:
+        path.unlink()
+    shutil.copytree(root / "val", root / "test")
+    (root / "test/cat/00.jpg").unlink()
+    data = replace(files_config("folder", root), name="flowers")
+    experiment = short_experiment(data=data, epochs=1, batch_size=8)
+    Trainer.from_experiment(resolve_data(experiment), root / "../run", execution_config()).train()
+    return (root / "../run").resolve()
+
+
+def test_users_data_are_evaluated_from_the_record(flowers, tmp_path):
+    """No config of that name is known here."""
+    result = run_command("evaluate", flowers, "--out", tmp_path, "data.mean=[0.5,0.5,0.5]", "num_workers=0")
+    assert result.returncode == 0, result.stderr
+    assert "flowers, test/ (val/ is not read), 4 images" in result.stdout
+    assert "evaluated images: test/ (val/ is not read)" in (flowers / "train.log").read_text()
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["evaluated"], summary["split"]) == ("test/ (val/ is not read)", "test")
+    for word, message in (
+        ("data.flip=true,false", "several values"),
+        ("data.mean=[1,2", "cannot be parsed"),
+    ):
+        result = run_command("evaluate", flowers, word)
+        assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
+        assert message in result.stderr
+
+
+def test_classes_of_different_sizes_have_a_balanced_accuracy(flowers, tmp_path):
+    result = run_command("evaluate", flowers, "--out", tmp_path, "num_workers=0")
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    per_class = list(csv.DictReader((tmp_path / "per_class.csv").read_text().splitlines()))
+    mean = sum(float(row["top1"]) for row in per_class) / 2
+    assert (summary["balanced_top1"], summary["largest_class"]) == pytest.approx((mean, 75.0))
+    assert f"balanced accuracy {mean:.2f} %" in result.stdout
+    assert "the largest class has 75.00 % of the images" in result.stdout
+
+
+def test_a_run_knows_its_classes_without_the_data(flowers, tmp_path):
+    assert load_run(flowers).class_names == ("cat", "dog")
+    run_command("export", flowers, tmp_path / "weights.safetensors")
+    with safe_open(tmp_path / "weights.safetensors", "pt") as opened:
+        assert json.loads(opened.metadata()["classes"]) == ["cat", "dog"]
+    fake = ("--data", "fake", "data.image_size=16", "data.num_classes=2", "data.train_images=8", "data.test_images=8")
+    result = run_command("evaluate", flowers, *fake, "--out", tmp_path, "--logits", tmp_path / "logits.npz")
+    assert result.returncode == 0, result.stderr
+    with np.load(tmp_path / "logits.npz") as arrays:
+        assert arrays["classes"].tolist() == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("content", ["", "7", '["cat"]', '["cat", 7]'])
+def test_damaged_names_of_classes_are_one_line_and_status_2(flowers, tmp_path, content):
+    for name in ("record.json", "model.pt"):
+        shutil.copy(flowers / name, tmp_path)
+    assert load_run(tmp_path).class_names == ()  # as runs of earlier versions
+    (tmp_path / "classes.json").write_text(content)
+    result = run_command("evaluate", tmp_path)
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
+    assert "classes.json must hold a list of 2 texts" in result.stderr
 
 
 def test_crop_of_the_command_line_wins_over_the_recipes(tmp_path):

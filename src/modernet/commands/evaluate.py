@@ -1,19 +1,17 @@
-"""Evaluate a trained network: top-1, top-5, accuracy of each class and the confusion matrix.
+"""Evaluate a trained network: top-1, top-5, balanced accuracy, accuracy of each class and the confusion matrix.
 
 modernet evaluate RUN [--data NAME] [--ema] [--out DIR] [--logits FILE.npz] [data.FIELD=VALUE ...] [device=D]
 
-RUN is the folder of a finished run, or the path of its record. The data are those of the run by default; NAME is a
-config of the group data. DIR gets summary.json, per_class.csv, confusion.csv (rows: true classes) and the matrix as
-confusion.svg, .png and .pdf; by default it is RUN/evaluation, or RUN/evaluation-NAME-SPLIT for other images than the
-run's. FILE.npz gets the arrays logits (N, classes), labels (N,) and classes.
+RUN is the folder of a finished run, or the path of its record. The data are those of the run by default, as its record
+describes them; NAME is a config of the group data. Balanced accuracy is the mean top-1 of the classes. DIR gets
+summary.json, per_class.csv, confusion.csv (rows: true classes) and the matrix as confusion.svg, .png and .pdf; by
+default it is RUN/evaluation, or RUN/evaluation-NAME-SPLIT for other images than the run's. FILE.npz gets the arrays
+logits (N, classes), labels (N,) and classes.
 """
 
 import argparse
-import csv
-import io
-import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from functools import partial
@@ -22,19 +20,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from tabulate import tabulate
 
-from modernet.analysis.formatting import escape_formula, escape_markdown
+from modernet.analysis.formatting import escape_markdown
 from modernet.cli import exit_on_error
 from modernet.config.experiment import build_execution, initialize_hydra
 from modernet.config.roadmap import to_dict
 from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig
-from modernet.config.search_path import add_config_dir
+from modernet.config.search_path import add_config_dir, config_options
 from modernet.data.fingerprint import CONFIG_FILE, check_image_counts, inspect_data
 from modernet.errors import UserError
 from modernet.record import Record
-from modernet.runtime.io import write_bytes, write_text
 
 if TYPE_CHECKING:  # they import torch, which a mistake in the arguments does not need
     from modernet.models.network import Network
@@ -68,17 +66,25 @@ def _parse_arguments() -> argparse.Namespace:
 
 def _compose(record: Record, folder: Path, arguments: argparse.Namespace) -> tuple[DataConfig, ExecutionConfig]:
     """The data to evaluate on, of the run or of --data, with the overrides."""
+    of_data = [override for override in arguments.overrides if override.startswith("data.")]
+    others = [override for override in arguments.overrides if override not in of_data]
     with initialize_hydra():
-        name = arguments.data or record.config["data"]["name"]
-        config = hydra.compose("config", [f"data={name}", *arguments.overrides])
-    composed = to_dict(config.data)
-    if arguments.data:
-        return DataConfig(**composed), build_execution(config)
-    values: dict[str, Any] = record.config["data"] | {"root": _data_root(folder) or composed["root"]}
-    changed = {override.removeprefix("data.").partition("=")[0] for override in arguments.overrides}
-    values |= {field: value for field, value in composed.items() if field in changed}
-    values["allow_pipe"] = composed["allow_pipe"]  # never from a record, which may be somebody else's
-    return DataConfig(**values), build_execution(config)
+        if arguments.data:
+            config = hydra.compose("config", [f"data={arguments.data}", *arguments.overrides])
+            return DataConfig(**to_dict(config.data)), build_execution(config)
+        execution = build_execution(hydra.compose("config", others))
+        values = record.config["data"] | {"root": _data_root(folder) or _configured_root(record.config["data"]["name"])}
+    values["allow_pipe"] = False  # never from a record, which may be somebody else's
+    for override in OverridesParser.create().parse_overrides(of_data):
+        if override.is_sweep_override():
+            raise UserError(f"{override.input_line} has several values, and an evaluation takes one")
+        values[override.key_or_group.removeprefix("data.")] = override.value()
+    return DataConfig(**to_dict(OmegaConf.create(values))), execution
+
+
+def _configured_root(name: str) -> str | None:
+    """data.root of the config NAME, where there is one: MODERNET_DATA for published data sets."""
+    return hydra.compose("config", [f"data={name}"]).data.root if name in config_options("data") else None
 
 
 def _data_root(folder: Path) -> str | None:
@@ -115,15 +121,20 @@ def _default_folder(record: Record, folder: Path, data: DataConfig) -> Path:
     return folder / ("evaluation" if is_own else f"evaluation-{data.name}-{_evaluated_split(data)}")
 
 
-def _check_class_names(record: Record, root: str | None, names: Sequence[str]) -> None:
-    """Print a note where the classes have other names than those of the run, as far as its data are here."""
-    from modernet.data.class_names import class_names
+def _class_names(record: Record, folder: Path, model: "Network", data: DataConfig) -> Sequence[str]:
+    """Those of the data, or of the run where the data have none; prints a note where they differ."""
+    from modernet.data.class_names import class_names, known_class_names
 
-    with suppress(UserError, OSError):
-        trained = class_names(DataConfig(**record.config["data"] | {"root": root}), len(names))
-        if other := [pair for pair in zip(trained, names, strict=True) if pair[0] != pair[1]]:
-            before, now = other[0]
-            print(f"note: the classes of the run have other names: {before} for {now}", file=sys.stderr)
+    num_classes: int = record.config["data"]["num_classes"]
+    names, trained = class_names(data, num_classes), model.class_names
+    if trained and not known_class_names(data):
+        return trained
+    if not trained:  # a run without names, as those of earlier versions: as far as its data are here
+        with suppress(UserError, OSError):
+            trained = class_names(DataConfig(**record.config["data"] | {"root": _data_root(folder)}), num_classes)
+    if other := [pair for pair in zip(trained, names, strict=False) if pair[0] != pair[1]]:
+        print(f"note: the classes of the run have other names: {other[0][0]} for {other[0][1]}", file=sys.stderr)
+    return names
 
 
 def _recipe(record: Record, overrides: Sequence[str]) -> RecipeConfig:
@@ -132,12 +143,6 @@ def _recipe(record: Record, overrides: Sequence[str]) -> RecipeConfig:
     if any(override.startswith("data.crop_pct=") for override in overrides):
         values["crop_pct"] = None  # it would win over data.crop_pct
     return RecipeConfig(**values)
-
-
-def _to_csv(rows: list[list[Any]]) -> str:
-    file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows([list(map(escape_formula, row)) for row in rows])
-    return file.getvalue()
 
 
 def _predict(
@@ -162,45 +167,17 @@ def _predict(
     return predict(model, loader.eval_batches(), loader.skipped.take, autocast)
 
 
-def _write_files(
-    out: Path, evaluation: "Evaluation", names: Sequence[str], title: str, facts: Mapping[str, Any]
-) -> list[Path]:
-    """Write summary.json, per_class.csv, confusion.csv and the figure of the matrix; returns their paths."""
-    from modernet.figures.confusion import plot_confusion
-    from modernet.figures.svg import save_figure
-
-    out.mkdir(parents=True, exist_ok=True)
-    per_class = [[name, *values] for name, values in zip(names, evaluation.per_class(), strict=True)]
-    write_text(out / "per_class.csv", _to_csv([["class", "images", "top1", "precision"], *per_class]))
-    matrix = [[name, *row] for name, row in zip(names, evaluation.confusion.tolist(), strict=True)]
-    write_text(out / "confusion.csv", _to_csv([["class", *names], *matrix]))
-    summary = {
-        **facts,
-        "images": len(evaluation.labels),
-        "skipped": evaluation.skipped,
-        "top1": evaluation.accuracy(1),
-        "top5": evaluation.accuracy(5),
-        "loss": evaluation.loss,
-    }
-    write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
-    figures = save_figure(plot_confusion(evaluation.confusion, names, title), out / "confusion")
-    return [out / "summary.json", out / "per_class.csv", out / "confusion.csv", *figures]
-
-
-def _write_logits(path: Path, evaluation: "Evaluation", names: Sequence[str]) -> None:
-    import numpy as np
-
-    file = io.BytesIO()
-    logits, labels = evaluation.logits.numpy(), evaluation.labels.numpy()
-    np.savez(file, logits=logits, labels=labels, classes=np.array(names))
-    write_bytes(path, file.getvalue())
-
-
 def _print_results(evaluation: "Evaluation", names: Sequence[str], title: str) -> None:
     skipped = evaluation.skipped
     note = f" and {skipped:,} damaged ones, which count as wrong, except per class" if skipped else ""
     print(f"{title}, {len(evaluation.labels):,} images{note}")
-    print(f"top-1 {evaluation.accuracy(1):.2f} %, top-5 {evaluation.accuracy(5):.2f} %, loss {evaluation.loss:.4f}\n")
+    print(f"top-1 {evaluation.accuracy(1):.2f} %, top-5 {evaluation.accuracy(5):.2f} %, loss {evaluation.loss:.4f}")
+    largest = (
+        ""
+        if evaluation.has_equal_classes
+        else f"; the largest class has {evaluation.largest_class:.2f} % of the images"
+    )
+    print(f"balanced accuracy {evaluation.balanced_accuracy:.2f} %, the mean of the classes{largest}\n")
     shown = [
         [escape_markdown(name), *(None if isnan(value) else value for value in values)]
         for name, values in list(zip(names, evaluation.per_class(), strict=True))[:SHOWN_CLASSES]
@@ -212,8 +189,9 @@ def _print_results(evaluation: "Evaluation", names: Sequence[str], title: str) -
 def main() -> None:
     with exit_on_error():
         arguments = _parse_arguments()
-        from modernet.data.class_names import class_names
+        from modernet.data.splits import evaluated_split
         from modernet.training.checks import check_image_size
+        from modernet.training.evaluation_files import write_files, write_logits
         from modernet.training.trained import finished_record, load_run, run_folder  # imports torch
 
         folder = run_folder(arguments.run)
@@ -223,17 +201,16 @@ def main() -> None:
         _check_data(record, data)
         data = replace(data, num_classes=record.config["data"]["num_classes"])
         evaluation = _predict(model, record, data, execution, _recipe(record, arguments.overrides))
-        names = class_names(data, evaluation.logits.shape[1])
-        if arguments.data:
-            _check_class_names(record, _data_root(folder), names)
+        names = _class_names(record, folder, model, data)
 
-        split = _evaluated_split(data)
-        title = f"{record.variant}, seed {record.seed}: {data.name}, {split}"
-        facts = {"variant": record.variant, "seed": record.seed, "data": data.name, "split": split}
+        images = evaluated_split(data)
+        title = f"{record.variant}, seed {record.seed}: {data.name}, {images}"
+        facts = {"variant": record.variant, "seed": record.seed, "data": data.name, "split": _evaluated_split(data)}
+        facts |= {"evaluated": images, "ema": arguments.ema}
         out = arguments.out or _default_folder(record, folder, data)
-        paths = _write_files(out, evaluation, names, title, facts | {"ema": arguments.ema})
+        paths = write_files(out, evaluation, names, title, facts)
         if arguments.logits:
-            _write_logits(arguments.logits, evaluation, names)
+            write_logits(arguments.logits, evaluation, names)
             paths.append(arguments.logits)
         _print_results(evaluation, names, title)
         print(*paths, sep="\n")

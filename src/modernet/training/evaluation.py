@@ -45,6 +45,23 @@ class Evaluation:
         pairs = self.labels * classes + self.best[:, 0]
         return torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).numpy()
 
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean top-1 of the classes, in percent: each counts the same, whatever its number of images."""
+        images = self.confusion.sum(1)
+        return float(100 * (self.confusion.diagonal()[images > 0] / images[images > 0]).mean())
+
+    @property
+    def largest_class(self) -> float:
+        """Percent of the images with the most frequent label: the top-1 of one answer for all images."""
+        return float(100 * self.confusion.sum(1).max() / len(self.labels))
+
+    @property
+    def has_equal_classes(self) -> bool:
+        """Whether each class with images has the same number of them; balanced accuracy is top-1 then."""
+        images = self.confusion.sum(1)
+        return len(np.unique(images[images > 0])) == 1
+
     def per_class(self) -> list[tuple[int, float, float]]:
         """Of each class: images, percent of them predicted as it (top-1), percent of such predictions that are right.
 
