@@ -15,6 +15,10 @@ class UserError(ModernetError):
     status = 2
 
 
+class MissingData(UserError):
+    """A data set whose files are not on this machine. They can be on another one, which trains the runs."""
+
+
 class LocalMistake(UserError):
     """Invalid input that one process of a run meets and the others do not, as in a file that it alone reads."""
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import MAIN_PATH, ROOT, compose, execution_config, run_command
 from records import make_record
@@ -77,6 +78,14 @@ def test_plan_of_absent_data_counts_the_published_images_and_says_so(tmp_path):
     assert num_images(compose(*MICRO).data) == (50_000, 10_000)
     assert num_images(compose(*MICRO, "data.split=train/val").data) == (45_000, 5_000)
     assert num_images(compose("data=fake").data) == (1024, 256)
+
+
+def test_plan_refuses_data_that_is_here_and_invalid(tmp_path):
+    images, labels = np.zeros((4, 32, 32, 3), np.float32), np.arange(4)
+    np.savez(tmp_path / "cifar10.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    result = run_command("plan", *MICRO, "+step=gelu", f"data.root={tmp_path}", f"runs={tmp_path}")
+    assert result.returncode == 2
+    assert "x_train must be (N, H, W, 3) uint8" in result.stderr
 
 
 def test_plan_of_a_study_for_a_cluster_is_in_roadmap_order(tmp_path, monkeypatch):

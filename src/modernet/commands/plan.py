@@ -23,7 +23,7 @@ from modernet.config.experiment import Experiment, initialize_hydra
 from modernet.config.roadmap import roadmap
 from modernet.config.search_path import add_config_dir
 from modernet.data.fingerprint import resolve_data
-from modernet.errors import UserError
+from modernet.errors import MissingData, UserError
 from modernet.record import Record, load_records
 from modernet.sweeps.estimate import (
     ASSUMED_GMACS,
@@ -68,7 +68,7 @@ class _Resolver:
     def __call__(self, experiment: Experiment) -> Experiment:
         try:
             return resolve_data(experiment)
-        except UserError as error:
+        except MissingData as error:
             self.missing[experiment.data.name] = str(error)
             return experiment
 

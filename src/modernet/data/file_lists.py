@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from modernet.config.schema import DataConfig
-from modernet.errors import UserError, shorten
+from modernet.errors import MissingData, UserError, shorten
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision's ImageFolder
 # Name of a data set -> its folder in data.root.
@@ -65,7 +65,7 @@ def list_train_images(data: DataConfig) -> ImageSplit:
     """
     root = _image_root(data)
     if not (root / "train").is_dir():
-        raise UserError(f"{_layout(root)}; there is no folder {root / 'train'}")
+        raise MissingData(f"{_layout(root)}; there is no folder {root / 'train'}")
     train = _list_split(root / "train")
     if data.num_classes not in (None, len(train.classes)):
         raise UserError(
@@ -84,7 +84,7 @@ def list_test_images(data: DataConfig) -> ImageSplit:
     root, train = _image_root(data), list_train_images(data)
     val, test = root / "val", root / "test"
     if not (val.is_dir() or test.is_dir()):
-        raise UserError(
+        raise MissingData(
             f"{_layout(root)}; there is neither {val} nor {test}; data.split=train/val needs train/ alone and holds "
             "a tenth of it out"
         )
@@ -183,12 +183,12 @@ def npz_path(data: DataConfig) -> Path:
     """ROOT/NAME.npz. Raises UserError where data.root is missing or holds no such file."""
     hint = npz_hint(data.name)
     if data.root is None:
-        raise UserError(
+        raise MissingData(
             f"data={data.name} needs data.root=DIR or MODERNET_DATA=DIR, the folder of {data.name}.npz; {hint}"
         )
     path = Path(data.root) / f"{data.name}.npz"
     if not path.is_file():
-        raise UserError(f"there is no file {path}; data.root or MODERNET_DATA names its folder, and {hint}")
+        raise MissingData(f"there is no file {path}; data.root or MODERNET_DATA names its folder, and {hint}")
     return path
 
 
@@ -203,5 +203,5 @@ def required_root(data: DataConfig, meaning: str) -> Path:
     """data.root. Raises UserError, with its meaning, where it is missing."""
     if data.root is None:
         variable = " or MODERNET_DATA=DIR" if data.name in SUBFOLDERS else ""
-        raise UserError(f"data={data.name} needs data.root=DIR{variable}, {meaning}")
+        raise MissingData(f"data={data.name} needs data.root=DIR{variable}, {meaning}")
     return Path(data.root)

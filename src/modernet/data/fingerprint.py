@@ -22,7 +22,7 @@ from modernet.config.schema import DataConfig
 from modernet.data.class_checks import ImagesPerClass, check_classes, missing_classes
 from modernet.data.file_lists import list_test_images, list_train_images, npz_path
 from modernet.data.shard_lists import list_shards, local_path
-from modernet.errors import UserError
+from modernet.errors import MissingData, UserError
 from modernet.record import RECORD_FILE
 from modernet.runtime.io import write_text
 
@@ -202,7 +202,7 @@ def _describe_shard(url: str) -> list[str | int]:
     if path is None:
         return [url]
     if not path.is_file():
-        raise UserError(f"there is no shard {path}")
+        raise MissingData(f"there is no shard {path}")
     return [path.name, path.stat().st_size]
 
 

@@ -8,7 +8,7 @@ from urllib.request import url2pathname
 
 from modernet.config.schema import DataConfig
 from modernet.data.file_lists import required_root
-from modernet.errors import UserError
+from modernet.errors import MissingData, UserError
 
 SHARD_SCHEMES = ("file", "http", "https", "gs", "ais", "hf")  # of addresses; data.allow_pipe adds pipe:
 
@@ -21,7 +21,7 @@ def list_shards(data: DataConfig) -> tuple[list[str], list[str]]:
     is a file nor in an object store.
     """
     if find_spec("webdataset") is None:
-        raise UserError("data=shards needs the package webdataset: pip install 'modernet[shards]'")
+        raise MissingData("data=shards needs the package webdataset: pip install 'modernet[shards]'")
     required_root(data, "a folder of train-*.tar and val-*.tar, or an address with {split} in it")
     if data.train_images is None:
         raise UserError(f"data={data.name} needs data.train_images=N, the number of images in the shards of train")
@@ -62,7 +62,7 @@ def _list_shards(data: DataConfig, split: str) -> list[str]:
             ) from error
     paths = sorted(map(str, Path(data.root).glob(f"{split}-*.tar")))
     if not paths:
-        raise UserError(
+        raise MissingData(
             f"there is no {split}-*.tar in {data.root}; data.root may also be an address with {{split}} in it"
         )
     return paths
