@@ -57,7 +57,7 @@ def error_bars(axes: Axes, label: str) -> tuple[np.ndarray, np.ndarray]:
 def fills(axes: Axes, label: str) -> list[str]:
     """The colours of the inside of the marks, in order of their position."""
     lines = [one.lines[0] for one in axes.containers if one.get_label() == label and isinstance(one, ErrorbarContainer)]
-    found = [(y, line.get_markerfacecolor()) for line in lines for x, y in points(line) if np.isfinite(x)]
+    found = [(y, str(line.get_markerfacecolor())) for line in lines for x, y in points(line) if np.isfinite(x)]
     return [color for _, color in sorted(found)]
 
 
