@@ -111,14 +111,14 @@ def _split(record: Record) -> str:
     return record.config["data"].get("split", DataConfig.split)
 
 
-def _evaluated_split(data: DataConfig) -> str:
+def _split_name(data: DataConfig) -> str:
     """`test` or `val`."""
     return data.split.partition("/")[2]
 
 
 def _default_folder(record: Record, folder: Path, data: DataConfig) -> Path:
     is_own = (data.name, data.split) == (record.config["data"]["name"], _split(record))
-    return folder / ("evaluation" if is_own else f"evaluation-{data.name}-{_evaluated_split(data)}")
+    return folder / ("evaluation" if is_own else f"evaluation-{data.name}-{_split_name(data)}")
 
 
 def _class_names(record: Record, folder: Path, model: "Network", data: DataConfig) -> Sequence[str]:
@@ -205,7 +205,7 @@ def main() -> None:
 
         images = evaluated_split(data)
         title = f"{record.variant}, seed {record.seed}: {data.name}, {images}"
-        facts = {"variant": record.variant, "seed": record.seed, "data": data.name, "split": _evaluated_split(data)}
+        facts = {"variant": record.variant, "seed": record.seed, "data": data.name, "split": _split_name(data)}
         facts |= {"evaluated": images, "ema": arguments.ema}
         out = arguments.out or _default_folder(record, folder, data)
         paths = write_files(out, evaluation, names, title, facts)

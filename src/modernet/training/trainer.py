@@ -173,12 +173,12 @@ class Trainer:
                 warnings.append(f"the network is not compiled: torch.compile needs {missing}, which this machine lacks")
             for warning in (*experiment.warnings, *class_warnings(experiment.data), *warnings):
                 logger.warning(warning)
-        logger.info(f"{experiment.title}: {self.cost.params:,} parameters, {self.cost.gmacs:.4f} GMACs")
+        costs = f"{self.cost.params:,} parameters, {self.cost.gmacs:.4f} GMACs"
+        logger.info(f"{experiment.title}: {costs}, evaluated on {evaluated_split(experiment.data)}")
         if start_note:
             logger.info(start_note)
         machine = ", ".join(f"{name} {value}" for name, value in self.machine.items())
         logger.info(f"{self.plan.layout} ({machine})")
-        logger.info(f"evaluated images: {evaluated_split(experiment.data)}")
 
     def resume(self) -> None:
         """Load the newest intact checkpoint, if there is one, and start or continue the wandb run and the history."""
@@ -246,7 +246,5 @@ class Trainer:
         remove_lock(self.folder)
 
     def _describe_batch(self) -> str:
-        recipe = self.experiment.recipe
-        return (
-            f"batches of {recipe.micro_batch_size or recipe.batch_size} images of {self.experiment.data.image_size} px"
-        )
+        recipe, pixels = self.experiment.recipe, self.experiment.data.image_size
+        return f"batches of {recipe.micro_batch_size or recipe.batch_size} images of {pixels} px"
