@@ -69,7 +69,7 @@ def find_warnings(recipe: RecipeConfig, data: DataConfig, num_images: int, num_c
             if value not in (None, 1.0, DataConfig.crop_pct)
         ]
     if num_classes <= 5:
-        warnings.append(f"the top-5 accuracy of {num_classes} class{'es' * (num_classes > 1)} is 100 % by definition")
+        warnings.append(f"the top-5 accuracy of {num_classes} classes is 100 % by definition")
     return warnings
 
 
