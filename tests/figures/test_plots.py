@@ -1,68 +1,33 @@
 """Each figure shows the values of its rows: the marks, the error bars and the texts."""
 
-import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from drawn import ALL_VARIANTS, all_text, error_bars, fills, points, ticks_of
 from helpers import MAIN_PATH
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.container import ErrorbarContainer
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.text import Annotation, Text
+from matplotlib.text import Text
 from records import KERNEL_SIZES, make_record, noisy_rows
 
 from modernet.analysis.compare import build_comparison, find_arms
 from modernet.analysis.paper import paper_rows
 from modernet.analysis.row import Row
-from modernet.analysis.stats import confidence_interval, summarize
+from modernet.analysis.stats import confidence_interval
 from modernet.analysis.table import build_rows
-from modernet.analysis.variant_speeds import Speeds
 from modernet.attribution.measures import AttributionRow, Contribution
-from modernet.config.names import step_name, variant_name
+from modernet.config.names import step_name
 from modernet.figures.attribution import plot_attribution
 from modernet.figures.axes import NotEnoughRuns
-from modernet.figures.curves import load_curves, load_step_curves, plot_curves, recipes_note
 from modernet.figures.differences import plot_comparison, plot_differences
 from modernet.figures.gallery import FIGURES
 from modernet.figures.kernel_size import plot_kernel_size
-from modernet.figures.pareto import pareto_front, plot_pareto, plot_pareto_speed
+from modernet.figures.pareto import plot_pareto
 from modernet.figures.roadmap import plot_roadmap
-from modernet.figures.style import COLUMN, GUIDE, OURS, PAGE, FigureFormat
-from modernet.figures.svg import to_svg
+from modernet.figures.style import COLUMN, GUIDE, OURS, PAGE
 from modernet.figures.tooltips import row_tooltip
-
-ALL_VARIANTS = (*MAIN_PATH, *KERNEL_SIZES)
-
-
-def points(line: Line2D) -> np.ndarray:
-    return np.asarray(line.get_xydata())
-
-
-def error_bars(axes: Axes, label: str) -> tuple[np.ndarray, np.ndarray]:
-    """(marks, 2) positions, and (marks, 2, 2) both ends of the error bars; NaN where there is none."""
-    marks, ends = np.array(np.nan), np.array(np.nan)
-    for container in axes.containers:  # one of marks with an interval, and one of hollow marks
-        if isinstance(container, ErrorbarContainer) and container.get_label() == label:
-            line, _, collections = container.lines
-            segments = [part if len(part) else np.full((2, 2), np.nan) for part in collections[0].get_segments()]
-            marks = np.where(np.isnan(marks), points(line), marks)
-            ends = np.where(np.isnan(ends), np.array(segments), ends)
-    return marks, ends
-
-
-def fills(axes: Axes, label: str) -> list[str]:
-    """The colours of the inside of the marks, in order of their position."""
-    lines = [one.lines[0] for one in axes.containers if one.get_label() == label and isinstance(one, ErrorbarContainer)]
-    found = [(y, str(line.get_markerfacecolor())) for line in lines for x, y in points(line) if np.isfinite(x)]
-    return [color for _, color in sorted(found)]
-
-
-def all_text(figure: Figure) -> str:
-    return " ".join(text.get_text().replace("\n", " ") for text in figure.findobj(Text))
 
 
 @pytest.mark.parametrize("steps", [MAIN_PATH, ["modern_recipe", "kernel_size", "convnext"]], ids=["all", "some"])
@@ -190,113 +155,6 @@ def test_noise_that_hides_all_differences_is_no_figure(plot):
         plot(build_rows(records))
 
 
-def test_pareto_front_has_the_variants_that_no_cheaper_or_equal_one_matches():
-    values = [(60.0, 2.0), (61.0, 2.0), (60.5, 3.0), (61.0, 4.0), (70.0, 5.0), (50.0, 1.0)]
-    run = [row for row in noisy_rows(tuple(MAIN_PATH[:6])) if row.n]
-    rows = [replace(row, top1=top1, gmacs=gmacs) for row, (top1, gmacs) in zip(run, values, strict=True)]
-    assert [(row.top1, row.gmacs) for row in pareto_front(rows)] == [(50.0, 1.0), (61.0, 2.0), (70.0, 5.0)]
-
-
-def front_marks(axes: Axes) -> np.ndarray:
-    """(marks, 2) positions on the front, by ascending accuracy."""
-    lines = [line for line in axes.lines if line.get_marker() == "o" and line.get_color() == OURS["color"]]
-    marks = np.concatenate([points(line) for line in lines])
-    marks = marks[np.isfinite(marks).all(axis=1)]
-    return marks[np.argsort(marks[:, 1])]
-
-
-@pytest.mark.parametrize("variants", [ALL_VARIANTS, tuple(MAIN_PATH[:3])], ids=["all", "three"])
-def test_pareto_numbers_cover_no_mark_and_no_other_number(variants):
-    rows = [  # most of them in one cluster
-        replace(row, gmacs=0.007 + number % 3 * 1e-5, top1=(row.top1 or 0) / 20, top1_low=None, top1_high=None)
-        if row.n and number > 3
-        else row
-        for number, row in enumerate(noisy_rows(variants))
-    ]
-    figure = plot_pareto(rows)
-    axes = figure.axes[0]
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw_without_rendering()
-    labels = [label for label in axes.texts if isinstance(label, Annotation)]
-    assert sorted(int(label.get_text()) for label in labels) == list(range(1, len(set(variants)) + 1))
-    legend = [text.get_text() for text in figure.axes[1].texts]
-    run = [row for row in rows if row.n]
-    assert dict(zip(legend[::2], legend[1::2], strict=True)) == {
-        str(number): variant_name(row.name) for number, row in enumerate(run, 1)
-    }
-    boxes = [Text.get_window_extent(label, renderer) for label in labels]
-    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
-    drawn = [points(line) for line in axes.lines if line.get_marker() == "o"]
-    marks = axes.transData.transform([mark for line in drawn for mark in line if np.isfinite(mark).all()])
-    assert len(marks) == len(run)
-    assert not any(box.contains(*mark) for box, mark in itertools.product(boxes, marks))
-    front = np.array([(1000 * (row.gmacs or 0), row.top1) for row in pareto_front(rows)])
-    assert front_marks(axes)[:, 1].tolist() == front[:, 1].tolist()
-    assert front_marks(axes)[:, 0] == pytest.approx(front[:, 0], abs=0.5)  # equal costs are moved apart
-
-
-def ticks_of(axes: Axes, form: FigureFormat) -> list[str]:
-    """The labels within the limits of the x axis, which must not overlap."""
-    figure = axes.figure
-    assert isinstance(figure, Figure)
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw_without_rendering()
-    low, high = axes.get_xlim()
-    shown = [tick for tick in axes.xaxis.get_major_ticks() if low <= tick.get_loc() <= high]
-    boxes = [tick.label1.get_window_extent(renderer) for tick in shown]
-    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2)), form
-    return [tick.label1.get_text() for tick in shown]
-
-
-@pytest.mark.parametrize("form", [PAGE, COLUMN], ids=["page", "column"])
-@pytest.mark.parametrize(
-    ("largest", "expected"), [(0.6, ["0.02", "0.05", "0.1", "0.2", "0.5"]), (200, ["0.01", "0.1", "1", "10", "100"])]
-)
-def test_wide_ranges_of_costs_have_a_logarithmic_axis_with_plain_numbers(form, largest, expected):
-    rows = [row for row in noisy_rows(tuple(MAIN_PATH[:6])) if row.n]
-    rows = [replace(row, gmacs=cost) for row, cost in zip(rows, np.geomspace(0.02, largest, 6), strict=True)]
-    axes = plot_pareto(rows, form=form).axes[0]
-    assert axes.get_xscale() == "log"
-    assert ticks_of(axes, form) == expected
-
-
-@pytest.mark.parametrize("largest", [9.0, 900.0], ids=["linear", "logarithmic"])
-def test_intervals_of_equal_costs_are_drawn_side_by_side(largest):
-    rows = [row for row in noisy_rows(tuple(MAIN_PATH[:7])) if row.n]
-    rows = [replace(row, gmacs=cost) for row, cost in zip(rows, (7.0, 7.0, 7.0, 7.0, 7.001, 1.0, largest), strict=True)]
-    figure = plot_pareto(rows)
-    x = sorted(mark[0] for line in figure.axes[0].lines if line.get_marker() == "o" for mark in points(line))
-    marks = np.array([value for value in x if np.isfinite(value)])
-    pixels = figure.axes[0].transData.transform([(value, 50) for value in marks])[:, 0]
-    assert min(np.diff(pixels)) > 2.5  # of 100 per inch
-    assert marks[1:6] == pytest.approx(np.full(5, 7.0), rel=0.25)
-    assert "Dots of nearly the same cost are drawn side by side." in all_text(figure)
-
-
-@pytest.mark.parametrize("form", [PAGE, COLUMN], ids=["page", "column"])
-def test_long_names_stay_whole_in_the_legend(form):
-    ablated = "gelu+act=relu+norm=batch+kernel_size=5+layer_scale={}"
-    rows = noisy_rows((*MAIN_PATH[:4], *(ablated.format(value) for value in (0.1, 0.2))))
-    rows = [replace(row, top1=(row.top1 or 0) + 30, gmacs=row.gmacs) if "+" in row.variant else row for row in rows]
-    rows = [replace(row, paper_top1=80.0, top1_low=None, top1_high=None) for row in rows if row.n]
-    names = [" ".join(text.get_text().split()) for text in plot_pareto(rows, form=form).axes[1].texts[1::2]]
-    assert names == [variant_name(row.name) for row in rows]
-
-
-def test_speed_has_the_variants_on_its_front_that_no_faster_one_matches():
-    rows = noisy_rows(tuple(MAIN_PATH[:4]))  # accuracy falls along the path
-    names = [row.name for row in rows if row.n]
-    speeds = Speeds(dict(zip(names, (100.0, 300.0, 200.0, 400.0), strict=True)), "a test")
-    figure = plot_pareto_speed(rows, speeds)
-    axes = figure.axes[0]
-    top1 = {row.name: row.top1 for row in rows}
-    best = [(speeds.values[name], top1[name]) for name in (names[3], names[1], names[0])]
-    assert [tuple(point) for point in front_marks(axes)] == best
-    assert axes.get_xlabel() == "trained images/s"
-    with pytest.raises(NotEnoughRuns, match="measured speed"):
-        plot_pareto_speed(rows, Speeds({names[0]: 100.0}, "a test"))
-
-
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_differences_show_ours_and_the_papers_with_confidence_intervals(seeds):
     all_rows = noisy_rows(tuple(MAIN_PATH), seeds)
@@ -375,101 +233,6 @@ def test_caption_of_differences_names_welchs_test_and_counts_the_seeds_of_all_st
     assert " 3 seeds per variant." in caption
     single = [make_record("stage_ratio", 71.0), make_record("patchify_stem", 71.0)]
     assert "1 to 3 seeds per variant" in all_text(plot_differences(build_rows([*records[:3], *single])))
-
-
-CURVES = {"gelu": [[10.0, 20.0, 30.0], [20.0, 40.0, 31.0], [30.0, 30.0, 32.0]], "convnext": [[5.0, 6.0, 7.0]]}
-
-
-def band_at(axes: Axes, x: float) -> tuple[float, float]:
-    """The ends of the first band at this x."""
-    band = np.asarray(axes.collections[0].get_paths()[0].vertices)
-    ends = band[band[:, 0] == x][:, 1]
-    return ends.min(), ends.max()
-
-
-def test_curves_show_the_mean_and_its_confidence_interval():
-    axes = plot_curves(CURVES, "digits").axes[0]
-    assert [points(line)[:, 1].tolist() for line in axes.lines] == [[20.0, 30.0, 31.0], [5.0, 6.0, 7.0]]
-    assert [line.get_label() for line in axes.lines] == ["GELU (3)", "ConvNeXt (1)"]
-    assert len(axes.collections) == 1  # none for a single seed
-    assert band_at(axes, 2.0) == pytest.approx(confidence_interval(summarize([20.0, 40.0, 30.0])))
-    assert axes.get_ylabel() == "top-1 (%),\nmean and 95 % confidence interval"
-    with pytest.raises(NotEnoughRuns, match="at most 6 learning curves, got 7"):
-        plot_curves({str(number): [[1.0]] for number in range(7)}, "digits")
-
-
-def test_learning_curves_leave_the_changes_of_their_group_to_the_title():
-    changes = "+recipe.lr=0.006+recipe.epochs=3+data.split=train/val"
-    curves = {f"gelu+act=relu{changes}": [[50.0, 60.0, 61.0]], f"convnext{changes}": [[50.0, 60.0, 61.0]]}
-    axes = plot_curves(curves, "digits").axes[0]
-    assert [line.get_label() for line in axes.lines] == ["GELU, ReLU (1)", "ConvNeXt (1)"]
-
-
-def test_curves_of_two_epochs_are_no_figure_without_steps():
-    short = {"gelu": [[10.0, 20.0]]}
-    with pytest.raises(NotEnoughRuns, match=r"fewer than 3 epochs and no steps.jsonl"):
-        plot_curves(short, "digits")
-    with pytest.raises(NotEnoughRuns, match=r"fewer than 3 epochs and fewer than 3 common lines in steps.jsonl"):
-        plot_curves(short, "digits", {"gelu": [{10: 2.0}]})
-    assert len(plot_curves(short, "digits", {"gelu": [{10: 2.0, 20: 1.5, 30: 1.0}]}).axes) == 2
-
-
-def test_curves_by_step_show_the_training_loss_at_common_steps():
-    steps = {"gelu": [{10: 2.0, 20: 1.0, 30: 0.5}, {10: 4.0, 20: 2.0, 30: 1.5, 40: 1.0}]}
-    by_step, by_epoch = plot_curves({"gelu": CURVES["gelu"]}, "digits", steps).axes
-    assert points(by_step.lines[0]).tolist() == [[10, 3.0], [20, 1.5], [30, 1.0]]
-    assert band_at(by_step, 10) == pytest.approx(confidence_interval(summarize([2.0, 4.0])))
-    assert (by_step.get_xlabel(), by_epoch.get_xlabel()) == ("optimizer step", "epoch")
-    many = {"gelu": [{step: float(step) for step in range(1, 601)}]}
-    (line,) = plot_curves({"gelu": CURVES["gelu"]}, "digits", many).axes[0].lines
-    assert points(line)[:2].tolist() == [[5.5, 5.5], [15.5, 15.5]]  # means of ten steps
-
-
-def test_recipes_of_learning_curves_are_named_where_they_differ():
-    recipes = {"resnet50": ("classic", 0.0), "modern_recipe": ("modern", 0.1), "convnext": ("modern", 0.1)}
-    records = [
-        make_record(step, 60.0, seed, recipe=name, config={"recipe": {"label_smoothing": smoothing}})
-        for step, (name, smoothing) in recipes.items()
-        for seed in (0, 1)
-    ]
-    note = recipes_note(records, recipes)
-    assert note == (
-        "Recipes differ, so training losses are not comparable across them: classic (ResNet-50); modern "
-        "(Modern recipe, ConvNeXt)."
-    )
-    assert recipes_note(records, ["modern_recipe", "convnext"]) == ""
-    assert note in " ".join(plot_curves(CURVES, "digits", None, note).get_supxlabel().split())
-
-
-def test_long_curves_have_no_marks():
-    figure = plot_curves({"gelu": [[float(epoch) for epoch in range(300)]]}, "digits")
-    assert "<title>" not in to_svg(figure)
-
-
-def test_step_curves_are_read_where_every_run_has_them(tmp_path):
-    records = {tmp_path / str(seed) / "record.json": make_record("gelu", 50.0, seed) for seed in (0, 1)}
-    for path in records:
-        path.parent.mkdir()
-        path.with_name("steps.jsonl").write_text(
-            '{"step": 50, "epoch": 1, "train_loss": 2.0}\n{"step": 100, "epoch": 2, "train_loss": 1.0}\n'
-        )
-    assert load_step_curves(records, ["gelu"]) == {"gelu": [{50: 2.0, 100: 1.0}] * 2}
-    next(iter(records)).with_name("steps.jsonl").write_text('{"step": 50, "tr')
-    assert load_step_curves(records, ["gelu"]) == {}
-
-
-def test_load_curves_skips_unreadable_metrics_and_names_their_files(tmp_path):
-    good = '{"epoch": 1, "top1": 50.0}\n{"epoch": 2, "top1": 60.0}\n'
-    bad = {"torn": '{"epoch": 1, "to', "bare": "{}\n", "empty": "", "words": '{"epoch": 1, "top1": "high"}\n'}
-    records = {}
-    for seed, (name, text) in enumerate({"good": good, **bad}.items()):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "metrics.jsonl").write_text(text)
-        records[tmp_path / name / "record.json"] = make_record("gelu", 60.0, seed)
-    records[tmp_path / "missing/record.json"] = make_record("gelu", 60.0, 9)
-    curves, skipped = load_curves(records, ["gelu", "convnext"])
-    assert curves == {"gelu": [[50.0, 60.0]]}
-    assert [line.split("/metrics.jsonl")[0] for line in skipped] == [str(tmp_path / name) for name in (*bad, "missing")]
 
 
 @pytest.mark.parametrize("plot", FIGURES.values(), ids=FIGURES.keys())
