@@ -5,7 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import hydra
@@ -16,7 +16,6 @@ from PIL import Image
 
 from modernet.analysis.paper import paper_rows
 from modernet.analysis.selection import select
-from modernet.analysis.stats import ALPHA
 from modernet.analysis.table import Row, build_rows
 from modernet.analysis.table_text import to_markdown
 from modernet.cli import verbs
@@ -62,13 +61,20 @@ def test_committed_table_follows_from_committed_records(study_rows):
     assert to_markdown(list(study_rows.values())) in (STUDY / "table.md").read_text()
 
 
-def test_readme_lists_the_significant_differences_of_the_committed_study(study_rows):
-    significant = {
-        name: f"{row.difference:+.1f}"
-        for name, row in study_rows.items()
-        if row.is_published and row.difference_holm is not None and row.difference_holm < ALPHA
-    }
-    assert dict(re.findall(r"`(\w+)` \(([+-][\d.]+)", section("A result, with its caveat"))) == significant
+def test_readme_lists_the_steps_that_the_committed_studies_decide(study_rows):
+    def decided(rows: Iterable[Row]) -> dict[str, str]:
+        return {row.variant: f"{row.difference:+.1f}" for row in rows if row.is_published and row.is_decided}
+
+    def listed(text: str) -> dict[str, str]:
+        return dict(re.findall(r"`(\w+)` \(([+-][\d.]+)", text))
+
+    six_epochs, _, two_epochs = section("A result, with its caveat").partition("After two epochs")
+    roadmap_rows = build_rows(select(ROOT / "results/studies/roadmap").records.values())
+    assert listed(six_epochs) == decided(row for row in roadmap_rows if not row.changes)
+    differences = decided(study_rows.values())
+    assert listed(two_epochs) == {"kernel_size": differences["kernel_size"]}
+    assert len(differences) == 9
+    assert "nine steps are decided" in " ".join(two_epochs.split())
 
 
 def test_tutorial_quotes_the_kernel_sizes_of_the_committed_study(study_rows):
