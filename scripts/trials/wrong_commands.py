@@ -127,6 +127,7 @@ def write_surroundings(folder: Path) -> None:
         "results/runs",
     ):
         (folder / name).mkdir(parents=True)
+    (folder / "only_train/train/cat/1.jpg").touch()
     for name in ("with_pipe/train/cat", "with_pipe/val/cat"):
         (folder / name).mkdir(parents=True)
         os.mkfifo(folder / name / "1.jpg")

@@ -96,7 +96,7 @@ seed=1.5                                        | seed must be an integer, 0 or 
 seed=a                                          | seed must be an integer, 0 or more, got 'a'
 seed=null                                       | seed must be an integer, 0 or more, got None
 seed=true                                       | seed must be an integer, 0 or more, got True
-seed=0,1                                        | Ambiguous value for argument 'seed=0,1'
+seed=0,1                                        | seed=0,1 has several values; -m trains a run for each
 device=gpu                                      | device=gpu cannot be used
 device=cuda:99                                  | device=cuda:99 cannot be used
 amp=fp16                                        | amp: input should be 'auto', 'bf16' or 'off'
@@ -132,7 +132,7 @@ convnext                                        | 'convnext' is no override; all
 runs=1                                          | runs must be the path of a folder, got 1
 runs=null                                       | runs must be the path of a folder, got None
 runs=                                           | runs must be the path of a folder, got
-runs=a,b                                        | Ambiguous value for argument 'runs=a,b'
+runs=a,b                                        | runs=a,b has several values; -m trains a run for each
 'runs=${nope}'                                  | Interpolation key 'nope' not found
 '~nope'                                         | Could not delete from config. 'nope' does not exist
 hydra.nope=1                                    | there is no field 'hydra.nope'

@@ -21,7 +21,7 @@ from helpers import run_command
 def test_commands_are_valid(tmp_path, arguments, runs):
     result = run_command("plan", *arguments, f"runs={tmp_path}")
     assert result.returncode == 0, result.stderr
-    assert f"{runs} runs, {runs} to train" in result.stdout
+    assert f"{runs} run{'s' * (runs > 1)}, {runs} to train" in result.stdout
 
 
 def numbers(start: int):
