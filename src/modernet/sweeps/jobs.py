@@ -18,7 +18,7 @@ from modernet.config.experiment import Experiment, build_execution, build_experi
 from modernet.config.schema import ExecutionConfig
 from modernet.data.fingerprint import check_data_unchanged, count_train_images, resolve_data
 from modernet.errors import UserError
-from modernet.record import Record, find_result
+from modernet.record import RECORD_FILE, Record, find_result
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
 from modernet.training.checks import check_batch_size, check_image_size, check_recipe
 
@@ -127,7 +127,7 @@ def expand(
         # With recipe=a3, resnet50 and modern_recipe are one run. Its last name is kept: the next step follows on it.
         key = folder.parent, experiment.seed, experiment.hash
         jobs[key] = Job(words, experiment, folder, config.retry_failed, execution)
-        if jobs[key].result() is None:
+        if not (folder / RECORD_FILE).exists():
             check_data_unchanged(experiment, Path(config.runs))
     if not jobs:
         raise UserError("the sweep has no runs; a list or range on the command line is empty")
