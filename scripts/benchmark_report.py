@@ -15,9 +15,9 @@ from statistics import median
 
 from modernet.analysis.selection import load_selection
 from modernet.cli import exit_on_error
-from modernet.curves import METRICS_FILE
 from modernet.errors import UserError
 from modernet.record import write_record
+from modernet.runtime.file_names import METRICS_FILE
 
 ROOT = Path(__file__).parents[1]
 STUDY = ROOT / "results/studies/cifar10_micro"

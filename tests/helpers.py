@@ -23,10 +23,10 @@ from modernet import roadmap
 from modernet.config.experiment import Experiment, build_experiment, initialize_hydra
 from modernet.config.roadmap import to_dict
 from modernet.config.schema import DataConfig, ExecutionConfig, RecipeConfig
-from modernet.curves import METRICS_FILE
-from modernet.record import RECORD_FILE, Epoch
+from modernet.record import Epoch
+from modernet.runtime.file_names import METRICS_FILE, RECORD_FILE, WEIGHTS_FILE
 from modernet.runtime.signals import ShutdownSignal
-from modernet.training.trainer import WEIGHTS_FILE, Trainer
+from modernet.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[1]
 

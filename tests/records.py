@@ -10,8 +10,8 @@ import numpy as np
 from helpers import MAIN_PATH
 
 from modernet.analysis.table import Row, build_rows
-from modernet.curves import METRICS_FILE
 from modernet.record import METRICS, Epoch, Record, write_record
+from modernet.runtime.file_names import METRICS_FILE
 
 KERNEL_SIZES = ["move_up_depthwise", *(f"move_up_depthwise+kernel_size={size}" for size in (5, 9, 11)), "kernel_size"]
 

@@ -9,15 +9,8 @@ import pytest
 from records import make_record
 
 from modernet.errors import UserError
-from modernet.record import (
-    RECORD_FILE,
-    SCHEMA_VERSION,
-    find_record,
-    find_result,
-    load_record,
-    load_records,
-    write_record,
-)
+from modernet.record import SCHEMA_VERSION, find_record, find_result, load_record, load_records, write_record
+from modernet.runtime.file_names import RECORD_FILE
 
 DONE = make_record("gelu", 90.0)
 FAILED = replace(DONE, status="failed", top1=None, top5=None, val_loss=None, reason="the loss is not finite")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from modernet.curves import METRICS_FILE, STEPS_FILE
+from modernet.runtime.file_names import METRICS_FILE, STEPS_FILE
 from trials.disk import obey_permissions
 from trials.processes import EVERYTHING, Command, differences, leftovers, outcome, run_folder, start, wait_until
 from trials.trial import Trial

@@ -15,12 +15,11 @@ import torch
 from modernet import load_run
 from modernet.config.roadmap import roadmap
 from modernet.config.schema import DataConfig, RecipeConfig
-from modernet.curves import METRICS_FILE
 from modernet.data.loader import build_loader
 from modernet.record import load_record
 from modernet.runtime.distributed import DistributedEnv, batch_layout
+from modernet.runtime.file_names import METRICS_FILE, WEIGHTS_FILE
 from modernet.training.loop import evaluate
-from modernet.training.trainer import WEIGHTS_FILE
 from trials.trial import Trial
 
 ROOT = Path(__file__).parents[2]

@@ -20,8 +20,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from modernet.curves import METRICS_FILE, STEPS_FILE
-from modernet.record import RECORD_FILE
+from modernet.runtime.file_names import METRICS_FILE, RECORD_FILE, STEPS_FILE
 
 PRELOAD = ("modernet.commands.train", "modernet.training.trainer", "modernet.figures.gallery", "modernet.report.page")
 CONTEXT = multiprocessing.get_context("forkserver")

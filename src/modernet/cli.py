@@ -24,20 +24,10 @@ from modernet.config.overrides import explain_override
 from modernet.config.roadmap import all_steps, steps_help
 from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig, SizeConfig, WandbConfig
 from modernet.config.search_path import sweep_files, user_config_dirs
-from modernet.errors import (
-    ConnectionLost,
-    Interrupted,
-    LocalMistake,
-    ModernetError,
-    OutOfMemory,
-    RunFailed,
-    UserError,
-    describe,
-    printable,
-    squeeze,
-)
+from modernet.errors import ConnectionLost, Interrupted, LocalMistake, ModernetError, OutOfMemory, RunFailed, UserError
 from modernet.runtime.distributed import distributed_env
 from modernet.runtime.os_errors import DISK_FULL, explain_os_error, is_out_of_memory
+from modernet.runtime.text import describe, printable, squeeze
 
 TRACEBACK_VARIABLE = "HYDRA_FULL_ERROR"
 SET_BY_US = "MODERNET_SETS_HYDRA_FULL_ERROR"  # child processes inherit the first variable, which the user did not set

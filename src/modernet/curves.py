@@ -5,8 +5,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-METRICS_FILE = "metrics.jsonl"
-STEPS_FILE = "steps.jsonl"
+from modernet.runtime.file_names import METRICS_FILE, STEPS_FILE
 
 
 def load_epochs(path: Path) -> list[dict[str, Any]]:

@@ -1,7 +1,5 @@
 """The exceptions that end a command. Each message is one line for the user; `status` is the exit status."""
 
-from collections.abc import Sequence
-
 
 class ModernetError(Exception):
     """Base class."""
@@ -59,25 +57,3 @@ class Interrupted(ModernetError):
     """A signal stopped the run after it saved a checkpoint."""
 
     status = 143  # what a shell reports for a process ended by SIGTERM
-
-
-def printable(message: object) -> str:
-    """The message as one line without control characters, which a file's name can bring to the terminal."""
-    letters = str(message)
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in letters)
-
-
-def shorten(names: Sequence[str], most: int) -> str:
-    """`a, b, c`; beyond `most` names the number of the others: `a, b and 3 more`."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
-def describe(error: BaseException) -> str:
-    """`ValueError: its message`, on one line."""
-    return f"{type(error).__name__}: {squeeze(error)}"
-
-
-def squeeze(message: object) -> str:
-    """The non-empty lines of a message, joined into one."""
-    return "; ".join(line.strip() for line in str(message).splitlines() if line.strip())

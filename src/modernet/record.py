@@ -13,10 +13,11 @@ from pydantic.dataclasses import dataclass
 
 from modernet.config.identity import check_sections, run_hash
 from modernet.config.schema import STRICT
-from modernet.errors import UserError, shorten
+from modernet.errors import UserError
+from modernet.runtime.file_names import RECORD_FILE
 from modernet.runtime.io import write_text
+from modernet.runtime.text import shorten
 
-RECORD_FILE = "record.json"
 SCHEMA_VERSION = 2  # 1: modernet 0.1, with other names for the fields of config
 
 

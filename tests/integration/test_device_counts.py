@@ -11,8 +11,7 @@ from helpers import RANDOM_IMAGES, run_command
 from image_files import write_folder
 from ranks import TORCHRUN, Process, end, start, start_ranks
 
-from modernet.curves import METRICS_FILE
-from modernet.record import RECORD_FILE
+from modernet.runtime.file_names import METRICS_FILE, RECORD_FILE
 
 # BatchNorm, and everything that draws random numbers; four steps an epoch.
 RUN = (

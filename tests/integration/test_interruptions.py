@@ -23,7 +23,7 @@ from ranks import (
     wait_for_step,
 )
 
-from modernet.record import RECORD_FILE
+from modernet.runtime.file_names import RECORD_FILE
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("interruptions")]
 

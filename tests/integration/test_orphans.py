@@ -11,7 +11,7 @@ import pytest
 from ranks import TORCHRUN, Process, end, start, wait_for
 from trials.processes import descendants_of
 
-from modernet.record import RECORD_FILE
+from modernet.runtime.file_names import RECORD_FILE
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("interruptions")]
 

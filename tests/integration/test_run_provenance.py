@@ -14,8 +14,8 @@ import torch
 from helpers import printed_record
 from ranks import end, start, wait_for_step
 
-from modernet.curves import METRICS_FILE
 from modernet.record import Record, find_record, load_record
+from modernet.runtime.file_names import METRICS_FILE
 
 QUICK = ("recipe.epochs=2", "recipe.warmup_epochs=0", "recipe.batch_size=479")  # 3 steps
 

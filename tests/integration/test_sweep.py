@@ -19,8 +19,8 @@ from ranks import Process, wait_for
 from ranks import start as start_process
 
 from modernet.errors import RunLocked
-from modernet.record import RECORD_FILE
-from modernet.runtime.lock import LOCK_FILE, is_locked, lock_holder, run_lock
+from modernet.runtime.file_names import LOCK_FILE, RECORD_FILE
+from modernet.runtime.lock import is_locked, lock_holder, run_lock
 from modernet.sweeps.estimate import Throughput
 from modernet.sweeps.workers import runs_at_once
 from modernet.training import folder as training_folder

@@ -11,8 +11,8 @@ import pytest
 from helpers import execution_config, short_experiment
 from records import make_record
 
-from modernet.curves import METRICS_FILE
 from modernet.record import write_record
+from modernet.runtime.file_names import METRICS_FILE
 from modernet.runtime.lock import run_lock
 from modernet.sweeps import status
 from modernet.sweeps.jobs import Job

@@ -17,9 +17,9 @@ from wandb_files import read_messages, to_values
 from wandb_server import Run, Server
 
 from modernet.config.schema import WandbConfig
-from modernet.curves import METRICS_FILE, STEPS_FILE
 from modernet.errors import Interrupted
 from modernet.record import METRICS, flatten
+from modernet.runtime.file_names import METRICS_FILE, STEPS_FILE
 from modernet.runtime.signals import ShutdownSignal
 from modernet.tracking.logger import STEP_NAMES, WandbLogger
 from modernet.tracking.settings import select_mode

@@ -10,7 +10,8 @@ from helpers import execution_config, short_experiment
 
 from modernet.errors import Interrupted, RunLocked, UserError
 from modernet.runtime.distributed import DistributedEnv
-from modernet.runtime.lock import HOLDER_FILE, lock_holder, run_lock
+from modernet.runtime.file_names import HOLDER_FILE
+from modernet.runtime.lock import lock_holder, run_lock
 from modernet.runtime.signals import ShutdownSignal
 from modernet.training import trainer
 from modernet.training.folder import FILES, hold_lock

@@ -9,9 +9,9 @@ import torch
 from helpers import assert_identical_runs, execution_config, random_images, ready_trainer, short_experiment
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from modernet.curves import METRICS_FILE, STEPS_FILE, load_steps
+from modernet.curves import load_steps
 from modernet.record import Steps
-from modernet.training.folder import LOG_FILE
+from modernet.runtime.file_names import LOG_FILE, METRICS_FILE, STEPS_FILE
 from modernet.training.trainer import Trainer
 
 CLOCK = {"images_per_second", "data_wait"}

@@ -24,10 +24,10 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from modernet.config.experiment import Experiment
-from modernet.config.weights import WEIGHTS_FILE
 from modernet.errors import ConnectionLost, DiskFull, Interrupted, OutOfMemory, RunLocked, UserError
 from modernet.models.network import Network
 from modernet.record import Record, find_record
+from modernet.runtime.file_names import WEIGHTS_FILE
 from modernet.runtime.lock import is_locked
 from modernet.runtime.signals import ShutdownSignal
 from modernet.training import checkpoint_files, trainer

@@ -23,8 +23,8 @@ from modernet.analysis.formatting import (
 from modernet.analysis.layout import ALPHA_STD, POOLED, WELCH
 from modernet.analysis.row import Row
 from modernet.analysis.table_text import to_csv, to_dicts
-from modernet.errors import shorten
 from modernet.record import Metric, declared_metrics
+from modernet.runtime.text import shorten
 
 SHOWN_SETTINGS = 8  # of a variant in text; JSON has all
 

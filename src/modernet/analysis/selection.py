@@ -13,8 +13,9 @@ from modernet.analysis.settings import Mixed, mixed_settings
 from modernet.analysis.where import Where, record_settings
 from modernet.config.identity import run_hash
 from modernet.config.roadmap import roadmap, sizes
-from modernet.errors import UserError, shorten
+from modernet.errors import UserError
 from modernet.record import Record, load_records
+from modernet.runtime.text import shorten
 
 RowKey = tuple[str, str, str]  # protocol, size and variant of a row of the table
 

@@ -27,7 +27,7 @@ from modernet.attribution.measures import (
     top1s,
 )
 from modernet.config.names import study_name
-from modernet.errors import describe
+from modernet.runtime.text import describe
 
 FEW_PAIRS = 10  # of orders; with fewer, a note warns
 

@@ -30,9 +30,10 @@ from modernet.config.experiment import build_execution, initialize_hydra
 from modernet.config.roadmap import to_dict
 from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig
 from modernet.config.search_path import add_config_dir, config_options
-from modernet.data.fingerprint import CONFIG_FILE, check_image_counts, inspect_data
+from modernet.data.fingerprint import check_image_counts, inspect_data
 from modernet.errors import UserError
 from modernet.record import Record
+from modernet.runtime.file_names import CONFIG_FILE
 
 if TYPE_CHECKING:  # they import torch, which a mistake in the arguments does not need
     from modernet.models.network import Network

@@ -17,10 +17,10 @@ from modernet.analysis.table import build_rows
 from modernet.analysis.table_text import to_csv, to_markdown
 from modernet.cli import exit_on_error
 from modernet.config.search_path import add_config_dir
-from modernet.curves import METRICS_FILE, STEPS_FILE
 from modernet.errors import UserError
 from modernet.record import write_record
 from modernet.report.origins import to_publishable
+from modernet.runtime.file_names import METRICS_FILE, STEPS_FILE
 from modernet.runtime.io import write_bytes, write_text
 
 STUDIES = Path("results/studies")

@@ -16,7 +16,8 @@ from pathlib import Path
 from modernet.cli import exit_on_error
 from modernet.data import conversion
 from modernet.data.download import Archive, fetch
-from modernet.errors import ModernetError, UserError, describe
+from modernet.errors import ModernetError, UserError
+from modernet.runtime.text import describe
 
 FASTAI = "https://s3.amazonaws.com/fast-ai-imageclas"
 IMAGENET = "http://www.image-net.org/image/downsample"

@@ -30,8 +30,9 @@ from modernet.config.overrides import explain_override
 from modernet.config.search_path import CONFIGS, add_config_dir
 from modernet.data.fingerprint import check_data_unchanged, resolve_data
 from modernet.errors import RunFailed, UserError
-from modernet.record import RECORD_FILE, find_record, find_result
+from modernet.record import find_record, find_result
 from modernet.runtime.distributed import distributed_env, is_torchrun
+from modernet.runtime.file_names import RECORD_FILE
 from modernet.runtime.orphans import end_with_parent
 from modernet.runtime.signals import catch_signals
 from modernet.sweeps.slurm import requeue_on_warning

@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from modernet.config.identity import run_hash, to_plain
 from modernet.config.roadmap import apply_steps, network_steps, to_dict
 from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig, SizeConfig, WandbConfig
-from modernet.config.search_path import CONFIGS, config_options
+from modernet.config.search_path import CONFIGS, cached_per_config_dirs, config_options
 from modernet.config.variant import nearest_steps, overrides_needed, to_sections
 from modernet.config.warnings import config_warnings
 from modernet.config.weights import Weights, find_weights
@@ -88,7 +88,7 @@ class Experiment:
         return next(iter(sorted(parent.glob(f"*{ending}"))), parent / name)
 
 
-@cache
+@cached_per_config_dirs
 def _with_steps(names: tuple[str, ...], size: str) -> dict[str, Any]:
     return asdict(apply_steps(names, size))
 

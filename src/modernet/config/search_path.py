@@ -11,7 +11,8 @@ from typing import Any, ParamSpec, TypeVar
 from omegaconf import OmegaConf
 from yaml import YAMLError
 
-from modernet.errors import UserError, squeeze
+from modernet.errors import UserError
+from modernet.runtime.text import squeeze
 
 PACKAGE = Path(__file__).parents[1]
 # The wheel carries a copy of configs/ in the package; a checkout has it at the top.

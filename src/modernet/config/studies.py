@@ -2,12 +2,12 @@
 
 import sys
 from collections.abc import Sequence
-from functools import cache
 
 from omegaconf import OmegaConf
 from pydantic import ValidationError
 
 from modernet.config.roadmap import apply_steps, main_path, network_steps, step_option
+from modernet.config.search_path import cached_per_config_dirs
 
 
 def _format_list(names: list[str]) -> str:
@@ -46,7 +46,7 @@ def _without(steps: list[str], left_out: str) -> list[str]:
     return [name for name in steps if name != left_out]
 
 
-@cache  # a study is composed for each of its runs
+@cached_per_config_dirs  # a study is composed for each of its runs
 def _is_network(names: tuple[str, ...], size: str) -> bool:
     """Whether the start with these steps is a network; a line on stderr says why it is none."""
     try:

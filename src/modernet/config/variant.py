@@ -1,7 +1,6 @@
 """The name of a network with its recipe and data: the step with the fewest overrides that lead to their values."""
 
 from dataclasses import asdict, fields, replace
-from functools import cache
 from typing import Any
 
 import hydra
@@ -10,7 +9,7 @@ from omegaconf import DictConfig
 from modernet.config.identity import to_plain
 from modernet.config.roadmap import roadmap, step_option, to_dict
 from modernet.config.schema import DataConfig, ModelConfig, RecipeConfig
-from modernet.config.search_path import config_files
+from modernet.config.search_path import cached_per_config_dirs, config_files
 
 Sections = tuple[ModelConfig, RecipeConfig, DataConfig]
 
@@ -26,7 +25,7 @@ def to_sections(config: DictConfig) -> Sections:
     )
 
 
-@cache
+@cached_per_config_dirs
 def compose_sections(
     step: str, protocol: str, size: str, recipe: str | None = None, data: str | None = None
 ) -> Sections:

@@ -6,10 +6,9 @@ from functools import cache
 from pathlib import Path
 
 from modernet.errors import UserError
+from modernet.runtime.file_names import RECORD_FILE, WEIGHTS_FILE
 
-WEIGHTS_FILE = "model.pt"  # of a finished run: state dicts `model`, and `ema_model` where the recipe has EMA
-RUN_OF_WEIGHTS = "run"  # in it, beside them: an empty tensor named by the run's hash; absent from earlier files
-RECORD_FILE = "record.json"  # a run may be named by its record
+RUN_OF_WEIGHTS = "run"  # in a run's weights: an empty tensor named by the run's hash; absent from earlier files
 LENGTH = 10  # hexadecimal digits of a fingerprint
 
 

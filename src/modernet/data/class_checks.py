@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from modernet.config.schema import DataConfig
 from modernet.data.file_lists import SHOWN_CLASSES
-from modernet.errors import UserError, shorten
+from modernet.errors import UserError
+from modernet.runtime.text import shorten
 
 ImagesPerClass = Mapping[str, Sequence[int]]  # `train` and `test`, by label
 

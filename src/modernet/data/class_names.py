@@ -9,8 +9,7 @@ import numpy as np
 from modernet.config.schema import DataConfig
 from modernet.data.file_lists import list_train_images, npz_path
 from modernet.errors import UserError
-
-CLASSES_FILE = "classes.json"  # in a run's folder: a list of names, one for each output; absent without names
+from modernet.runtime.file_names import CLASSES_FILE
 
 
 def known_class_names(data: DataConfig) -> Sequence[str]:

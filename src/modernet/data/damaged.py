@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from modernet.config.schema import DataConfig
-from modernet.errors import DamagedImage, UserError, printable
+from modernet.errors import DamagedImage, UserError
 from modernet.runtime.logging import logger
 from modernet.runtime.os_errors import explain_os_error
+from modernet.runtime.text import printable
 
 MOST_LOGGED = 100  # skipped images, in the log
 

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from modernet.errors import DamagedImage, describe
+from modernet.errors import DamagedImage
+from modernet.runtime.text import describe
 
 Image.MAX_IMAGE_PIXELS = None  # data.max_pixels is the limit, with its own message
 # Those of the suffixes of image folders, and GIF. Pillow reads others, and starts Ghostscript for EPS.

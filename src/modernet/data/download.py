@@ -10,7 +10,8 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from modernet.errors import ModernetError, describe
+from modernet.errors import ModernetError
+from modernet.runtime.text import describe
 
 TIMEOUT = 60  # seconds without a byte
 BLOCK = 1 << 20  # bytes

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from modernet.config.schema import DataConfig
-from modernet.errors import MissingData, UserError, shorten
+from modernet.errors import MissingData, UserError
+from modernet.runtime.text import shorten
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision's ImageFolder
 # Name of a data set -> its folder in data.root.

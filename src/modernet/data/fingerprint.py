@@ -23,15 +23,13 @@ from modernet.data.class_checks import ImagesPerClass, check_classes, missing_cl
 from modernet.data.file_lists import list_test_images, list_train_images, npz_path
 from modernet.data.shard_lists import list_shards, local_path
 from modernet.errors import MissingData, UserError
-from modernet.record import RECORD_FILE
+from modernet.runtime.file_names import CHECKPOINTS, CONFIG_FILE, RECORD_FILE
 from modernet.runtime.io import write_text
 
 HELD_OUT = 0.1  # fraction of each class, with data.split=train/val
 LENGTH = 16  # hexadecimal digits of a fingerprint
 DIGITS_CLASSES, DIGITS_PIXELS, DIGITS_TRAIN_IMAGES, DIGITS_TEST_IMAGES = 10, 8, 1437, 360
 FACTS_SUFFIX = ".fingerprint.json"  # NAME.npz.fingerprint.json caches the facts about NAME.npz
-
-CONFIG_FILE, CHECKPOINTS = "config.yaml", "checkpoint-*.pt"  # in a run's folder, as modernet.training writes them
 
 
 @dataclass(frozen=True)

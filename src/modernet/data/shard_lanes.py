@@ -19,9 +19,10 @@ from webdataset.gopen import gopen
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from modernet.data.shard_sizes import cache_path
-from modernet.errors import UserError, describe
+from modernet.errors import UserError
 from modernet.runtime.distributed import BatchLayout
 from modernet.runtime.seeding import Purpose, derive_seed, permutation
+from modernet.runtime.text import describe
 
 SHUFFLE_BUFFER = 1000  # images per lane
 MIN_LANES = 16  # per epoch: enough for the workers of one device

@@ -17,10 +17,11 @@ from webdataset.tariterators import base_plus_ext
 
 from modernet.data.file_lists import THREADS
 from modernet.data.shard_lists import local_path
-from modernet.errors import LocalMistake, describe
+from modernet.errors import LocalMistake
 from modernet.runtime.collectives import all_reduce_max
 from modernet.runtime.io import write_text
 from modernet.runtime.logging import logger
+from modernet.runtime.text import describe
 
 CACHE_FILE = "shards.sizes.json"
 METADATA = re.compile(r"__[^/]*__($|/)")  # files that webdataset skips

@@ -14,12 +14,13 @@ from modernet.analysis.row import network_name
 from modernet.analysis.stats import confidence_interval, summarize
 from modernet.config.identity import non_defaults
 from modernet.config.names import variant_name
-from modernet.curves import METRICS_FILE, STEPS_FILE, load_epochs, load_steps
+from modernet.curves import load_epochs, load_steps
 from modernet.figures.axes import INTERVAL, NotEnoughRuns, add_legend_above, mean_label
 from modernet.figures.style import PAGE, SERIES, FigureFormat, new_figure, styled
 from modernet.figures.svg import add_tooltips
 from modernet.figures.tooltips import curve_tooltips
 from modernet.record import Record
+from modernet.runtime.file_names import METRICS_FILE, STEPS_FILE
 
 Curves = dict[str, list[list[float]]]  # variant -> top-1 in percent, [run][epoch]
 StepCurves = dict[str, list[dict[int, float]]]  # variant -> of each run: optimizer step -> training loss

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from modernet.config.roadmap import roadmap
-from modernet.errors import shorten
 from modernet.models.network import Network
+from modernet.runtime.text import shorten
 
 # Pattern of our parameter names -> function from its groups to the other name.
 Rules = list[tuple[str, Callable[..., str]]]

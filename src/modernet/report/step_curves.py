@@ -4,7 +4,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from modernet.curves import STEPS_FILE, load_steps
+from modernet.curves import load_steps
+from modernet.runtime.file_names import STEPS_FILE
 
 STEP = "step"
 VALUES = ("epoch", "train_loss", "train_top1", "lr", "grad_norm", "images_per_second", "data_wait")

@@ -9,7 +9,8 @@ from modernet.analysis.selection import no_records_error, select
 from modernet.analysis.where import Where
 from modernet.attribution.formatting import LoadedAttribution, load_attribution
 from modernet.errors import UserError
-from modernet.record import RECORD_FILE, Record
+from modernet.record import Record
+from modernet.runtime.file_names import RECORD_FILE
 
 RUNS, ATTRIBUTION, STUDIES = Path("results/runs"), Path("results/attribution"), Path("results/studies")
 ATTRIBUTION_FILE = "attribution.json"

@@ -10,9 +10,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from modernet.errors import RunLocked
+from modernet.runtime.file_names import HOLDER_FILE, LOCK_FILE
 
-LOCK_FILE = ".lock"
-HOLDER_FILE = ".holder"  # a file besides, as Windows lets nobody read a locked one
 HOLDER = re.compile(r"process (\d+) on (\S+)")
 
 

@@ -18,8 +18,9 @@ from modernet.config.experiment import Experiment, build_execution, build_experi
 from modernet.config.schema import ExecutionConfig
 from modernet.data.fingerprint import check_data_unchanged, count_train_images, resolve_data
 from modernet.errors import UserError
-from modernet.record import RECORD_FILE, Record, find_result
+from modernet.record import Record, find_result
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
+from modernet.runtime.file_names import RECORD_FILE
 from modernet.training.checks import check_batch_size, check_image_size, check_recipe
 
 SEED = re.compile(r"\$\{[^}]*\bseed\b")  # a value that follows the seed, such as ${seed}

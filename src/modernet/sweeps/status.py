@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from modernet.curves import METRICS_FILE
 from modernet.errors import UserError
-from modernet.record import RECORD_FILE, Record, find_record
+from modernet.record import Record, find_record
+from modernet.runtime.file_names import METRICS_FILE, RECORD_FILE
 from modernet.runtime.lock import is_locked
 from modernet.sweeps.jobs import Job
 from modernet.training.progress import format_clock

@@ -17,12 +17,14 @@ from typing import Any
 from hydra.core.utils import JobReturn
 from tqdm import tqdm
 
-from modernet.errors import Interrupted, RunFailed, describe
-from modernet.record import RECORD_FILE, find_record
+from modernet.errors import Interrupted, RunFailed
+from modernet.record import find_record
 from modernet.runtime.distributed import distributed_env
+from modernet.runtime.file_names import RECORD_FILE
 from modernet.runtime.lock import is_locked, lock_holder
 from modernet.runtime.logging import sweep_terminal
 from modernet.runtime.signals import stop_signals
+from modernet.runtime.text import describe
 from modernet.sweeps import slurm
 from modernet.sweeps.jobs import Job
 from modernet.sweeps.status import show_status

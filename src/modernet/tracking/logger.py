@@ -128,38 +128,13 @@ def _init(config: WandbConfig | None, folder: Path, experiment: Experiment, fact
     if config is None or (mode := select_mode(config)) == "disabled":
         return WandbLogger(None)
     try:
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # wandb sends its own errors, also of offline runs
-        import wandb  # takes a second
-
         before, earlier_files = read_run_file(folder), offline_files(folder)
         arguments = run_arguments(config, folder, experiment)
         continues = _continues(before, mode, arguments)
-        earlier = os.environ.get("WANDB_RUN_ID") or (before.get("id") if continues else None)  # `wandb agent` sets it
-        run_id = earlier or secrets.token_hex(4)
-        (folder / RUN_FILE).parent.mkdir(exist_ok=True)
-        if not before:  # before wandb has a run, so that a process that is killed now continues the same one
-            write_text(folder / RUN_FILE, json.dumps({"id": run_id}) + "\n")
-        run = wandb.init(
-            **arguments,
-            id=run_id,
-            resume="allow" if earlier else None,
-            mode=mode,
-            config={**_describe(experiment), **facts},
-            # Without a limit, `finish` waits for a lost connection for ever, and a job is not requeued in time.
-            settings=wandb.Settings(
-                silent=True, console="off", finish_timeout=FINISH_SECONDS, finish_timeout_raises=True
-            ),
-        )
-        url = None if mode == "offline" else run.url  # which warns offline that there is none
-        where = {"id": run.id, "entity": run.entity, "project": run.project, "url": url}
-        write_text(folder / RUN_FILE, json.dumps(where) + "\n")
-        for axis in ("epoch", STEP_AXIS):
-            run.define_metric(axis)
-        for metrics, axis in AXES.items():
-            run.define_metric(metrics, step_metric=axis)
+        earlier_id = before.get("id") if continues else None
+        run = _start_run(folder, earlier_id, mode=mode, config={**_describe(experiment), **facts}, **arguments)
         counted = {name: facts[name] for name in ("params", "gmacs") if name in facts}
         run.summary.update({"status": "running", **counted})
-        logger.info(f"wandb: {url}" if url else f"wandb: offline run {run.id}; modernet sync uploads it")
         # Offline, wandb does not look up the login's entity, where an earlier online start had it.
         entities = {before.get("entity"), "" if before.get("url") else None}
         is_same = (run.id, run.project) == (before.get("id"), before.get("project")) and run.entity in entities
@@ -167,6 +142,34 @@ def _init(config: WandbConfig | None, folder: Path, experiment: Experiment, fact
     except Exception as error:  # no disk, no network, a broken installation: none of it is the run's fault
         logger.warning(f"wandb could not start ({error}); training continues without it")
         return WandbLogger(None)
+
+
+def _start_run(folder: Path, earlier_id: str | None, **arguments: Any) -> Any:
+    """Start the wandb run with this id, or a new one, and write it to run.json. Arguments are those of wandb.init."""
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # wandb sends its own errors, also of offline runs
+    import wandb  # takes a second
+
+    earlier_id = os.environ.get("WANDB_RUN_ID") or earlier_id  # `wandb agent` sets it
+    run_id = earlier_id or secrets.token_hex(4)
+    path = folder / RUN_FILE
+    path.parent.mkdir(exist_ok=True)
+    if not read_run_file(folder):  # before wandb has a run, so that a process that is killed now continues the same one
+        write_text(path, json.dumps({"id": run_id}) + "\n")
+    run = wandb.init(
+        **arguments,
+        id=run_id,
+        resume="allow" if earlier_id else None,
+        # Without a limit, `finish` waits for a lost connection for ever, and a job is not requeued in time.
+        settings=wandb.Settings(silent=True, console="off", finish_timeout=FINISH_SECONDS, finish_timeout_raises=True),
+    )
+    url = None if run.offline else run.url  # which warns offline that there is none
+    write_text(path, json.dumps({"id": run.id, "entity": run.entity, "project": run.project, "url": url}) + "\n")
+    for axis in ("epoch", STEP_AXIS):
+        run.define_metric(axis)
+    for metrics, axis in AXES.items():
+        run.define_metric(metrics, step_metric=axis)
+    logger.info(f"wandb: {url}" if url else f"wandb: offline run {run.id}; modernet sync uploads it")
+    return run
 
 
 def _describe(experiment: Experiment) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any
 from modernet.config.experiment import Experiment
 from modernet.config.schema import WandbConfig
 from modernet.curves import load_epochs, load_steps
-from modernet.record import RECORD_FILE, Record
+from modernet.record import Record
+from modernet.runtime.file_names import RECORD_FILE
 from modernet.tracking.logger import WandbLogger, wandb_run
 
 # Of a record, what the config at wandb has besides the experiment.

@@ -10,7 +10,7 @@ from modernet.analysis.row import Row
 from modernet.analysis.selection import select
 from modernet.analysis.table import build_rows
 from modernet.analysis.table_text import to_markdown
-from modernet.record import RECORD_FILE
+from modernet.runtime.file_names import RECORD_FILE
 from modernet.tracking.run_files import read_run_file
 
 TABLE = "results"

@@ -16,9 +16,10 @@ from typing import Literal
 from wandb.apis.public import Api
 from wandb.errors import Error, UsageError
 
-from modernet.errors import UserError, squeeze
-from modernet.record import RECORD_FILE
+from modernet.errors import UserError
+from modernet.runtime.file_names import RECORD_FILE
 from modernet.runtime.lock import is_locked
+from modernet.runtime.text import squeeze
 from modernet.tracking.run_files import OFFLINE_FILE, RUN_FILE, offline_files, started_mark, synced_mark
 
 # wandb retries for minutes or days where the server does not answer; the commands here are safe to repeat instead.

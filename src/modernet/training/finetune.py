@@ -12,12 +12,14 @@ from torch import Tensor
 from modernet.config.experiment import Experiment
 from modernet.config.identity import to_plain
 from modernet.config.schema import ModelConfig
-from modernet.config.weights import RUN_OF_WEIGHTS, WEIGHTS_FILE
-from modernet.errors import UserError, shorten, squeeze
+from modernet.config.weights import RUN_OF_WEIGHTS
+from modernet.errors import UserError
 from modernet.models.network import build_model
 from modernet.models.pretrained import HEAD, convert_pretrained, find_source
-from modernet.record import RECORD_FILE, Record, load_record, parse_record
+from modernet.record import Record, load_record, parse_record
+from modernet.runtime.file_names import RECORD_FILE, WEIGHTS_FILE
 from modernet.runtime.os_errors import is_out_of_memory
+from modernet.runtime.text import shorten, squeeze
 
 OURS = "stem.0.weight"  # a name that every network of ours has, and no other source
 ALLOWED = "allowed are weights of the same step, size and stem"

@@ -1,4 +1,4 @@
-"""The folder of a run: the names of its files, and the one process that may write them."""
+"""The folder of a run: the one process that may write it, and its config."""
 
 import json
 import sys
@@ -12,30 +12,15 @@ from omegaconf import OmegaConf
 from tqdm import tqdm
 
 from modernet.config.experiment import Experiment
-from modernet.config.weights import WEIGHTS_FILE
-from modernet.curves import METRICS_FILE, STEPS_FILE
-from modernet.data.class_names import CLASSES_FILE, class_names, known_class_names
+from modernet.data.class_names import class_names, known_class_names
 from modernet.errors import Interrupted, RunLocked, UserError
-from modernet.record import RECORD_FILE
 from modernet.runtime.collectives import any_rank
 from modernet.runtime.distributed import DistributedEnv
+from modernet.runtime.file_names import CLASSES_FILE, CONFIG_FILE, FILES
 from modernet.runtime.io import remove_parts, write_text
-from modernet.runtime.lock import HOLDER_FILE, LOCK_FILE, run_lock
+from modernet.runtime.lock import run_lock
 from modernet.runtime.signals import ShutdownSignal
 
-CONFIG_FILE = "config.yaml"
-LOG_FILE = "train.log"
-FILES = (
-    RECORD_FILE,
-    WEIGHTS_FILE,
-    CONFIG_FILE,
-    CLASSES_FILE,
-    LOG_FILE,
-    METRICS_FILE,
-    STEPS_FILE,
-    LOCK_FILE,
-    HOLDER_FILE,
-)
 WAIT_SECONDS = 1.0  # between two attempts to lock a run that another process trains
 
 

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from modernet.curves import METRICS_FILE, STEPS_FILE
 from modernet.record import Epoch, Steps, flatten
+from modernet.runtime.file_names import METRICS_FILE, STEPS_FILE
 from modernet.runtime.io import write_text
 from modernet.runtime.logging import logger
 from modernet.tracking.logger import WandbLogger

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modernet.errors import ConnectionLost, DeviceFault, DiskFull, ModernetError, OutOfMemory, squeeze
+from modernet.errors import ConnectionLost, DeviceFault, DiskFull, ModernetError, OutOfMemory
 from modernet.runtime.collectives import is_communication_error
 from modernet.runtime.os_errors import DISK_FULL, is_device_fault, is_out_of_memory
+from modernet.runtime.text import squeeze
 from modernet.training.leftovers import latest_checkpoint
 
 # DataLoader reports a dead worker process as a RuntimeError; its cause names the signal, if there was one.

@@ -4,14 +4,15 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from modernet.runtime.lock import HOLDER_FILE, LOCK_FILE, is_locked, remove_lock
+from modernet.runtime.file_names import CHECKPOINTS, HOLDER_FILE, LOCK_FILE
+from modernet.runtime.lock import is_locked, remove_lock
 
 PATTERN = re.compile(r"checkpoint-(\d{9})-([0-9a-f]{16})\.pt")  # optimizer steps done, checksum of the content
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """Oldest first."""
-    return sorted(path for path in folder.glob("checkpoint-*.pt") if PATTERN.fullmatch(path.name))
+    return sorted(path for path in folder.glob(CHECKPOINTS) if PATTERN.fullmatch(path.name))
 
 
 def latest_checkpoint(folder: Path) -> Path | None:

@@ -10,12 +10,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from modernet.config.schema import ModelConfig
-from modernet.config.weights import RUN_OF_WEIGHTS, WEIGHTS_FILE
+from modernet.config.weights import RUN_OF_WEIGHTS
 from modernet.data.class_names import load_class_names
 from modernet.errors import UserError
 from modernet.models.network import Network, build_model
 from modernet.models.pretrained import export_pretrained
-from modernet.record import RECORD_FILE, Record, find_record
+from modernet.record import Record, find_record
+from modernet.runtime.file_names import RECORD_FILE, WEIGHTS_FILE
 from modernet.runtime.io import write_bytes
 from modernet.runtime.os_errors import is_out_of_memory
 from modernet.training.finetune import find_misfits, is_state_dict

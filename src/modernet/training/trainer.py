@@ -9,28 +9,30 @@ import torch
 
 from modernet.config.experiment import Experiment
 from modernet.config.schema import ExecutionConfig, WandbConfig
-from modernet.config.weights import RUN_OF_WEIGHTS, WEIGHTS_FILE
+from modernet.config.weights import RUN_OF_WEIGHTS
 from modernet.data.fingerprint import class_warnings
 from modernet.data.loader import Loader, build_loader
 from modernet.data.splits import evaluated_split
-from modernet.errors import ConnectionLost, Interrupted, ModernetError, NonFiniteLoss, UserError, describe
+from modernet.errors import ConnectionLost, Interrupted, ModernetError, NonFiniteLoss, UserError
 from modernet.models.flops import model_cost
 from modernet.record import Epoch, Record, find_record, write_record
 from modernet.runtime.collectives import all_gather, any_rank, barrier, process_group
 from modernet.runtime.device import keep_freed_memory, missing_for_compile, select_device, set_deterministic
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
+from modernet.runtime.file_names import LOG_FILE, WEIGHTS_FILE
 from modernet.runtime.io import write_bytes
 from modernet.runtime.lock import remove_lock
 from modernet.runtime.logging import logger, run_logging
 from modernet.runtime.provenance import HostMemory
 from modernet.runtime.signals import ShutdownSignal
+from modernet.runtime.text import describe
 from modernet.tracking.logger import WandbLogger, wandb_run
 from modernet.training import checkpoint_files
 from modernet.training.checkpoint import CheckpointManager
 from modernet.training.checkpoint_files import RunIdentity
 from modernet.training.checks import check_batch_size, check_image_size, check_recipe, find_warnings, slow_input_warning
 from modernet.training.finetune import load_weights
-from modernet.training.folder import LOG_FILE, hold_lock, write_config
+from modernet.training.folder import hold_lock, write_config
 from modernet.training.history import RunHistory
 from modernet.training.interruption import explain_interruption, is_interruption, stop_watching_workers
 from modernet.training.leftovers import latest_checkpoint, remove_checkpoints
