@@ -202,6 +202,8 @@ def test_a_variant_of_the_table_leads_to_its_page_and_to_its_runs_by_step(page):
     for title in ("training loss", "learning rate", "norm of the gradient"):
         assert panel.locator(f"svg[aria-label='{title}'] polyline").count() == 1
     assert panel.locator("svg[aria-label='images per second']").count() == 0
+    horizontal = panel.locator("svg[aria-label='training loss'] text[text-anchor=middle]").all_text_contents()
+    assert horizontal == ["step", "1", "50", "100", "150", "199"]
 
 
 def test_charts_have_round_ticks_of_equal_decimals_and_a_legend_of_their_lines(page):

@@ -10,6 +10,8 @@ function format(value) {
   return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
+const LABEL_WIDTH = 40; // of a number at the horizontal axis
+
 // Round numbers around these two, two to five steps of 1, 2 or 5 times a power of ten apart.
 function roundTicks(low, high) {
   const range = high - low || Math.abs(high) || 1;
@@ -51,6 +53,9 @@ function chart(title, unit, lines) {
   const top = lines.length > 1 ? 42 : 26; // below the legend
   const [width, height, start, end, bottom] = [360, top + 184, 52, 348, top + 150];
   const x = (value) => start + (end - start) * (right > left ? (value - left) / (right - left) : 0.5);
+  // Epochs and steps are whole numbers; those beside an end would overlap it.
+  const between = roundTicks(left, right).map(({ value }) => value).filter((value) =>
+    Number.isInteger(value) && x(value) - start > LABEL_WIDTH && end - x(value) > LABEL_WIDTH);
   const y = (value) => bottom - ((bottom - top) * (value - low)) / (high - low);
   const label = (text, position, anchor) => svgElement("text", { ...position, "text-anchor": anchor }, text);
   const svg = svgElement("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": title },
@@ -61,7 +66,7 @@ function chart(title, unit, lines) {
       label(text, { x: start - 6, y: y(value) + 4 }, "end"),
     ]),
     label(unit, { x: (start + end) / 2, y: height - 6 }, "middle"),
-    ...[...new Set([left, right])].map((value) => label(format(value), { x: x(value), y: height - 20 }, "middle")));
+    ...[...new Set([left, ...between, right])].map((value) => label(format(value), { x: x(value), y: height - 20 }, "middle")));
   curves.forEach(({ name, points }, order) => {
     const look = LOOKS[order] ?? "other";
     svg.append(svgElement("polyline", { class: `line ${look}`, points: points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" ") }));
