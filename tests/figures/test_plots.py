@@ -195,10 +195,10 @@ def test_side_steps_are_named_with_the_step_that_they_are_compared_with():
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     expected = {"resnext": "patchify_stem", "grn": "convnext", "large_kernel": "convnext"}
     assert labels == [f"{step_name(step)} vs {step_name(before)}" for step, before in expected.items()]
-    assert figure.axes[0].get_xlabel().startswith("difference to step after “vs” (points)")
+    assert figure.axes[0].get_xlabel().startswith("difference to named step (points)")
     assert "previous step" not in all_text(figure)
     mixed = plot_differences(noisy_rows((*side, "stage_ratio")))
-    assert "Difference to the previous step or step after “vs”" in all_text(mixed)
+    assert "Difference to the previous step or named step" in all_text(mixed)
     labels = [label.get_text() for label in mixed.axes[0].get_yticklabels()]
     assert step_name("patchify_stem") in labels
     assert "vs" not in all_text(plot_differences(noisy_rows(tuple(MAIN_PATH))))

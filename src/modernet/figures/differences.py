@@ -28,7 +28,7 @@ from modernet.figures.axes import (
 from modernet.figures.style import OURS, PAGE, PAPER, SHADE, FigureFormat, new_figure, styled
 from modernet.figures.tooltips import difference_tooltip, paper_difference_tooltip
 
-NAMED = "step after “vs”"
+NAMED = "named step"  # behind "vs" in the row's label
 FEWEST = 2  # differences of a group; a single one is better said in a sentence
 
 
