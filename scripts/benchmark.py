@@ -101,17 +101,22 @@ def format_values(rows: list[dict[str, Any]]) -> str:
     return tabulate(rows, "keys", "github", floatfmt=".4g")
 
 
-def format_part(name: str, rows: list[dict[str, Any]]) -> str:
-    """A heading and a table."""
+def format_part(name: str, part: dict[str, Any]) -> str:
+    """A heading, where and when it was measured, and a table."""
+    rows, about = part["rows"], part["about"]
     write: Callable[[list[dict[str, Any]]], str] = format_rates if "rates" in rows[0] else format_values
-    return f"## {name}\n\n{write(rows)}"
+    where = (
+        f"{about['cpu']}, {about['threads']} threads, {about['rounds']} rounds, load {about['load']:.1f} in the minute "
+        f"before, torch {about['torch']}, commit {about['commit']}."
+    )
+    return f"## {name}\n\n{where}\n\n{write(rows)}"
 
 
 def write_results(path: Path, parts: dict[str, dict[str, Any]]) -> None:
     """The rows of all parts as JSON, and as a page beside it."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps({"parts": parts}, indent=1) + "\n")
-    text = "\n\n".join(format_part(name, part["rows"]) for name, part in parts.items())
+    text = "\n\n".join(format_part(name, part) for name, part in parts.items())
     write_text(
         path.with_suffix(".md"), f"<!-- By `python scripts/benchmark.py`; {path.name} has all values. -->\n\n{text}\n"
     )
@@ -151,7 +156,7 @@ def main() -> None:
     for part in arguments.parts:
         rows = measure(part, device, arguments.rounds, arguments.images or Path())
         parts[part] = {"about": about, "rows": rows}
-        print(format_part(part, rows), flush=True)
+        print(format_part(part, parts[part]), flush=True)
         write_results(path, parts)  # now, as the next part may take long
     if "growth" in arguments.parts:
         plot_growth(parts["growth"]["rows"], device_name(device), path.with_suffix(""))

@@ -56,7 +56,7 @@ def test_a_known_crossing_is_recovered(slope, leader):
 def test_no_crossing_is_reported_as_none():
     found = crossing(line_cells(8.0, 1.0, std=0.1))
     assert (found.epochs, found.low, found.high, found.leader, found.probability) == (None, None, None, "first", 0)
-    assert describe_crossing(found) == "none up to 18 epochs (a crossing in 0 % of the draws): first leads at 18"
+    assert describe_crossing(found) == "none up to 18 epochs, where first leads; 0 % of the bootstrap's draws cross"
 
 
 def test_an_uncertain_crossing_is_open_towards_longer_training():
@@ -179,8 +179,9 @@ def test_closing_of_a_line_is_its_slope_and_its_zero():
     assert noisy.zero_low < 64 < noisy.zero_high
     assert noisy.lack_of_fit_p is not None
     assert noisy.lack_of_fit_p > 0.01
-    assert "above 72] by extrapolation" in describe_closing(replace(noisy, zero_high=73.0))
-    assert describe_closing(replace(noisy, zero=73.0)) == "none up to 72 epochs"
+    assert "73.0] by extrapolation" in describe_closing(replace(noisy, zero_high=73.0))
+    assert "above 18,000] by extrapolation" in describe_closing(replace(noisy, zero_high=20_000.0))
+    assert describe_closing(replace(noisy, zero=20_000.0)) == "none up to 18,000 epochs"
     assert describe_closing(replace(noisy, budgets=(2, 6))) == "needs three lengths"
     text = describe_closing(noisy)
     assert "by extrapolation" in text

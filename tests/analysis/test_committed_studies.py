@@ -103,7 +103,7 @@ def test_pooled_noise_decides_nine_of_fourteen_steps_on_cifar10_where_welch_deci
     assert {(row.difference_test, row.pooled_df) for row in steps} == {("pooled", 30)}
     stds = [row.top1_std for row in rows.values() if row.is_published and row.top1_std]
     assert (len(stds), steps[0].pooled_std) == (15, pytest.approx((sum(std**2 for std in stds) / 15) ** 0.5))
-    assert steps[0].brown_forsythe_p == pytest.approx(0.746, abs=1e-3)
+    assert steps[0].brown_forsythe_p == pytest.approx(0.800, abs=1e-3)
     by_welch = holm([welch(summarize(row.top1s), summarize(rows[row.before or ""].top1s)).p for row in steps])
     decided = {
         name: sum(p is not None and p < ALPHA for p in p_values)
@@ -119,5 +119,5 @@ def test_runs_with_the_same_seed_are_not_correlated_on_cifar10():
     of_seed = 18 * (residuals.mean(axis=0) ** 2).sum() / 2
     noise = ((residuals - residuals.mean(axis=0)) ** 2).sum() / 34
     assert rows[0].seed_correlation == pytest.approx((of_seed - noise) / (of_seed + 17 * noise))
-    assert rows[0].seed_correlation == pytest.approx(-0.02, abs=0.005)
+    assert rows[0].seed_correlation == pytest.approx(0.002, abs=0.005)
     assert rows[0].seed_p == pytest.approx(scipy_stats.f.sf(of_seed / noise, 2, 34))

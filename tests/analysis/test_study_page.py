@@ -108,7 +108,7 @@ def test_without_records_every_part_says_that_it_was_not_run(page, tmp_path):
     assert len(rows) > 6
     studies = {path.stem for path in (ROOT / "configs/study").glob("*.yaml")}
     assert set(re.findall(r"\+study=(\w+)", commands)) <= studies
-    assert all(re.search(r"\| +0 of \d+ \| +not run yet \|$", line) for line in rows)
+    assert all(re.search(r"\| +0 of \d+ \| +not run yet \| +\|$", line) for line in rows)
     text = page.read_text()
     assert text.startswith("# Title\n\nText of ")
     assert "old" not in text
@@ -149,18 +149,18 @@ def test_network_or_recipe_has_both_tables_and_names_the_steps_that_change_their
     generated = parts(page)
     assert f"{2 * usual_lr():g} (at the edge)" in line_of(generated["learning_rate"], "gelu")
     cells = [cell.strip() for cell in line_of(generated["recipe"], "gelu").split("|")]
-    assert cells[2:4] == ["74.10 ± 0.10", "-3.00 [-3.17, -2.83]"]
-    assert cells[5:8] == [f"{2 * usual_lr():g}", "78.10 ± 0.10", "+1.00 [+0.83, +1.17]"]
+    assert cells[2:5] == ["74.10 ± 0.10", "3", "-3.00 [-3.17, -2.83]"]
+    assert cells[5:9] == [f"{2 * usual_lr():g}", "78.10 ± 0.10", "3", "+1.00 [+0.83, +1.17]"]
     assert re.findall(r"^- `(\w+)`: ", generated["recipe"], re.M) == ["gelu"]
     assert (
         "with both differences change the sign where each network has its own best rate: `gelu`."
         in generated["answers"]
     )
-    assert "Holm) with one recipe" in generated["recipe"]
-    assert "Holm) at its own best rate" in generated["recipe"]
+    assert "] with one recipe" in generated["recipe"]
+    assert "] at its own best rate" in generated["recipe"]
     assert f"-m +step=gelu recipe.lr={2 * usual_lr():g} seed=0,1,2" in generated["commands"]
     row = line_of(generated["commands"], "own best learning rate")
-    assert re.search(r"\| +3 of 3 \| +6 \|$", row)
+    assert re.search(r"\| +3 of 3 \| +6 \| +0\.3 \|$", row)
     assert "agrees" in generated["signs"]
     assert "6 epochs, 12 steps with both differences" in generated["signs"]
 
@@ -202,17 +202,18 @@ def test_leave_one_out_and_layer_scale_compare_with_the_end(page, tmp_path):
     assert "-3.00" in line_of(generated["steps"], "convnext")
     assert "not run" in line_of(generated["steps"], "layer_norm")
     assert generated["kernels"] == "Not run yet.\n"
-    assert re.search(r"\| +9 of 42 \| +6 \|$", line_of(generated["commands"], "leave-one-out"))
+    assert re.search(r"\| +9 of 42 \| +6 \| +0\.9 \|$", line_of(generated["commands"], "leave-one-out"))
 
 
 def test_kernel_sizes_are_a_family_of_their_own_and_the_figure_of_signs_has_the_published_steps(page, tmp_path):
-    """Whatever else was run with the same length of training."""
+    """Whatever other networks were run with the same length of training."""
     kernels = [*repeat("move_up_depthwise", 70.0), *repeat("kernel_size", 69.8)]
     kernels += repeat("move_up_depthwise+kernel_size=9", 69.7, kernel_size=9)
     steps = [record for number, name in enumerate(MAIN_PATH[1:10]) for record in repeat(name, 60.0 + number)]
     steps = [record for record in steps if record.variant not in ("move_up_depthwise", "kernel_size")]
     found = []
-    for name, records in (("alone", kernels), ("beside", [*kernels, *steps, *repeat("resnext", 90.0)])):
+    beside = [*kernels, *steps, *repeat("resnext", 90.0), run("gelu+width=20", 99.0, width=20)]
+    for name, records in (("published", [*kernels, *steps]), ("beside", beside)):
         assert run_command("study", write(tmp_path / name, records), "--page", page).returncode == 0
         found.append(line_of(parts(page)["kernels"].rpartition("(points)")[2], "7x7 "))
     assert found[0] == found[1]
@@ -220,6 +221,36 @@ def test_kernel_sizes_are_a_family_of_their_own_and_the_figure_of_signs_has_the_
     svg = (page.parent / "figures/signs.svg").read_text()
     assert "GELU" in svg
     assert "ResNeXt" not in svg
+
+
+def test_all_tables_of_a_length_have_the_noise_of_its_steps(page, tmp_path):
+    """One unequal network makes Welch's test the test of all, and a network of one seed has no interval then."""
+    records = [record for number, name in enumerate(MAIN_PATH[1:]) for record in repeat(name, 70.0 + number)]
+    records += [run("stage_ratio", 60.0 + 10 * seed, seed=10 + seed) for seed in range(3)]
+    records += [run("convnext+layer_scale=0.1", 90.0, layer_scale=0.1)]
+    for name in MAIN_PATH[1:]:
+        best = 2 if name == "gelu" else 1
+        for factor in (0.5, 1, 2):
+            top1 = 60.0 - abs(log2(factor / best))
+            records.append(run(name, top1, epochs=3, held_out=True, lr=factor * usual_lr()))
+    records.append(run("gelu", 75.0, lr=2 * usual_lr()))
+    assert run_command("study", write(tmp_path / "studies", records), "--page", page).returncode == 0
+    generated = parts(page)
+    assert "so Welch's test is used" in generated["noise"]
+    welch = "[+0.77, +1.23]"  # of two networks with three seeds and std 0.1
+    for name in ("signs", "recipe"):
+        assert welch in line_of(generated[name], "separate_downsampling")
+    assert "[-1.23, -0.77]" in line_of(generated["layer_scale"], "none")
+    assert [cell.strip() for cell in line_of(generated["layer_scale"], "0.1").split("|")[2:6]] == [
+        "1",
+        "90.00",
+        "+6.90",
+        "",
+    ]
+    own_best = line_of(generated["recipe"], "gelu").split("|")[-3:-1]
+    assert own_best[0].strip() == "1"
+    assert "[" not in own_best[1]
+    assert "One seed alone is behind a network of `gelu` and `fewer_activations`." in generated["answers"]
 
 
 def test_answers_say_what_the_runs_say(page, tmp_path):

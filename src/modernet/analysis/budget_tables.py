@@ -26,7 +26,7 @@ from modernet.analysis.stats import summarize
 
 NOT_RUN = "not run"
 FEWEST_FOR_A_LINE = 3  # numbers of epochs
-EXTRAPOLATION = 4  # times the longest training, up to which a line of gaps is extrapolated
+FAR = 1000  # times the longest training: a zero beyond has no meaning as a number
 
 
 def budget_table(cells: Cells) -> str:
@@ -83,10 +83,9 @@ def describe_crossing(crossing: Crossing) -> str:
     smallest, largest = crossing.budgets[0], crossing.budgets[-1]
     leader = f"{crossing.leader} leads" if crossing.leader else "both are equal"
     if crossing.epochs is None:
-        draws = (
-            "" if crossing.probability is None else f" (a crossing in {100 * crossing.probability:.0f} % of the draws)"
-        )
-        return f"none up to {largest} epochs{draws}: {leader} at {largest}"
+        crossed = crossing.probability
+        draws = "" if crossed is None else f"; {100 * crossed:.0f} % of the bootstrap's draws cross"
+        return f"none up to {largest} epochs, where {leader}{draws}"
     interval = ""
     if crossing.low is not None and crossing.high is not None:
         low = f"below {smallest}" if crossing.low == 0 else f"{crossing.low:.1f}"
@@ -111,7 +110,7 @@ def error_ratios(cells: Cells, first: str, second: str) -> str:
 def describe_closing(closing: Closing) -> str:
     """Where the line reaches zero, named an extrapolation where that is outside the budgets.
 
-    An extrapolation ends at a few times the longest training. Any two lengths lie on a line, so it needs three.
+    Any two lengths lie on a line, so it needs three.
     """
     if len(closing.budgets) < FEWEST_FOR_A_LINE:
         return "needs three lengths"
@@ -119,9 +118,9 @@ def describe_closing(closing: Closing) -> str:
         return "undecided: the interval of the slope includes zero"
     if closing.zero is None:
         return "none: the gap does not close"
-    limit = EXTRAPOLATION * closing.budgets[-1]
+    limit = FAR * closing.budgets[-1]
     if closing.zero > limit:
-        return f"none up to {format_epochs(limit)}"
+        return f"none up to {limit:,} epochs"
     interval = ""
     if closing.zero_low is not None and closing.zero_high is not None:
         high = f"above {limit:,}" if closing.zero_high > limit else f"{closing.zero_high:,.1f}"

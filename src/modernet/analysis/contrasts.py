@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from modernet.analysis.layout import build_layout
+from modernet.analysis.layout import Layout
 from modernet.analysis.stats import Difference, Sample, holm, summarize
 
 
@@ -15,9 +15,10 @@ class Contrast(NamedTuple):
     holm: float | None  # p-value, corrected over the networks
 
 
-def compare_with(reference: Sequence[float], others: Mapping[str, Sequence[float]]) -> dict[str, Contrast]:
-    """Each network's top-1 minus the reference's, from the top-1 of each seed; planned contrasts of all of them."""
-    layout = build_layout([reference, *others.values()])
+def compare_with(
+    reference: Sequence[float], others: Mapping[str, Sequence[float]], layout: Layout
+) -> dict[str, Contrast]:
+    """Each network's top-1 minus the reference's, from the top-1 of each seed, by the noise and test of the layout."""
     samples = {name: summarize(values) for name, values in others.items()}
     differences = {name: layout.compare(sample, summarize(reference)) for name, sample in samples.items()}
     corrected = holm([difference.p for difference in differences.values()])

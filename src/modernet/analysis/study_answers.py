@@ -8,7 +8,7 @@ from modernet.analysis.crossing import find_crossing
 from modernet.analysis.formatting import count_noun, format_difference, join_words
 from modernet.analysis.learning_rate import sign_changes
 from modernet.analysis.row import Row
-from modernet.analysis.signs import Verdict, count_verdicts
+from modernet.analysis.signs import Verdict, count_verdicts, verdict
 from modernet.analysis.stats import ALPHA
 from modernet.analysis.study_parts import Study
 from modernet.config.roadmap import END, main_path
@@ -17,16 +17,19 @@ START, PAPERS_END = "modern_recipe", "separate_downsampling"  # of the published
 
 
 def build_answers(study: Study) -> str:
-    """A list with an item per question; empty without runs."""
+    """A list with an item per question and its sentences below; empty without runs."""
     items = {
         "Budget": _answer_budget(study),
         "Network or recipe": _answer_recipe(study),
         "Steps": _answer_steps(study),
     }
-    return "\n".join(f"- **{question}.** {answer}" for question, answer in items.items() if answer)
+    lines = []
+    for question, sentences in items.items():
+        lines += [f"- **{question}**", *(f"  - {sentence}" for sentence in sentences)] if sentences else []
+    return "\n".join(lines)
 
 
-def _answer_budget(study: Study) -> str:
+def _answer_budget(study: Study) -> list[str]:
     cells = study.cells()
     sentences = []
     for name, about in ((PAPERS_END, "the paper's last network"), (END, "the same with Layer Scale")):
@@ -34,20 +37,19 @@ def _answer_budget(study: Study) -> str:
         if not gaps:
             continue
         listed = ", ".join(f"{format_difference(gap)} after {format_epochs(epochs)}" for epochs, gap in gaps.items())
-        sentences.append(f"`{name}`, {about}, minus `{START}`, in points: {listed}.")
         crossing = find_crossing(cells, START, name)
-        if crossing is not None:
-            sentences.append(f"Crossing: {describe_crossing(crossing)}.")
+        crosses = f" Crossing: {describe_crossing(crossing)}." if crossing is not None else ""
+        sentences.append(f"`{name}`, {about}, minus `{START}`, in points: {listed}.{crosses}")
     for epochs in study.roadmap_epochs()[-1:]:
         best = max((row for row in study.roadmap_rows(epochs) if row.n), key=lambda row: row.top1 or 0)
         sentences.append(f"The best mean of the roadmap after {format_epochs(epochs)} is that of `{best.name}`.")
-    return " ".join(sentences)
+    return sentences
 
 
-def _answer_recipe(study: Study) -> str:
+def _answer_recipe(study: Study) -> list[str]:
     best, usual = study.best_rates, study.usual.recipe.lr
     if not best:
-        return ""
+        return []
     other = [f"`{one.network}` ({one.lr:g})" for one in best.values() if one.lr != usual]
     networks = len(main_path(study.size)) - 1
     sentences = [
@@ -58,10 +60,11 @@ def _answer_recipe(study: Study) -> str:
     for name in (PAPERS_END, END):
         if START in best and name in best:
             first, last = best[START], best[name]
-            sentences.append(
-                f"`{name}` minus `{START}` is {last.top1[usual] - first.top1[usual]:+.1f} points at the recipe's rate "
-                f"and {last.best - first.best:+.1f} with each at its own best rate."
-            )
+            gap = f"`{name}` minus `{START}` is {last.top1[usual] - first.top1[usual]:+.1f} points at the recipe's rate"
+            if first.lr == last.lr == usual:
+                sentences.append(f"{gap}, which is the best of three for both.")
+            else:
+                sentences.append(f"{gap} and {last.best - first.best:+.1f} with each at its own best rate.")
     one_recipe, own_best = study.recipe_rows()
     others = {row.variant for row in own_best if row.difference is not None}
     compared = [row.variant for row in one_recipe if row.difference is not None and row.variant in others]
@@ -70,12 +73,19 @@ def _answer_recipe(study: Study) -> str:
         sentences.append(
             f"On the test images after {format_epochs(study.epochs)}, {len(changed)} of "
             f"{count_noun(len(compared), 'step')} with both differences change the sign where each network has its "
-            f"own best rate{': ' * bool(changed)}{', '.join(changed)}."
+            f"own best rate{': ' * bool(changed)}{', '.join(changed)}. {_single_runs(compared, own_best)}".rstrip()
         )
-    return " ".join(sentences)
+    return sentences
 
 
-def _answer_steps(study: Study) -> str:
+def _single_runs(steps: Sequence[str], rows: Sequence[Row]) -> str:
+    """The steps whose difference rests on a network with one run, in a sentence; empty where there are none."""
+    runs = {row.variant: row.n for row in rows}
+    single = [f"`{row.variant}`" for row in rows if row.variant in steps and 1 in (row.n, runs.get(row.before or ""))]
+    return f"One seed alone is behind a network of {join_words(single)}." if single else ""
+
+
+def _answer_steps(study: Study) -> list[str]:
     sentences = []
     for epochs in study.roadmap_epochs():
         rows = [row for row in study.roadmap_rows(epochs) if row.difference is not None]
@@ -87,9 +97,10 @@ def _answer_steps(study: Study) -> str:
             f"After {format_epochs(epochs)}, {len(decided)} of {count_noun(len(rows), 'step')} are decided (p below "
             f"{ALPHA} after Holm's correction){''.join(f'; {text}' for text in (raised, lowered) if text)}. "
             f"Decided with the paper's sign: {counts[Verdict.AGREES]}; with the opposite one: "
-            f"{counts[Verdict.DISAGREES]}; near zero in the paper: {counts[Verdict.ONLY_OURS]}."
+            f"{counts[Verdict.DISAGREES]}; near zero in the paper: {counts[Verdict.ONLY_OURS]}; not in the paper: "
+            f"{sum(verdict(row) is Verdict.NOT_IN_PAPER for row in decided)}."
         )
-    return " ".join(sentences)
+    return sentences
 
 
 def _list(rows: Sequence[Row], verb: str) -> str:

@@ -7,6 +7,7 @@ from tabulate import tabulate
 from modernet.analysis.budget import all_epochs
 from modernet.analysis.budget_tables import budget_table, crossing_table, format_epochs, gap_table
 from modernet.analysis.contrasts import compare_with
+from modernet.analysis.layout import Layout
 from modernet.analysis.learning_rate import sign_changes
 from modernet.analysis.row import Row
 from modernet.analysis.stats import Difference, summarize
@@ -85,15 +86,16 @@ def _kernels(study: Study) -> str:
             continue
         rows = study.kernel_rows(epochs)
         lengths.append(epochs)
-        tables.append(_join(f"**{format_epochs(epochs)}**", accuracy_table(rows), _kernel_contrasts(rows)))
+        contrasts = _kernel_contrasts(rows, study.layout(epochs))
+        tables.append(_join(f"**{format_epochs(epochs)}**", accuracy_table(rows), contrasts))
     return _join(*tables, _missing(study, lengths)) if tables else ""
 
 
-def _kernel_contrasts(rows: Sequence[Row]) -> str:
+def _kernel_contrasts(rows: Sequence[Row], layout: Layout) -> str:
     """The other kernel sizes against the smallest one, in a family of their own."""
     top1s = {swept_kernel_size(row.name): row.top1s for row in rows if row.n}
     (smallest, reference), *others = [(f"{size}x{size}", values) for size, values in top1s.items()]
-    return contrast_table(smallest, summarize(reference), compare_with(reference, dict(others)), "kernel size")
+    return contrast_table(smallest, summarize(reference), compare_with(reference, dict(others), layout), "kernel size")
 
 
 def _budget(study: Study) -> str:
@@ -134,7 +136,7 @@ def _layer_scale(study: Study) -> str:
         others = {value: values for value, values in top1s.items() if values}
         reference = others.pop(LAYER_SCALES[END], None)
         if reference and others:
-            contrasts = compare_with(reference, others)
+            contrasts = compare_with(reference, others, study.layout(epochs))
             table = contrast_table(LAYER_SCALES[END], summarize(reference), contrasts, "initial value")
             tables.append(_join(f"**{format_epochs(epochs)}**", table))
     return _join(*tables)
@@ -153,7 +155,7 @@ def _steps(study: Study, shapley: Mapping[str, Gains]) -> str:
     if not has_leave_one_out and not shapley:  # the table of signs has the path
         return ""
     if has_leave_one_out:
-        contrasts = compare_with(end, finished)
+        contrasts = compare_with(end, finished, study.layout(study.epochs))
         columns[f"leave-one-out, {format_epochs(study.epochs)}"] = {
             step: _negate(contrast.difference) for step, contrast in contrasts.items()
         }
@@ -191,9 +193,10 @@ def _commands(study: Study) -> str:
             f"`{part.command}`",
             f"{len(part.runs)} of {part.planned}",
             f"{part.minutes:.0f}" if part.runs else "not run yet",
+            f"{part.hours:.1f}" if part.runs else "",
         ]
         for part in study.parts()
     ]
-    columns = ("left", "left", "right", "right")
-    headers = ["part", "command", "finished runs", "minutes per run (median)"]
+    columns = ("left", "left", "right", "right", "right")
+    headers = ["part", "command", "finished runs", "minutes per run (median)", "hours of these runs"]
     return tabulate(body, headers, "github", disable_numparse=True, colalign=columns)

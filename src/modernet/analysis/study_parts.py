@@ -1,16 +1,16 @@
 """The parts of a study: which runs belong to each, and the command that makes them."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import median
 
-from modernet.analysis.layout import POOLED
+from modernet.analysis.layout import Layout, build_layout
 from modernet.analysis.learning_rate import BestRate, best_rates
 from modernet.analysis.row import Row
-from modernet.analysis.stats import PooledStd, Sample, pooled_interval
+from modernet.analysis.stats import Difference, Sample, holm
 from modernet.analysis.study import (
     StudyRun,
     at_rate,
@@ -20,7 +20,7 @@ from modernet.analysis.study import (
     of_protocol,
     to_records,
 )
-from modernet.analysis.table import build_rows
+from modernet.analysis.table import build_rows, difference_values, layout_values
 from modernet.config.experiment import Experiment, ablate
 from modernet.config.identity import network_hash
 from modernet.config.roadmap import END, main_path, network_steps, roadmap
@@ -44,6 +44,11 @@ class Part:
     command: str
     runs: list[StudyRun]
     planned: int  # runs that the command makes
+
+    @property
+    def hours(self) -> float:
+        """Hours of training of all finished runs."""
+        return sum(run.record.train_seconds for run in self.runs) / 3600
 
     @property
     def minutes(self) -> float:
@@ -70,13 +75,16 @@ class Study:
         return self.usual.size
 
     def rows(self, epochs: int, networks: Iterable[str] | None = None) -> list[Row]:
-        """Rows of the results table of the protocol at one length of training; of all networks by default.
-
-        Intervals of means are by the same noise as the differences: the std pooled over the compared networks.
-        """
+        """Rows of the results table of the protocol at one length of training; of all networks by default."""
         runs = of_protocol(self.runs, epochs)
         chosen = runs if networks is None else of_network(runs, set(networks))
-        return list(map(_with_interval_of_differences, build_rows(to_records(chosen))))
+        return _with_noise(build_rows(to_records(chosen)), self.layout(epochs))
+
+    def layout(self, epochs: int) -> Layout:
+        """The noise of one length of training, that of its published steps, and so the same in all of its tables."""
+        steps = of_network(of_protocol(self.runs, epochs), set(main_path(self.size)))
+        top1s = group_top1s(steps, lambda run: run.epochs)
+        return build_layout(of_network[epochs] for of_network in top1s.values())
 
     def kernel_rows(self, epochs: int) -> list[Row]:
         """Rows of the sweep of kernel sizes at one length of training, the smallest size first."""
@@ -125,7 +133,8 @@ class Study:
         one_recipe = of_network(of_protocol(self.runs, self.epochs), set(self.best_rates))
         own_best = [run for one in self.best_rates.values() for run in at_rate(self.runs, one.network, one.lr)]
         left, right = ([row for row in build_rows(to_records(runs), True) if row.n] for runs in (one_recipe, own_best))
-        return left, right
+        layout = self.layout(self.epochs)
+        return _with_noise(left, layout), _with_noise(right, layout)
 
     def without_step(self, step: str) -> list[StudyRun]:
         """The runs of the end of the roadmap without one of its steps."""
@@ -180,12 +189,22 @@ class Study:
         return parts
 
 
-def _with_interval_of_differences(row: Row) -> Row:
-    """The row with the interval of its mean from the pooled std, where its differences are tested with that."""
-    if row.difference_test != POOLED or row.top1 is None or not (row.pooled_std and row.pooled_df):
-        return row
-    low, high = pooled_interval(Sample(row.n, row.top1, row.top1_std), PooledStd(row.pooled_std, row.pooled_df))
-    return replace(row, top1_low=low, top1_high=high)
+def _with_noise(rows: Sequence[Row], layout: Layout) -> list[Row]:
+    """The rows with the intervals and p-values that the layout gives; Holm's correction is over these rows."""
+    samples = {row.variant: Sample(row.n, row.top1, row.top1_std) for row in rows if row.top1 is not None}
+    gaps = [
+        layout.compare(samples[row.variant], samples[row.before])
+        if row.before in samples and row.variant in samples
+        else Difference(None)
+        for row in rows
+    ]
+    result = []
+    for row, gap, corrected in zip(rows, gaps, holm([gap.p for gap in gaps]), strict=True):
+        sample = samples.get(row.variant)
+        low, high = (layout.interval(sample) if sample else None) or (None, None)
+        values = {**difference_values("difference", gap), **layout_values(layout), "top1_low": low, "top1_high": high}
+        result.append(replace(row, **values, difference_holm=corrected))  # pyright: ignore
+    return result
 
 
 def of_network(runs: Iterable[StudyRun], networks: set[str]) -> list[StudyRun]:

@@ -10,7 +10,6 @@ from modernet.analysis.formatting import (
     format_accuracy,
     format_difference,
     format_interval,
-    format_p_equation,
     format_p_value,
     tabulate_text,
 )
@@ -19,7 +18,7 @@ from modernet.analysis.learning_rate import BestRate, SignChange
 from modernet.analysis.notes import noise_note
 from modernet.analysis.row import Row
 from modernet.analysis.signs import Verdict, count_verdicts, verdict
-from modernet.analysis.stats import Difference, Sample, t_quantile
+from modernet.analysis.stats import ALPHA, Difference, Sample, contrast, holm, pool_std, t_quantile, welch
 
 VERDICT_WORDS = {
     Verdict.AGREES: "with the paper's sign",
@@ -77,6 +76,7 @@ def resolution_note(title: str, rows: Sequence[Row]) -> str:
     """The noise of the runs, and the smallest difference of two steps whose interval excludes zero."""
     steps = [row for row in rows if row.is_published and row.n]
     note = f"**{title}.** {noise_note(list(rows))}"
+    note += f" {_sensitivity(steps)}"
     known = [row for row in steps if row.pooled_std and row.pooled_df and row.difference_test == POOLED]
     if not known:
         return note
@@ -84,6 +84,17 @@ def resolution_note(title: str, rows: Sequence[Row]) -> str:
     std, freedom = known[0].pooled_std or 0.0, known[0].pooled_df or 1
     half = t_quantile(freedom) * std * sqrt(2 / n)
     return f"{note} The interval of a difference of two steps, {count_noun(n, 'seed')} each, is ± {half:.2f} points."
+
+
+def _sensitivity(steps: Sequence[Row]) -> str:
+    """The number of differences that each of both tests decides; it can depend on the test more than on the runs."""
+    samples = {row.variant: Sample(row.n, row.top1, row.top1_std) for row in steps if row.top1 is not None}
+    pairs = [(samples[row.variant], samples[row.before]) for row in steps if row.before in samples]
+    pooled = pool_std(samples.values())
+    by_pooled = [contrast(*pair, pooled).p for pair in pairs] if pooled and pooled.std else []
+    by_welch = [welch(*pair).p for pair in pairs]
+    counts = [sum(p is not None and p < ALPHA for p in holm(values)) for values in (by_pooled, by_welch)]
+    return f"The pooled std decides {counts[0]} of {count_noun(len(pairs), 'difference')}, Welch's test {counts[1]}."
 
 
 def rates_table(best: Mapping[str, BestRate], usual: float) -> str:
@@ -111,40 +122,26 @@ def recipe_table(one_recipe: Sequence[Row], own_best: Sequence[Row], best: Mappi
     for row in one_recipe:
         other = own.get(row.variant)
         rate = f"{best[row.variant].lr:g}" if row.variant in best else ""
-        right = (
-            [format_accuracy(other), format_difference(other.gap), format_p_value(other.difference_holm)]
-            if other
-            else [NOT_RUN] * 3
-        )
-        body.append(
-            [
-                row.name,
-                format_accuracy(row),
-                format_difference(row.gap),
-                format_p_value(row.difference_holm),
-                rate,
-                *right,
-            ]
-        )
-    headers = ["step", "one recipe", "vs previous", "p (Holm)", "own lr", "own best", "vs previous", "p (Holm)"]
-    return tabulate_text(headers, body)
+        body.append([row.name, *_result_cells(row), rate, *(_result_cells(other) if other else [NOT_RUN] * 3)])
+    result = ["n", "vs previous"]
+    return tabulate_text(["step", "one recipe", *result, "own lr", "own best", *result], body)
+
+
+def _result_cells(row: Row) -> list[str]:
+    """Accuracy, number of seeds, and the difference to the row before."""
+    return [format_accuracy(row), str(row.n), format_difference(row.gap)]
 
 
 def sign_change_lines(changes: Sequence[SignChange]) -> str:
-    """One line per step whose sign depends on the learning rate, with the Holm p-values of both tables."""
+    """One line per step whose sign depends on the learning rate."""
     if not changes:
         return "No step of both tables changes the sign of its difference to the step before."
     lines = [
-        f"- `{change.one_recipe.name}`: {_describe_gap(change.one_recipe)} with one recipe, "
-        f"{_describe_gap(change.own_best)} at its own best rate."
+        f"- `{change.one_recipe.name}`: {format_difference(change.one_recipe.gap)} with one recipe, "
+        f"{format_difference(change.own_best.gap)} at its own best rate."
         for change in changes
     ]
     return "\n".join(["Steps whose difference to the step before changes its sign:", "", *lines])
-
-
-def _describe_gap(row: Row) -> str:
-    p = "no p-value" if row.difference_holm is None else f"{format_p_equation(row.difference_holm)}, Holm"
-    return f"{format_difference(row.gap)} ({p})"
 
 
 def contrast_table(reference: str, sample: Sample, contrasts: Mapping[str, Contrast], header: str) -> str:
