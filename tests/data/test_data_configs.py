@@ -35,10 +35,3 @@ def test_folder_protocol_reads_the_classes_from_the_folder():
     composed = experiment("protocol=folder", "+step=convnext", "data.root=images")
     assert (composed.data.num_classes, composed.data.image_size, composed.model.stem_stride) == (None, 224, 4)
     assert (composed.size, composed.recipe.batch_size, composed.recipe.epochs) == ("t", 256, 100)
-
-
-@pytest.mark.parametrize("group", ["data", "protocol"])
-def test_config_files_begin_with_a_comment(group):
-    for path in config_files(group).values():
-        lines = [line for line in path.read_text().splitlines() if not line.startswith("# @package")]
-        assert lines[0].startswith("# "), path

@@ -11,7 +11,6 @@ from PIL import Image
 
 from modernet.data.image_folder import ImageFolderLoader, load_splits
 from modernet.data.randaugment import rand_augment
-from modernet.errors import UserError
 from modernet.runtime.distributed import DistributedEnv
 from modernet.runtime.seeding import Purpose, seed_everything
 
@@ -25,15 +24,6 @@ def test_train_batches_do_not_depend_on_workers_or_first_step(image_folder):
     assert equal_batches(batches[1:], parallel.train_batches(2, first_step=1))
     assert not equal_batches(batches, parallel.train_batches(3))
     assert equal_batches(single.eval_batches(), parallel.eval_batches())
-
-
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_broken_file_is_named(image_folder, num_workers):
-    (image_folder / "train/cat/04.png").write_bytes(b"<html>404 Not Found</html>")
-    loader = files_loader(files_config("folder", image_folder), num_workers=num_workers)
-    with pytest.raises(UserError) as error:
-        list(loader.train_batches(0))
-    assert str(error.value).startswith(f"{image_folder / 'train/cat/04.png'} is no image that Pillow can decode; ")
 
 
 def test_randaugment_draws_the_same_on_every_device(image_folder):

@@ -118,13 +118,6 @@ def test_a_rank_without_an_image_has_no_evaluated_batch():
     assert [[len(labels) for _, labels in own] for own in batches] == [[1], [1], [1], []]
 
 
-def test_batch_that_ranks_cannot_divide_is_refused():
-    with pytest.raises(UserError, match=r"has 4 micro-batch\(es\) of 16 images, which 3 devices cannot divide"):
-        batch_layout(DistributedEnv(0, 3), 64, 16)
-    layout = batch_layout(DistributedEnv(0, 8), 4096, 128)
-    assert (layout.batch_size, layout.micro_batch_size, layout.grad_accum_steps) == (4096, 128, 4)
-
-
 @pytest.mark.parametrize("micro_batch_size", [None, 32, 16])
 def test_repeated_augmentation_repeats_images_within_a_batch_but_not_beside_themselves(micro_batch_size):
     """Of 1,437 images, an epoch of 22 batches has 470, most of them three times. Mixup and CutMix mix neighbours."""

@@ -41,12 +41,6 @@ def test_resize_gives_the_pixels_of_pillow(interpolation, size):
     assert_equal_pixels(resize(image, height, width, interpolation), np.asarray(expected))
 
 
-def test_resize_of_a_crop_does_not_see_the_rest_of_the_image():
-    image = noise(60, 80)
-    crop = image[10:50, 20:60]
-    assert torch.equal(resize(crop, 32, 32, "bicubic"), resize(crop.clone(), 32, 32, "bicubic"))
-
-
 @pytest.mark.parametrize("size", [(256, 256), (500, 1000), (375, 333), (160, 213), (100, 90)])
 @pytest.mark.parametrize("recipe", ["classic", "modern"])
 def test_center_crop_is_torchvisions(size, recipe):
