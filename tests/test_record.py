@@ -91,15 +91,11 @@ def test_record_of_another_run_is_rejected(tmp_path):
         find_result(tmp_path, False, "0123456789")
 
 
-def make_pipe(path: Path) -> None:
-    os.mkfifo(path)
-
-
 def make_link(path: Path) -> None:
     path.symlink_to("absent")
 
 
-@pytest.mark.parametrize("make", [Path.mkdir, make_pipe, make_link])
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, make_link])
 def test_what_is_no_file_is_no_record_and_is_named(tmp_path, make):
     """A pipe would be read forever; beside a folder the run would be trained before it fails to write its record."""
     make(tmp_path / RECORD_FILE)

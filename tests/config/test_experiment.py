@@ -176,7 +176,7 @@ def test_values_of_a_recipe_that_the_protocol_replaces_are_warned_of(experiment)
     assert not experiment("protocol=imagenet", "+step=gelu", "recipe=modern_short").warnings
 
 
-def test_tuned_values_reach_a_recipe_derived_from_modern(monkeypatch, tmp_path, compose):
+def test_tuned_values_reach_a_recipe_derived_from_modern(tmp_path, compose):
     (tmp_path / "recipe").mkdir()
     text = "# Mine.\ndefaults: [modern, _self_]\nname: mine\nweight_decay: 0.1\n"
     (tmp_path / "recipe/mine.yaml").write_text(text)

@@ -117,7 +117,7 @@ def test_npz_fingerprint_changes_with_every_array(save_npz, changed):
     assert fingerprint(save_npz("one")) != fingerprint(save_npz("two", **{changed: other}))
 
 
-def test_npz_facts_are_cached_beside_the_file_until_it_changes(save_npz, tmp_path, monkeypatch):
+def test_npz_facts_are_cached_beside_the_file_until_it_changes(save_npz, tmp_path):
     before = inspect_data(save_npz())
     cache = tmp_path / "npz/cifar10.npz.fingerprint.json"
     assert json.loads(cache.read_text())["facts"]["fingerprint"] == before.fingerprint

@@ -8,7 +8,6 @@ import pytest
 from helpers import MAIN_PATH, ROOT, compose, execution_config, run_command
 from records import make_record
 
-from modernet.commands.plan import _format_duration
 from modernet.config.experiment import Experiment
 from modernet.data.fingerprint import resolve_data
 from modernet.errors import UserError
@@ -229,11 +228,3 @@ def test_every_data_set_of_known_files_has_its_number_of_images():
 def test_number_of_images_of_an_unknown_data_set_is_an_error():
     with pytest.raises(UserError, match="the number of images of data=folder is unknown"):
         num_images(compose("data=folder").data)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(119.6, "2 min 00 s"), (3599.7, "1 h 00 min"), (59.4, "0 min 59 s"), (7170.0, "2 h 00 min"), (5400, "1 h 30 min")],
-)
-def test_durations_are_rounded_before_they_are_split(seconds, text):
-    assert _format_duration(seconds) == text

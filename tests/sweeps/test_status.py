@@ -3,6 +3,7 @@
 import io
 import re
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -159,9 +160,16 @@ def test_a_log_gets_one_line_per_finished_run(jobs, capsys):
     assert capsys.readouterr().err == "done 1/4: gelu, seed 0, digits: top-1 96.1 %, 12.3 s\n"
 
 
-def test_status_ends_where_the_sweep_raises(jobs):
-    with pytest.raises(SystemExit), show_status(jobs, jobs, interval=0.01):
+def test_status_ends_where_the_sweep_raises(jobs, capsys):
+    def stop() -> None:
+        write_done(jobs[0])
         raise SystemExit(143)
+
+    before = threading.enumerate()
+    with pytest.raises(SystemExit), show_status(jobs, jobs, interval=60):
+        stop()
+    assert threading.enumerate() == before
+    assert capsys.readouterr().err.startswith("done 1/4: ")
 
 
 def test_result_of_a_failed_run_is_its_reason():

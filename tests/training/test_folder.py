@@ -18,16 +18,12 @@ from modernet.training.folder import FILES, hold_lock
 from modernet.training.trainer import Trainer
 
 
-def make_folder(path: Path) -> None:
-    path.mkdir()
-
-
 def make_dangling_link(path: Path) -> None:
     path.symlink_to("absent")
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("make", [make_folder, make_dangling_link])
+@pytest.mark.parametrize("make", [Path.mkdir, make_dangling_link])
 def test_what_has_the_name_of_a_file_is_named_before_anything_is_trained(tmp_path, name, make):
     make(tmp_path / name)
     lock = hold_lock(tmp_path, DistributedEnv(), ShutdownSignal(), wait=False)

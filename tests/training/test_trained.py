@@ -446,7 +446,7 @@ def test_weights_of_another_stem_stride_are_refused_under_all_names(tmp_path):
             load_weights(replace(experiment, model=replace(model, stem_stride=1)))
 
 
-def test_differences_that_change_no_weight_are_allowed(run, early_run, tmp_path):
+def test_differences_that_change_no_weight_are_allowed(run, tmp_path):
     """Another classifier, drop path and initial value of Layer Scale, and records that lack later fields."""
     plain = short_experiment(data=random_images(64, num_classes=7), drop_path_rate=0.5)
     plain = replace(plain, weights=find_weights(run))

@@ -18,10 +18,10 @@ from helpers import (
     random_images,
     ready_trainer,
     short_experiment,
-    without_clock,
 )
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import register_optimizer_step_post_hook
+from trials.processes import without_clock
 
 from modernet.config.experiment import Experiment
 from modernet.errors import ConnectionLost, DiskFull, Interrupted, OutOfMemory, RunLocked, UserError
@@ -256,7 +256,7 @@ def test_second_trainer_of_a_locked_run_is_rejected(tmp_path):
             second.train()
 
 
-def test_train_returns_the_record_of_a_run_that_finished_meanwhile(tmp_path, uninterrupted, monkeypatch):
+def test_train_returns_the_record_of_a_run_that_finished_meanwhile(uninterrupted, monkeypatch):
     monkeypatch.setattr(trainer, "fit", None)  # nothing is trained
     assert train_in(uninterrupted, full_experiment()) == find_record(uninterrupted)
 

@@ -25,6 +25,7 @@ from modernet.config.search_path import add_config_dir
 from modernet.data.fingerprint import resolve_data
 from modernet.errors import MissingData, UserError
 from modernet.record import Record, load_records
+from modernet.runtime.text import format_duration
 from modernet.sweeps.estimate import (
     ASSUMED_GMACS,
     BENCHMARK,
@@ -106,18 +107,9 @@ def _guess_device(records: list[Record], device: str | None) -> str | None:
     return device_name(select_device(device))
 
 
-def _format_duration(seconds: float) -> str:
-    """1 h 05 min, or 3 min 20 s."""
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours:,} h {minutes:02} min"
-
-
 def _format_table(estimates: list[Estimate]) -> str:
     rows = [
-        [run.job.experiment.title, run.status, _format_duration(run.seconds) if run.source else "", run.source]
+        [run.job.experiment.title, run.status, format_duration(run.seconds) if run.source else "", run.source]
         for run in estimates
     ]
     return tabulate(rows, ["run", "status", "time", "from"], "github", colalign=("left", "left", "right", "left"))
@@ -133,7 +125,7 @@ def _format_summary(estimates: list[Estimate], workers: Workers, device: str | N
     measured = sum(run.source in (MEASURED, BENCHMARK) for run in left)
     others = sum(run.source.startswith((MEASURED, BENCHMARK)) for run in left) - measured
     return (
-        f"{count_noun(len(estimates), 'run')}, {len(left)} to train: {_format_duration(duration)}, {at_once} at once "
+        f"{count_noun(len(estimates), 'run')}, {len(left)} to train: {format_duration(duration)}, {at_once} at once "
         f"on {count_noun(workers.devices, 'device')} each, {total * workers.devices / 3600:,.1f} "
         f"device-hours.\n{measured} of these times are measured{f' on {device}' if measured else ''}; "
         f"{f'{others} are measured with another amp or compile; ' if others else ''}"

@@ -23,3 +23,12 @@ def describe(error: BaseException) -> str:
 def squeeze(message: object) -> str:
     """The non-empty lines of a message, joined into one."""
     return "; ".join(line.strip() for line in str(message).splitlines() if line.strip())
+
+
+def format_duration(seconds: float) -> str:
+    """A time in seconds as `1 h 05 min` or `3 min 20 s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours:,} h {minutes:02} min"

@@ -1,0 +1,13 @@
+"""Short texts for messages."""
+
+import pytest
+
+from modernet.runtime.text import format_duration
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(119.6, "2 min 00 s"), (3599.7, "1 h 00 min"), (59.4, "0 min 59 s"), (7170.0, "2 h 00 min"), (5400, "1 h 30 min")],
+)
+def test_durations_are_rounded_before_they_are_split(seconds, text):
+    assert format_duration(seconds) == text
