@@ -147,11 +147,24 @@ def execution_config(**changes: Any) -> ExecutionConfig:
     return ExecutionConfig(**{"device": "cpu", "amp": "off", "num_workers": 0, "checkpoint_minutes": 60.0, **changes})
 
 
+class MakesFolder:
+    """Code in a pickle: loading it makes the folder `made` in the working directory."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("made",)
+
+
 NO_AUGMENTATION: dict[str, Any] = {
     "randaugment": 0.0,
     "mixup_alpha": 0.0,
     "cutmix_alpha": 0.0,
     "random_erasing_prob": 0.0,
+}
+ALL_AUGMENTATION: dict[str, Any] = {
+    "randaugment": 9.0,
+    "mixup_alpha": 0.8,
+    "cutmix_alpha": 1.0,
+    "random_erasing_prob": 0.25,
 }
 SHORT_RECIPE = {
     **NO_AUGMENTATION,

@@ -63,6 +63,15 @@ def write_study(folder: Path, records: Iterable[Record]) -> Path:
     return folder
 
 
+def write_runs(folder: Path, *records: Record) -> list[Path]:
+    """Write each record alone to a separate folder below `folder`, named by its index; returns the paths."""
+    paths = []
+    for number, record in enumerate(records):
+        (folder / str(number)).mkdir(parents=True)
+        paths.append(write_record(folder / str(number), record))
+    return paths
+
+
 MARKUP = "gelu+act=</script><script>alert(1)</script>&\"'><img src=x onerror=alert(1)>"  # as the name of a variant
 
 

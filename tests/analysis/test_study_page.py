@@ -9,13 +9,11 @@ from math import log2
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
-from helpers import MAIN_PATH, ROOT, run_command
-from hydra import initialize_config_dir
+from helpers import MAIN_PATH, ROOT, compose, run_command
+from records import write_runs
 
 from modernet.analysis.row import network_name
-from modernet.config.experiment import build_experiment
 from modernet.record import Record, load_records, write_record
 
 STUDIES, PAGE = ROOT / "results/studies", ROOT / "results/STUDY.md"
@@ -25,8 +23,7 @@ NAMES = re.findall(r"<!-- begin (\w+) -->", PAGE.read_text())
 @cache
 def protocol_recipe() -> dict[str, Any]:
     """The recipe that protocol=cifar10_micro trains today."""
-    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-        return build_experiment(hydra.compose("config", ["protocol=cifar10_micro", "+step=convnext"])).config["recipe"]
+    return compose("protocol=cifar10_micro", "+step=convnext").config["recipe"]
 
 
 def usual_lr() -> float:
@@ -60,11 +57,8 @@ def repeat(network: str, top1: float, **changes) -> list[Record]:
 
 
 def write(folder: Path, records: Iterable[Record]) -> Path:
-    for number, record in enumerate(records):
-        path = folder / "all" / str(number)
-        path.mkdir(parents=True)
-        write_record(path, record)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir()
+    write_runs(folder / "all", *records)
     return folder
 
 

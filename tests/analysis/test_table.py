@@ -9,14 +9,14 @@ from statistics import pvariance
 
 import pytest
 from helpers import MAIN_PATH, run_command
-from records import make_record
+from records import make_record, write_runs
 from scipy import stats as scipy_stats
 
 from modernet.analysis.notes import noise_note
 from modernet.analysis.selection import select
 from modernet.analysis.table import Row, build_rows
 from modernet.config.search_path import add_config_dir
-from modernet.record import Record, write_record
+from modernet.record import Record
 
 
 def power_by_scipy(effect: float, n: int, networks: int) -> float:
@@ -193,11 +193,8 @@ def test_published_steps_that_were_not_run_are_rows_of_n_0(runs):
 
 def test_side_steps_of_the_user_stand_behind_their_parent_once_they_are_run(tmp_path, config_dir):
     gains = {"kernel_size": 0, "gelu": 1, "wide": 2, "fewer_activations": 3}
-    for number, (name, gain) in enumerate(gains.items()):
-        for seed in (0, 1):
-            folder = tmp_path / f"runs/{number}-{seed}"
-            folder.mkdir(parents=True)
-            write_record(folder, make_record(name, 80.0 + gain + seed / 10, seed))
+    records = [make_record(name, 80.0 + gain + seed / 10, seed) for name, gain in gains.items() for seed in (0, 1)]
+    write_runs(tmp_path / "runs", *records)
     result = run_command("table", tmp_path / "runs", "--csv")
     assert "there is no step 'wide' here" in result.stderr  # without --config-dir
     result = run_command("table", tmp_path / "runs", "--config-dir", config_dir)

@@ -1,11 +1,11 @@
 """Designs and plans: their networks and runs, the budget, the runs that are missing."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from helpers import compose
 from plans import STEPS, finished_runs, game, gmacs, plan_for, record_of
+from records import write_runs
 
 from modernet.attribution.design import (
     AttributionDesign,
@@ -16,7 +16,6 @@ from modernet.attribution.design import (
 )
 from modernet.attribution.shapley import antithetic_pairs, prefixes
 from modernet.errors import UserError
-from modernet.record import Record, write_record
 
 
 def test_players_are_the_steps_that_change_the_network(end):
@@ -95,26 +94,23 @@ def test_time_model_uses_measured_seconds_or_gmacs(end):
 
 
 def test_records_that_cannot_be_used_are_reported(end, tmp_path):
-    def put(name: str, record: Record) -> Path:
-        (tmp_path / name).mkdir()
-        return write_record(tmp_path / name, record)
-
-    put("a", record_of(end, 90.0))
-    repeated = put("b", record_of(end, 90.0))
-    without_top1 = put("c", record_of(replace(end, seed=1), None))
-    failed = put("d", record_of(replace(end, seed=2), None, status="failed"))
-    (tmp_path / "e").mkdir()
-    (tmp_path / "e/record.json").write_text("{")
+    _, repeated, without_top1, failed, damaged = write_runs(
+        tmp_path,
+        record_of(end, 90.0),
+        record_of(end, 90.0),
+        record_of(replace(end, seed=1), None),
+        record_of(replace(end, seed=2), None, status="failed"),
+        record_of(replace(end, seed=3), 90.0),
+    )
+    damaged.write_text("{")
     runs = load_runs(tmp_path)
     assert [record.top1 for record in runs.done.values()] == [90.0]
     assert runs.failed == {replace(end, seed=2).hash: failed}
-    excluded = [tmp_path / "e/record.json", repeated, without_top1]
+    excluded = [damaged, repeated, without_top1]
     assert [line.split(":")[0] for line in runs.excluded] == list(map(str, excluded))
 
 
 def test_records_of_one_run_that_disagree_are_an_error(end, tmp_path):
-    for name, top1 in (("a", 90.0), ("b", 91.0)):
-        (tmp_path / name).mkdir()
-        write_record(tmp_path / name, record_of(end, top1))
-    with pytest.raises(UserError, match=r"a/record.json has top-1 90 and .*b/record.json has top-1 91; delete"):
+    write_runs(tmp_path, record_of(end, 90.0), record_of(end, 91.0))
+    with pytest.raises(UserError, match=r"0/record.json has top-1 90 and .*1/record.json has top-1 91; delete"):
         load_runs(tmp_path)

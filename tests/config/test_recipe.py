@@ -3,12 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from hydra import compose, initialize_config_dir
+from helpers import compose
 from pydantic import ValidationError
 
-from modernet.config.experiment import build_experiment
 from modernet.config.schema import RecipeConfig
-from modernet.config.search_path import CONFIGS, add_config_dir
+from modernet.config.search_path import add_config_dir
 
 MESSAGE = "must be below recipe.epochs=1, or no step reaches the peak, got 2"
 
@@ -39,9 +38,8 @@ def test_train_refuses_a_single_epoch_with_the_warmup_of_the_protocol(train_in_p
     assert not (tmp_path / "runs").exists()
 
 
-def experiment_recipe(*overrides: str) -> RecipeConfig:
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return build_experiment(compose("config", ["protocol=imagenet", "+step=convnext", *overrides])).recipe
+def imagenet_recipe(*overrides: str, step: str = "convnext") -> RecipeConfig:
+    return compose("protocol=imagenet", f"+step={step}", *overrides).recipe
 
 
 @pytest.mark.parametrize(
@@ -49,7 +47,7 @@ def experiment_recipe(*overrides: str) -> RecipeConfig:
     [("a2", 300, 5e-3, 0.05, 7.0, None, 3), ("a3", 100, 8e-3, 0.0, 6.0, 160, 1)],
 )
 def test_recipes_of_resnet_strikes_back(name, epochs, lr, drop_path_rate, randaugment, train_image_size, copies):
-    recipe = experiment_recipe(f"recipe={name}")
+    recipe = imagenet_recipe(f"recipe={name}")
     assert (recipe.optimizer, recipe.loss, recipe.batch_size, recipe.crop_pct) == (
         "lamb",
         "binary_cross_entropy",
@@ -66,7 +64,7 @@ def test_recipes_of_resnet_strikes_back(name, epochs, lr, drop_path_rate, randau
 
 
 def test_modern_short_is_the_modern_recipe_at_100_epochs_with_its_tuned_values():
-    short, modern = experiment_recipe("recipe=modern_short"), experiment_recipe("recipe=modern")
+    short, modern = imagenet_recipe("recipe=modern_short"), imagenet_recipe("recipe=modern")
     assert short.epochs == 100
     assert replace(short, name="modern", epochs=300) == modern
 
@@ -74,8 +72,7 @@ def test_modern_short_is_the_modern_recipe_at_100_epochs_with_its_tuned_values()
 @pytest.mark.parametrize("step", ["resnet50", "modern_recipe", "grn"])
 def test_the_recipe_of_the_command_line_wins_over_that_of_a_step(step):
     """So `+study=roadmap recipe=a3` trains every step with it."""
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        recipe = build_experiment(compose("config", ["protocol=imagenet", f"+step={step}", "recipe=a3"])).recipe
+    recipe = imagenet_recipe("recipe=a3", step=step)
     assert (recipe.name, recipe.optimizer, recipe.epochs) == ("a3", "lamb", 100)
 
 
@@ -86,12 +83,10 @@ def test_a_derived_protocol_without_the_tuned_values_of_its_base_is_warned_of(mo
     (tmp_path / "protocol/short.yaml").write_text(text)
     monkeypatch.setenv("MODERNET_CONFIG_DIR", "")
     add_config_dir(tmp_path)
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = compose("config", ["protocol=short", "+step=gelu"])
-        (warning,) = build_experiment(config).warnings
-        assert warning.startswith("the values in tuned/digits_modern.yaml do not reach protocol=short")
-        classic = compose("config", ["protocol=short", "+step=gelu", "recipe=classic", "recipe.epochs=2"])
-        assert not any("tuned" in warning for warning in build_experiment(classic).warnings)
-        (tmp_path / "tuned").mkdir()
-        (tmp_path / "tuned/short_modern.yaml").write_text("lr: 0.001\n")
-        assert not build_experiment(config).warnings
+    (warning,) = compose("protocol=short", "+step=gelu").warnings
+    assert warning.startswith("the values in tuned/digits_modern.yaml do not reach protocol=short")
+    classic = compose("protocol=short", "+step=gelu", "recipe=classic", "recipe.epochs=2")
+    assert not any("tuned" in warning for warning in classic.warnings)
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned/short_modern.yaml").write_text("lr: 0.001\n")
+    assert not compose("protocol=short", "+step=gelu").warnings

@@ -1,7 +1,6 @@
 """get_data writes what the loader reads."""
 
 import errno
-import os
 import pickle
 import tarfile
 import zipfile
@@ -11,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import data_config, run_script
+from helpers import MakesFolder, data_config, run_script
 from PIL import Image
 from torchvision.datasets import CIFAR10
 
@@ -159,13 +158,6 @@ def test_batches_of_cifar_are_read_with_channels_last(tmp_path):
     assert (train.data.shape, test.data.shape, test.targets) == ((10, 32, 32, 3), (2, 32, 32, 3), [0, 1])
     assert test.classes == ["a", "b"]
     assert (test.data[1, 5, 7] == pixels[1].reshape(3, 32, 32)[:, 5, 7]).all()
-
-
-class MakesFolder:
-    """Runs code when it is unpickled."""
-
-    def __reduce__(self):
-        return os.mkdir, ("made",)
 
 
 def test_code_in_a_batch_of_cifar_is_not_executed(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import NO_AUGMENTATION, data_config, recipe_config
+from helpers import ALL_AUGMENTATION, NO_AUGMENTATION, data_config, recipe_config
 from image_files import equal_batches
 
 from modernet.data.fingerprint import inspect_data
@@ -77,7 +77,7 @@ def small_loader(
 
 
 def test_train_batches_are_a_function_of_seed_epoch_and_step():
-    loader = small_loader(20, 8, randaugment=9.0, mixup_alpha=0.8, cutmix_alpha=1.0, random_erasing_prob=0.25)
+    loader = small_loader(20, 8, **ALL_AUGMENTATION)
     batches = list(loader.train_batches(3))
     assert [len(labels) for _, labels in batches] == [8, 8]
     torch.rand(7)  # draws in between change nothing

@@ -1,11 +1,11 @@
 """Tests that need a GPU; they skip where there is none."""
 
 import json
-from typing import Any
 
 import pytest
 import torch
 from helpers import (
+    ALL_AUGMENTATION,
     NO_AUGMENTATION,
     assert_identical_runs,
     execution_config,
@@ -20,19 +20,11 @@ from modernet.training.steps import StepMonitor
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
-EVERYTHING: dict[str, Any] = {
-    "randaugment": 9.0,
-    "mixup_alpha": 0.8,
-    "cutmix_alpha": 1.0,
-    "random_erasing_prob": 0.25,
-    "ema_decay": 0.99,
-}
-
 
 def test_no_step_synchronizes_with_the_gpu(tmp_path, monkeypatch):
     """Except the last step of an epoch, after which the metrics are read."""
     execution = execution_config(device="cuda", amp="auto")
-    with ready_trainer(tmp_path, short_experiment(**EVERYTHING), execution) as trainer:
+    with ready_trainer(tmp_path, short_experiment(**ALL_AUGMENTATION, ema_decay=0.99), execution) as trainer:
         state, plan = trainer.state, trainer.plan
         epochs = trainer.epochs()
         next(epochs)  # the first epoch compiles kernels and allocates memory

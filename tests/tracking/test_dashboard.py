@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import wandb
 from helpers import run_command, run_script
-from records import make_record, write_study
+from records import KERNEL_SIZES, make_record, write_study
 from wandb_server import Server
 
 from modernet import roadmap
@@ -19,7 +19,7 @@ from modernet.tracking import logger
 from modernet.tracking.run_files import RUN_FILE
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # raised while wandb_workspaces is imported
-KERNELS = {"move_up_depthwise", "kernel_size", *(f"move_up_depthwise+kernel_size={kernel}" for kernel in (5, 9, 11))}
+KERNELS = set(KERNEL_SIZES)
 
 
 @pytest.fixture(autouse=True)
@@ -220,7 +220,7 @@ def test_missing_library_is_one_line_that_says_what_to_install(tmp_path):
     assert result.stderr == message
 
 
-def write_runs(folder: Path, *projects: str) -> Path:
+def write_logged_runs(folder: Path, *projects: str) -> Path:
     """Records of two seeds, logged in these projects."""
     write_study(folder, [make_record("gelu", 60.0 + seed, seed) for seed, _ in enumerate(projects)])
     for run, project in zip(sorted(folder.iterdir()), projects, strict=True):
@@ -231,7 +231,7 @@ def write_runs(folder: Path, *projects: str) -> Path:
 
 def test_results_are_a_panel_and_a_run_in_the_project_of_the_runs(server, tmp_path):
     server.projects.add("mine")
-    runs = write_runs(tmp_path / "runs", "mine", "mine")
+    runs = write_logged_runs(tmp_path / "runs", "mine", "mine")
     links = publish(server, "--protocol", "digits", "--runs", str(runs))
     assert [link.partition(":")[0] for link in links] == ["workspace", "report", "results"]
     for view in server.views.values():
@@ -248,14 +248,14 @@ def test_results_are_a_panel_and_a_run_in_the_project_of_the_runs(server, tmp_pa
 @pytest.mark.parametrize("mode", ["offline", "disabled"])
 def test_results_are_logged_where_trainings_are_not_online(server, tmp_path, monkeypatch, mode):
     monkeypatch.setenv("WANDB_MODE", mode)
-    links = publish(server, "--runs", str(write_runs(tmp_path / "runs", "modernet")))
+    links = publish(server, "--runs", str(write_logged_runs(tmp_path / "runs", "modernet")))
     ((name, run),) = server.runs.items()
     assert links[-1] == f"results: {server.url}/me/modernet/runs/{name}"
     assert run.history[0]["results"]["nrows"] == 1
 
 
 def test_runs_of_several_projects_need_an_argument(tmp_path):
-    runs = write_runs(tmp_path / "runs", "mine", "yours")
+    runs = write_logged_runs(tmp_path / "runs", "mine", "yours")
     result = run_command("dashboard", "--dry-run", "--runs", str(runs))
     assert result.returncode == 2
     assert "the runs were logged in several projects (me/mine, me/yours)" in result.stderr

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import execution_config, random_images, ready_trainer, run_on_small_disk, short_experiment
+from helpers import MakesFolder, execution_config, random_images, ready_trainer, run_on_small_disk, short_experiment
 
 from modernet.errors import Interrupted, NonFiniteLoss
 from modernet.runtime.distributed import DistributedEnv
@@ -64,13 +64,6 @@ def test_newest_of_two_kept_checkpoints_is_loaded(tmp_path, fresh):
     assert sorted(folder.iterdir()) == paths[1:]
     remove_checkpoints(folder)
     assert list(folder.iterdir()) == []
-
-
-class MakesFolder:
-    """Runs code when it is unpickled."""
-
-    def __reduce__(self):
-        return os.mkdir, ("made",)
 
 
 def write_named(folder: Path, step: int, content: bytes) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import random_images, ready_trainer, short_experiment
+from helpers import ALL_AUGMENTATION, random_images, ready_trainer, short_experiment
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -48,17 +48,9 @@ def test_no_float64_mode_refuses_float64():
         torch.ones(2).double()
 
 
-ALL_AUGMENTATIONS: dict[str, Any] = {
-    "randaugment": 9.0,
-    "mixup_alpha": 0.8,
-    "cutmix_alpha": 1.0,
-    "random_erasing_prob": 0.25,
-}
-
-
 def train_and_resume(folder: Path, device: AbstractContextManager[Any]) -> list[Epoch]:
     """Two epochs with all augmentations and EMA on a device; the second resumes from the state after the first."""
-    experiment = short_experiment(data=random_images(256), **ALL_AUGMENTATIONS, ema_decay=0.9)
+    experiment = short_experiment(data=random_images(256), **ALL_AUGMENTATION, ema_decay=0.9)
     saved: dict[str, Any] = {}
     for _ in range(2):
         with ready_trainer(folder, experiment) as trainer, device:

@@ -9,18 +9,16 @@ from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
-import hydra
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, execution_config, recipe_config
-from hydra import initialize_config_dir
+from helpers import compose, execution_config, recipe_config
 from image_files import write_shards
 from PIL import Image
 from simulated_device import DEVICE, DeviceWaited, SimulatedDevice
 from torch import Tensor
 
-from modernet.config.experiment import Experiment, build_experiment
+from modernet.config.experiment import Experiment
 from modernet.config.search_path import config_files
 from modernet.data.augment import Labels
 from modernet.data.damaged import SkippedImages
@@ -102,9 +100,7 @@ def data_root(tmp_path) -> Path:
 def build_small_experiment(protocol: str, step: str, root: Path, *overrides: str) -> Experiment:
     """The protocol with its recipe and data kind, a small network and batch, and few images."""
     data = () if protocol == "digits" else (f"data.root={root}", "data.num_classes=null")
-    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-        choices = [f"protocol={protocol}", f"+step={step}", *SMALL, *SMALL_NETWORK, *data, *overrides]
-        return build_experiment(hydra.compose("config", choices))
+    return compose(f"protocol={protocol}", f"+step={step}", *SMALL, *SMALL_NETWORK, *data, *overrides)
 
 
 def train_one_step(device: SimulatedDevice, experiment: Experiment, folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from helpers import (
+    ALL_AUGMENTATION,
     MAIN_PATH,
     assert_identical_runs,
     data_config,
@@ -46,8 +47,7 @@ def quick_experiment(**changes: Any) -> Experiment:
 
 def full_experiment() -> Experiment:
     """Everything that draws random numbers or keeps a state is on."""
-    augmentation = {"randaugment": 9.0, "mixup_alpha": 0.8, "cutmix_alpha": 1.0, "random_erasing_prob": 0.25}
-    return quick_experiment(**augmentation, drop_path_rate=0.3, ema_decay=0.9)
+    return quick_experiment(**ALL_AUGMENTATION, drop_path_rate=0.3, ema_decay=0.9)
 
 
 def train_in(folder: Path, experiment: Experiment, shutdown: ShutdownSignal | None = None) -> Record:
