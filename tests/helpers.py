@@ -97,10 +97,15 @@ def printed_record(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return json.loads((ROOT / result.stdout.splitlines()[-1]).read_text())
 
 
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file with one JSON object per line."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def load_outcome(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, dict[str, torch.Tensor]]]:
     """A finished run's record and epochs, without what depends on the clock, and its weights."""
     record = json.loads((folder / RECORD_FILE).read_text())
-    epochs = [json.loads(line) for line in (folder / METRICS_FILE).read_text().splitlines()]
+    epochs = read_lines(folder / METRICS_FILE)
     return (
         without_clock(record),
         [without_clock(epoch) for epoch in epochs],
@@ -215,6 +220,13 @@ def ready_trainer(
     trainer = Trainer.from_experiment(experiment or short_experiment(), folder, execution, shutdown=shutdown)
     trainer.prepare()
     return trainer
+
+
+def train_to_record(folder: Path, experiment: Experiment | None = None, **changes: Any) -> Path:
+    """A finished run, by default of one epoch of 64 random images; keyword arguments change the experiment."""
+    experiment = replace(experiment or short_experiment(data=random_images(64), epochs=1), **changes)
+    assert Trainer.from_experiment(experiment, folder, execution_config()).train().status == "done"
+    return folder
 
 
 def train_short(folder: Path, execution: ExecutionConfig | None = None, **changes: Any) -> tuple[Trainer, list[Epoch]]:

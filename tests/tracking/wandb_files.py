@@ -42,3 +42,22 @@ def parse_messages(content: bytes) -> list:
 
 def to_values(items) -> dict:
     return {".".join(item.nested_key) or item.key: json.loads(item.value_json) for item in items}
+
+
+def offline_files(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("run-*.wandb"))
+
+
+def history(path: Path, axis: str = "val/top1") -> list[dict]:
+    """The rows that have a value of this name."""
+    rows = [to_values(message.history.item) for message in read_messages(path) if message.HasField("history")]
+    return [row for row in rows if axis in row]
+
+
+def exit_codes(path: Path) -> list[int]:
+    return [message.exit.exit_code for message in read_messages(path) if message.HasField("exit")]
+
+
+def summary_updates(path: Path) -> list[dict]:
+    updates = [to_values(message.summary.update) for message in read_messages(path) if message.HasField("summary")]
+    return [update for update in updates if {"status", "top1"} & update.keys()]

@@ -1,0 +1,153 @@
+"""A run that is stopped and resumed is one run of wandb, wherever each part was logged."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import wandb
+from helpers import execution_config, read_lines, run_command, short_experiment
+from wandb_files import exit_codes, history, offline_files, summary_updates
+from wandb_server import Run, Server
+
+from modernet.config.schema import WandbConfig
+from modernet.errors import Interrupted
+from modernet.runtime.file_names import METRICS_FILE, STEPS_FILE
+from modernet.runtime.signals import ShutdownSignal
+from modernet.training.trainer import Trainer
+
+OFFLINE, ONLINE = WandbConfig(mode="offline"), WandbConfig(mode="online")
+
+
+EXPERIMENT = short_experiment("gelu", batch_size=512, epochs=3)
+
+
+class StopAfterFirstEpoch(ShutdownSignal):
+    """As if a signal arrived after the first epoch."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def requested(self) -> str | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return "SIGTERM" if (self.folder / METRICS_FILE).exists() else None
+
+
+class StopInFirstEvaluation(StopAfterFirstEpoch):
+    """As if a signal arrived after the last step of the first epoch."""
+
+    @property
+    def requested(self) -> str | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        path = self.folder / STEPS_FILE
+        has_epoch = path.exists() and any(row["epoch"] == 1 for row in read_lines(path))
+        return "SIGTERM" if has_epoch else None
+
+
+def stop(folder: Path, config: WandbConfig | None, when: type[StopAfterFirstEpoch] = StopAfterFirstEpoch) -> None:
+    execution = execution_config(log_every_steps=1)
+    with pytest.raises(Interrupted):
+        Trainer.from_experiment(EXPERIMENT, folder, execution, config, when(folder)).train()
+
+
+def resume(folder: Path, config: WandbConfig | None) -> None:
+    Trainer.from_experiment(EXPERIMENT, folder, execution_config(log_every_steps=1), config).train()
+
+
+def stop_and_resume(folder: Path, first: WandbConfig | None, then: WandbConfig | None) -> list[Path]:
+    """Three epochs, stopped after the first; the offline files."""
+    stop(folder, first)
+    resume(folder, then)
+    return offline_files(folder)
+
+
+def test_resumed_run_continues_the_same_wandb_run(tmp_path):
+    files = stop_and_resume(tmp_path, OFFLINE, OFFLINE)
+    assert len(files) == 2
+    assert files[0].name == files[1].name  # run-ID.wandb
+    assert [epoch["epoch"] for path in files for epoch in history(path)] == [1, 2, 3]
+    steps = [row["train/step"] for path in files for row in history(path, "train/loss")]
+    assert steps == [row["step"] for row in read_lines(tmp_path / STEPS_FILE)] == [*range(1, len(steps) + 1)]
+    assert [exit_codes(path) for path in files] == [[1], [0]]
+    assert summary_updates(files[0])[-1] == {"status": "interrupted"}
+
+
+def test_wandb_run_that_begins_later_has_the_earlier_epochs_and_steps(tmp_path):
+    (path,) = stop_and_resume(tmp_path, None, OFFLINE)
+    assert [epoch["epoch"] for epoch in history(path)] == [1, 2, 3]
+    steps = [row["train/step"] for row in history(path, "train/loss")]
+    assert steps == [row["step"] for row in read_lines(tmp_path / STEPS_FILE)]
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch) -> Iterator[Server]:
+    wandb.teardown()  # wandb reads the address of its server once
+    with Server(tmp_path) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        yield server
+        wandb.teardown()
+
+
+def assert_complete(run: Run, folder: Path) -> None:
+    """The server has every row of the three epochs once, and the result."""
+    assert [row["epoch"] for row in run.history if "val/top1" in row] == [1, 2, 3]
+    steps = [row["train/step"] for row in run.history if "train/step" in row]
+    assert steps == [row["step"] for row in read_lines(folder / STEPS_FILE)] == [*range(1, len(steps) + 1)]
+    assert (run.summary["status"], run.exits[-1]) == ("done", 0)
+
+
+@pytest.mark.parametrize("when", [StopAfterFirstEpoch, StopInFirstEvaluation])
+def test_run_that_is_resumed_online_has_every_row_once(server, tmp_path, when):
+    stop(tmp_path, ONLINE, when)
+    (run,) = server.runs.values()
+    assert len([row for row in run.history if "val/top1" in row]) == (when is StopAfterFirstEpoch)
+    resume(tmp_path, ONLINE)
+    (run,) = server.runs.values()
+    assert_complete(run, tmp_path)
+    assert run.exits == [1, 0]
+
+
+TO_ME = {"entity": "me"}  # the login of the stand-in
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "agent_run"),
+    [
+        pytest.param(OFFLINE, ONLINE, None, id="online"),
+        pytest.param(replace(OFFLINE, **TO_ME), replace(ONLINE, **TO_ME), None, id="online, with its entity"),
+        pytest.param(OFFLINE, ONLINE, "agent", id="online, by an agent"),
+        pytest.param(OFFLINE, replace(OFFLINE, project="other"), None, id="to another project"),
+        pytest.param(replace(OFFLINE, entity="team"), OFFLINE, None, id="to the entity of the login"),
+    ],
+)
+def test_run_that_moves_after_an_offline_start_is_one_complete_run(
+    server, tmp_path, monkeypatch, first, then, agent_run
+):
+    stop(tmp_path, first)
+    if agent_run:
+        monkeypatch.setenv("WANDB_RUN_ID", agent_run)
+    resume(tmp_path, then)
+    assert run_command("sync", tmp_path).returncode == 0
+    (run,) = server.runs.values()
+    assert_complete(run, tmp_path)
+    assert run.project == then.project
+
+
+def test_offline_run_in_another_project_has_another_name(tmp_path):
+    files = stop_and_resume(tmp_path, OFFLINE, replace(OFFLINE, project="other"))
+    assert len({path.name for path in files}) == 2  # so that no push of one file repeats the other
+
+
+def test_run_that_moves_to_another_project_online_has_every_row_there(server, tmp_path):
+    stop(tmp_path, ONLINE)
+    resume(tmp_path, replace(ONLINE, project="other"))
+    (run,) = (run for run in server.runs.values() if run.project == "other")
+    assert_complete(run, tmp_path)
+
+
+def test_run_that_goes_offline_continues_the_online_run(server, tmp_path):
+    stop(tmp_path, ONLINE)
+    resume(tmp_path, OFFLINE)
+    assert run_command("sync", tmp_path).returncode == 0
+    (run,) = server.runs.values()
+    assert_complete(run, tmp_path)
