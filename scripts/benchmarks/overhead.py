@@ -52,17 +52,22 @@ def fit_against_loop(protocol: str, step: str, device: torch.device, steps: int,
     return compare(f"fit, {protocol}, {step}, batch {batch_size}, {size} px", "images/s", rates, "fit")
 
 
-def fit_contestant(protocol: str, step: str, device: torch.device, steps: int, rounds: int, keeps: bool) -> Contestant:
+def fit_contestant(
+    protocol: str, step: str, device: torch.device, steps: int, rounds: int, folder: Path, keeps: bool
+) -> Contestant:
     """Epochs of the product; `keeps` is whether it keeps freed memory (`modernet.runtime.device.keep_freed_memory`)."""
-    folder = TemporaryDirectory()
     with nullcontext() if keeps else patch("modernet.training.trainer.keep_freed_memory"):
-        epochs = prepare_trainer(protocol, step, str(device), steps, rounds + 1, Path(folder.name)).epochs()
-    return lambda: next(epochs).images_per_second if folder else 0.0
+        epochs = prepare_trainer(protocol, step, str(device), steps, rounds + 1, folder).epochs()
+    return lambda: next(epochs).images_per_second
 
 
 def fit_with_kept_memory(protocol: str, step: str, device: torch.device, steps: int, rounds: int) -> Row:
     """The product, and the product whose freed memory goes back to the kernel."""
     build = partial(in_own_process, fit_contestant, protocol, step, device, steps, rounds)
-    with build(True) as keeping, build(False) as returning:
+    with (
+        TemporaryDirectory() as folder,
+        build(Path(folder, "kept"), True) as keeping,
+        build(Path(folder, "given back"), False) as returning,
+    ):
         rates = measure_in_turn({"memory kept": keeping, "memory given back": returning}, rounds)
     return compare(f"fit, {protocol}, {step}", "images/s", rates, "memory kept")

@@ -85,8 +85,8 @@ def no_network(folder: Path) -> str:
             output += result.stdout + result.stderr
             if result.returncode:
                 return f"{words[1:]}: status {result.returncode}: {result.stderr[-300:]}"
-    if (folder / "network.log").exists() or connections:
-        log = (folder / "network.log").read_text() if (folder / "network.log").exists() else ""
+    log = (folder / "network.log").read_text() if (folder / "network.log").exists() else ""
+    if log or connections:
         return f"connections: {log[:300]} {connections[:3]}"
     if not any(folder.rglob("*.wandb")):
         return "wandb logged nothing, so the trial shows nothing"

@@ -52,9 +52,8 @@ def _repetition(folder: Path, reference: dict[str, Any], rng: random.Random) -> 
     faults = [f"{len(records)} records"] if len(records) != RUNS else []
     faults += ["a record differs"] if records != reference else []
     faults += ["a run was trained twice"] if logs != [1] * RUNS else []
-    faults += (
-        [f"left {left}"] if (left := [name for name in leftovers(runs) if name.endswith((".part", ".pt"))]) else []
-    )
+    left = [name for name in leftovers(runs) if name.endswith((".part", ".pt"))]
+    faults += [f"left {left}"] if left else []
     what = f"{SWEEPS + WAITING} sweeps and {TABLES} tables at a time: no record is lost, doubled or torn"
     yield Trial(what, not faults, f"{'; '.join(faults)}, {folder}")
 

@@ -1,6 +1,7 @@
 """Files of a run that are damaged, foreign or no files: named, set aside or refused, and never used."""
 
 import hashlib
+import io
 import os
 import pickle
 import shutil
@@ -79,16 +80,16 @@ def _bad_checkpoints(folder: Path, others: dict[str, Path]) -> dict[str, Callabl
         step = path.name.split("-")[1]
         path.with_name(f"checkpoint-{step}-{hashlib.sha256(content).hexdigest()[:16]}.pt").write_bytes(content)
 
-    def write_object(value: Any, version: int | None = None) -> Callable[[Path], None]:
-        def replace(path: Path) -> None:
-            made = path.with_name("made")
-            kept = torch.load(path, weights_only=True) | {"schema_version": version} if version else value
-            torch.save(kept, made)
-            content = made.read_bytes()
-            made.unlink()
-            write(path, content)
+    def write_object(path: Path, value: Any) -> None:
+        buffer = io.BytesIO()
+        torch.save(value, buffer)
+        write(path, buffer.getvalue())
 
-        return replace
+    def use_object(value: Any) -> Callable[[Path], None]:
+        return lambda path: write_object(path, value)
+
+    def use_version(version: int) -> Callable[[Path], None]:
+        return lambda path: write_object(path, torch.load(path, weights_only=True) | {"schema_version": version})
 
     def use_link(path: Path) -> None:
         path.unlink()
@@ -109,12 +110,12 @@ def _bad_checkpoints(folder: Path, others: dict[str, Path]) -> dict[str, Callabl
     return {
         **{kind: use_checkpoint_of(other) for kind, other in others.items()},
         "a foreign pickle": lambda path: write(path, pickle.dumps(Hostile(folder / "executed"))),
-        "a pickle of torch": write_object(Hostile(folder / "executed")),
-        "a list": write_object([1, 2, 3]),
-        "without keys": write_object({"model": {}}),
-        "an empty dictionary": write_object({}),
-        "a later version": write_object(None, version=99),
-        "an earlier version": write_object(None, version=1),
+        "a pickle of torch": use_object(Hostile(folder / "executed")),
+        "a list": use_object([1, 2, 3]),
+        "without keys": use_object({"model": {}}),
+        "an empty dictionary": use_object({}),
+        "a later version": use_version(99),
+        "an earlier version": use_version(1),
         "zero bytes": lambda path: write(path, b""),
         "cut": lambda path: path.write_bytes(path.read_bytes()[:-100]),
         "emptied": lambda path: path.write_bytes(b""),

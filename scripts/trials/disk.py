@@ -101,7 +101,6 @@ def _outputs(whole: Path) -> dict[str, Callable[[Path], tuple[object, ...]]]:
 def _output(folder: Path, verb: str, arguments: Callable[[Path], tuple[object, ...]]) -> Iterator[Trial]:
     for kind, status in (("full", 1), ("read-only", 2)):
         with small_disk(folder / kind, 4 * KIB) as disk:
-            before = {}
             first = run(folder / "out", verb, *arguments(disk), cwd=disk)  # the earlier files
             if kind == "full":
                 for path in (path for path in disk.rglob("*") if path.is_file()):

@@ -20,11 +20,11 @@ from modernet.record import load_record
 from modernet.runtime.distributed import DistributedEnv, batch_layout
 from modernet.runtime.file_names import METRICS_FILE, WEIGHTS_FILE
 from modernet.training.loop import evaluate
+from trials.commands import REPOSITORY
+from trials.processes import without_clock
 from trials.trial import Trial
 
-ROOT = Path(__file__).parents[2]
 MAX_SECONDS = 600  # of a run
-CLOCK = ("train_seconds", "images_per_second", "metrics")  # what differs between two runs of one command
 QUICK = ("recipe.epochs=2", "recipe.warmup_epochs=1", "wandb=disabled", "log_every_steps=5")
 CHOICES = {
     "recipe": ("modern", "classic", "a2"),
@@ -69,7 +69,7 @@ def _train_twice(folder: Path, number: int) -> Iterator[Trial]:
 
 def _train(words: list[str], runs: Path, **environment: str) -> tuple[Path, list[dict[str, Any]], dict[str, Any]]:
     """Path of the record, metrics without times, and weights of a run. Raises RuntimeError where it fails."""
-    command = [sys.executable, ROOT / "train.py", *words, f"runs={runs}"]
+    command = [sys.executable, REPOSITORY / "train.py", *words, f"runs={runs}"]
     try:
         result = subprocess.run(
             command, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=MAX_SECONDS
@@ -79,9 +79,9 @@ def _train(words: list[str], runs: Path, **environment: str) -> tuple[Path, list
     if result.returncode:
         raise RuntimeError(f"exit status {result.returncode}: {result.stderr[-500:]}")
     record = Path(result.stdout.splitlines()[-1])
-    epochs = [json.loads(line) for line in record.with_name(METRICS_FILE).read_text().splitlines()]
-    kept = [{name: value for name, value in epoch.items() if name not in (*CLOCK, "data_wait")} for epoch in epochs]
-    return record, kept, torch.load(record.with_name(WEIGHTS_FILE), weights_only=True)["model"]
+    lines = record.with_name(METRICS_FILE).read_text().splitlines()
+    epochs = [without_clock(json.loads(line)) for line in lines]
+    return record, epochs, torch.load(record.with_name(WEIGHTS_FILE), weights_only=True)["model"]
 
 
 def _evaluate(path: Path) -> float:

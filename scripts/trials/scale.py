@@ -18,9 +18,9 @@ from modernet.config.experiment import initialize_hydra
 from modernet.config.roadmap import roadmap
 from modernet.record import write_record
 from modernet.sweeps.jobs import expand
+from trials.commands import REPOSITORY
 from trials.trial import Trial
 
-ROOT = Path(__file__).parents[2]
 MAX_MEMORY = 1024  # MiB
 MAX_SECONDS = 300  # after which a command is killed
 
@@ -50,7 +50,7 @@ def trials(short: bool, seed: int) -> Iterator[Trial]:
     with tempfile.TemporaryDirectory() as name:
         words = _write_finished(Path(name), runs)
         yield _time_trial(
-            f"{runs:,} finished runs launched again", _measure([ROOT / "train.py", *words], Path(name)), 60
+            f"{runs:,} finished runs launched again", _measure([REPOSITORY / "train.py", *words], Path(name)), 60
         )
 
 

@@ -41,10 +41,12 @@ def parse_messages(content: bytes) -> list:
 
 
 def to_values(items) -> dict:
+    """The name and value of each item; nested names are joined by dots."""
     return {".".join(item.nested_key) or item.key: json.loads(item.value_json) for item in items}
 
 
 def offline_files(folder: Path) -> list[Path]:
+    """The .wandb files of all runs below a folder, in the order in which they were started."""
     return sorted(folder.rglob("run-*.wandb"))
 
 
@@ -55,9 +57,11 @@ def history(path: Path, axis: str = "val/top1") -> list[dict]:
 
 
 def exit_codes(path: Path) -> list[int]:
+    """The exit codes in the file."""
     return [message.exit.exit_code for message in read_messages(path) if message.HasField("exit")]
 
 
 def summary_updates(path: Path) -> list[dict]:
+    """The updates of the summary that have a status or an accuracy."""
     updates = [to_values(message.summary.update) for message in read_messages(path) if message.HasField("summary")]
     return [update for update in updates if {"status", "top1"} & update.keys()]
