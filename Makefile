@@ -31,8 +31,8 @@ $(DEV_INSTALLED): $(INSTALLED) requirements-dev.lock
 	@scripts/install.sh dev
 	@touch $@
 
-# A study (configs/study/) and the table of its protocol, also where a run failed, but not after a wrong command (status 2).
-# Finished runs are skipped.
+# Train a study (configs/study/) and print the table of its protocol, also where a run failed; not after a mistake in the
+# command (status 2). Finished runs are skipped.
 run_study = $(BIN)/python train.py +study=$(1) protocol=$(PROTOCOL) seed=$(SEEDS) hydra/launcher=$(LAUNCHER); \
 	status=$$?; [ $$status = 2 ] || $(BIN)/python scripts/table.py --protocol $(PROTOCOL) || status=$$?; exit $$status
 

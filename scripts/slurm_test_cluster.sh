@@ -4,7 +4,7 @@
 #   export SLURM_CONF=$(scripts/slurm_test_cluster.sh up)
 #   scripts/slurm_test_cluster.sh down
 #
-# Each cluster has a folder, ports and a munge daemon of its own, so several can run side by side.
+# Each cluster has a separate folder, ports and munge daemon, so several can run side by side.
 # CPUS=N sets the number of CPUs that the node claims (4 by default), more than it has, so that several jobs run at once.
 set -euo pipefail
 

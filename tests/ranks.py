@@ -18,7 +18,7 @@ PATIENCE = 300  # seconds; a process that hangs fails its test, a slow machine d
 
 
 def start(command: Sequence[object], **environment: str) -> Process:
-    """A process in a process group of its own, as a shell starts it."""
+    """Start a process in a new process group, as a shell does."""
     return subprocess.Popen(
         list(map(str, command)),
         cwd=ROOT,

@@ -96,7 +96,7 @@ def make_link(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, make_link])
-def test_what_is_no_file_is_no_record_and_is_named(tmp_path, make):
+def test_record_that_is_no_regular_file_is_refused_by_name(tmp_path, make):
     """A pipe would be read forever; beside a folder the run would be trained before it fails to write its record."""
     make(tmp_path / RECORD_FILE)
     with pytest.raises(UserError, match=r"record.json is not a record \(not a regular file\)"):

@@ -64,7 +64,7 @@ def built_each_round(build: Callable[[], Contestant]) -> Contestant:
 
 @contextmanager
 def in_own_process(build: Callable[..., Contestant], *arguments: Any) -> Iterator[Contestant]:
-    """The contestant that `build(*arguments)` makes, in a process of its own: with its own allocator and settings."""
+    """The contestant that `build(*arguments)` makes, in a separate process, with separate allocator and settings."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, build, arguments))

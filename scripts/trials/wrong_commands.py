@@ -92,7 +92,7 @@ make -C {repository} table TORCH=gpu            | TORCH must be default or cpu, 
 make -C {repository} report TORCH=              | TORCH must be default or cpu, got ''
 """
 
-# These start Python in a process of its own.
+# These start Python again.
 SLOW = r"""
 make -C {repository} {installed} roadmap PROTOCOL=nope    | there is no protocol 'nope'
 make -C {repository} {installed} roadmap SEEDS=x          | seed must be an integer

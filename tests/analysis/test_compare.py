@@ -141,7 +141,7 @@ def test_rows_with_other_settings_add_no_noise(study, tmp_path):
     assert {one["pooled_df"] for one in table if one["variant"] == "convnext"} == {row["pooled_df"]}
 
 
-def test_two_machines_merge(study, tmp_path):
+def test_folders_of_two_machines_are_compared_as_one(study, tmp_path):
     other = write_study(tmp_path / "server", [gelu_like("gelu", 61.0, 1), gelu_like("gelu", 63.0, 3)])
     result = run_command("compare", "gelu", "convnext", "--json", "--runs", study, other)
     assert json.loads(result.stdout)[0]["top1s"] == [60.0, 61.0, 62.5, 63.0]

@@ -20,7 +20,7 @@ def test_every_reference_belongs_to_a_protocol_and_names_setting_and_source():
     assert references("cifar10_micro") == ()
 
 
-def test_references_of_the_issue_are_those_of_their_sources():
+def test_references_have_the_values_of_their_sources():
     printed = {(row.network, row.top1_text) for protocol in ("imagenet", "cifar100") for row in references(protocol)}
     assert {
         ("Swin-T", "81.2"),

@@ -235,19 +235,15 @@ def test_all_tables_of_a_length_have_the_noise_of_its_steps(page, tmp_path):
     for name in ("signs", "recipe"):
         assert welch in line_of(generated[name], "separate_downsampling")
     assert "[-1.23, -0.77]" in line_of(generated["layer_scale"], "none")
-    assert [cell.strip() for cell in line_of(generated["layer_scale"], "0.1").split("|")[2:6]] == [
-        "1",
-        "90.00",
-        "+6.90",
-        "",
-    ]
+    single = [cell.strip() for cell in line_of(generated["layer_scale"], "0.1").split("|")]
+    assert single[2:6] == ["1", "90.00", "+6.90", ""]
     own_best = line_of(generated["recipe"], "gelu").split("|")[-3:-1]
     assert own_best[0].strip() == "1"
     assert "[" not in own_best[1]
     assert "One seed alone is behind a network of `gelu` and `fewer_activations`." in generated["answers"]
 
 
-def test_answers_say_what_the_runs_say(page, tmp_path):
+def test_answers_have_the_differences_and_rates_of_the_runs(page, tmp_path):
     records = [*repeat("modern_recipe", 70.0), *repeat("separate_downsampling", 65.0), *repeat("convnext", 64.0)]
     records += [record for number, name in enumerate(MAIN_PATH[2:10]) for record in repeat(name, 71.0 + number)]
     for name, best in (("modern_recipe", 2), ("convnext", 1)):

@@ -44,7 +44,7 @@ RECORD = make_record(
         f"hash=='{RECORD.hash}'",
     ],
 )
-def test_condition_holds(text):
+def test_filter_selects_the_records_for_which_it_holds(text):
     assert parse_where(text).filter([RECORD]) == [True]
     assert parse_where(f"not ({text})").filter([RECORD]) == [False]
     assert is_filter(text) or text == "model.depthwise"

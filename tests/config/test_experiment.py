@@ -191,7 +191,7 @@ def test_leave_one_out_ablates_nothing_and_then_each_step():
     assert studies.leave_one_out("convnext", "micro") == ",".join(["[]", *names])
 
 
-def test_studies_leave_out_what_is_no_network_and_say_so(capsys):
+def test_studies_leave_out_invalid_networks_and_name_the_reason(capsys):
     """The Inception mixer splits a depthwise convolution."""
     left_out = studies.leave_one_out("inception_mixer", "micro").split(",")
     assert "depthwise_conv" not in left_out

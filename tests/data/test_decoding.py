@@ -75,7 +75,7 @@ def test_truncated_files_are_refused_by_name(name, kept):
         decode_image(content[:kept], "cat/1.jpg", LIMIT)
 
 
-def test_a_text_is_no_image():
+def test_text_file_is_refused_as_no_image():
     with pytest.raises(UserError, match=r"cat/1\.jpg is no image that Pillow can decode"):
         decode_image(b"<html>404 Not Found</html>", "cat/1.jpg", LIMIT)
 

@@ -168,7 +168,7 @@ def test_resolve_data_makes_the_files_part_of_the_identity(tmp_path):
 
 @pytest.mark.parametrize("field", ["train_images", "test_images"])
 def test_a_number_that_is_not_that_of_the_files_is_refused(field):
-    """Nobody believes to train on a part of a data set."""
+    """Its record would say that a part of the data set was used."""
     with pytest.raises(UserError, match=f"data.{field}=7, but data=digits has"):
         resolve_data(short_experiment(data=data_config("digits", **{field: 7})))
 

@@ -57,7 +57,7 @@ def test_npz_on_a_full_disk_names_the_path_and_leaves_nothing_but_the_earlier_fi
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("cifar10.npz", "the earlier file")]
 
 
-def test_mistakes_are_explained(tmp_path):
+def test_wrong_data_set_or_folder_is_a_mistake(tmp_path):
     unknown = run_script("scripts/get_data.py", "mnist", tmp_path)
     assert unknown.returncode == 2
     assert "choose from cifar10, cifar100, imagenet64, imagenette, imagewoof, tiny_imagenet" in unknown.stderr.replace(
@@ -127,7 +127,7 @@ def test_a_folder_appears_under_the_name_that_the_protocol_reads(tmp_path):
     assert (tmp_path / "imagewoof160" / "train" / "n01" / "a.JPEG").exists()
 
 
-def test_what_is_there_is_not_downloaded_again(tmp_path):
+def test_existing_data_set_is_not_downloaded_again(tmp_path):
     (tmp_path / "imagewoof160").mkdir()
     assert get_data.get_data("imagewoof", tmp_path) == tmp_path / "imagewoof160"
 

@@ -18,7 +18,7 @@ from helpers import run_command
         (sweeps.sweep_command(2, "here")[1:-1], sweeps.RUNS),
     ],
 )
-def test_commands_are_valid(tmp_path, arguments, runs):
+def test_commands_of_the_benchmarks_are_valid(tmp_path, arguments, runs):
     result = run_command("plan", *arguments, f"runs={tmp_path}")
     assert result.returncode == 0, result.stderr
     assert f"{runs} run{'s' * (runs > 1)}, {runs} to train" in result.stdout

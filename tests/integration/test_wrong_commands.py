@@ -27,7 +27,7 @@ def test_wrong_commands_differ_and_every_verb_has_one():
 
 
 @pytest.mark.parametrize(("command", "expected"), IN_PROCESS, ids=[command for command, _ in IN_PROCESS])
-def test_wrong_command(tmp_path, monkeypatch, command, expected):
+def test_wrong_command_ends_with_status_2_and_one_line(tmp_path, monkeypatch, command, expected):
     check(tmp_path, monkeypatch, command, expected)
 
 

@@ -26,7 +26,7 @@ def assert_same_function(ours: nn.Module, plain: nn.Module, x: torch.Tensor) -> 
 @pytest.mark.parametrize("format", [torch.contiguous_format, channels_last])
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (4, 4), (2, 4), (5, 5)])
 @pytest.mark.parametrize(("kernel_size", "stride", "bias"), [(3, 1, True), (5, 1, False), (7, 1, True), (7, 2, True)])
-def test_depthwise_convolution(kernel_size, stride, bias, size, format):
+def test_depthwise_convolution_equals_torchs(kernel_size, stride, bias, size, format):
     x = torch.randn(3, 6, *size).to(memory_format=format)
     ours = DepthwiseConv(6, kernel_size, stride, bias).to(memory_format=format)
     plain = nn.Conv2d(6, 6, kernel_size, stride, kernel_size // 2, groups=6, bias=bias)
@@ -50,19 +50,19 @@ def test_depthwise_convolution_is_dense_where_the_kernel_is_larger_than_the_imag
 
 
 @pytest.mark.parametrize("format", [torch.contiguous_format, channels_last])
-def test_gelu(format):
+def test_gelu_equals_torchs(format):
     x = torch.randn(2, 5, 3, 4).to(memory_format=format)
     assert_same_function(GELU(), nn.GELU(), x)
     assert GELU()(x).is_contiguous(memory_format=format)
 
 
 @pytest.mark.parametrize("format", [torch.contiguous_format, channels_last])
-def test_pointwise_convolution(format):
+def test_pointwise_convolution_equals_torchs(format):
     x = torch.randn(2, 5, 3, 4).to(memory_format=format)
     assert_same_function(Pointwise(5, 7, 1).to(memory_format=format), nn.Conv2d(5, 7, 1), x)
 
 
-def test_bf16_under_autocast():
+def test_depthwise_convolution_is_in_bf16_under_autocast():
     x = torch.randn(2, 3, 4, 4).to(memory_format=channels_last)
     layer = DepthwiseConv(3, 7, 1, True)
     with torch.autocast("cpu", torch.bfloat16):

@@ -92,6 +92,6 @@ def test_attribution_fills_its_column_and_its_ticks_do_not_overlap():
     ("orders", "seeds", "warning"),
     [(2, 2, "too narrow"), (4, 1, "do not cover the noise"), (4, 3, "2 pairs are few"), (20, 3, "")],
 )
-def test_the_coverage_of_shapley_intervals_is_said(orders, seeds, warning):
+def test_small_coverage_of_shapley_intervals_is_explained(orders, seeds, warning):
     assert warning in " ".join(shapley_coverage(orders, seeds))
     assert bool(warning) == bool(shapley_coverage(orders, seeds))

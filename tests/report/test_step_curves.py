@@ -30,7 +30,7 @@ def test_long_curves_keep_their_last_step_and_even_distances(tmp_path):
     assert load_step_curves(record, 1000)["step"] == list(range(1, 1001))
 
 
-def test_nan_is_no_point(tmp_path):
+def test_nan_is_a_missing_value_of_a_curve(tmp_path):
     record = write_steps(tmp_path, [{"step": 1, "train_loss": float("nan")}])
     assert load_step_curves(record, 10) == {"step": [1], "train_loss": [None]}
 

@@ -35,7 +35,7 @@ def test_failed_write_keeps_the_old_file_and_names_it(tmp_path, monkeypatch):
 
 
 def test_writers_of_one_file_do_not_mix_their_contents(tmp_path):
-    """The temporary file of one would else be written and renamed by another."""
+    """With one temporary file for all, a writer would rename what another has half written."""
     command = (
         "import sys; from pathlib import Path; from modernet.runtime.io import write_bytes\n"
         "for _ in range(200): write_bytes(Path(sys.argv[1]), sys.argv[2].encode() * 10_000)"

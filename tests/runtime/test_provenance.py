@@ -53,7 +53,7 @@ def test_cpu_has_a_name_on_every_operating_system(monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-def test_peak_host_memory_includes_what_was_freed_until_the_next_measurement():
+def test_peak_host_memory_includes_freed_memory_until_the_next_measurement():
     memory = HostMemory()
     before = memory.peak()
     with mmap.mmap(-1, 2**28) as pages:  # 256 MiB, which the allocator can neither keep nor have
@@ -68,7 +68,7 @@ def test_peak_host_memory_includes_what_was_freed_until_the_next_measurement():
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs malloc_trim")
-def test_peak_host_memory_leaves_out_what_an_earlier_run_freed():
+def test_peak_host_memory_leaves_out_memory_that_an_earlier_run_freed():
     before = HostMemory().peak()
     keep_freed_memory()
     tensors = [torch.ones(2**18) for _ in range(2**8)]  # 256 MiB

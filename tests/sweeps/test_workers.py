@@ -19,7 +19,7 @@ from modernet.sweeps.workers import Workers, launcher_workers, runs_at_once
         (1, "cpu", 2, 1),
     ],
 )
-def test_runs_at_once(monkeypatch, n_jobs, device, world_size, expected):
+def test_runs_at_once_follow_from_setting_device_and_processes(monkeypatch, n_jobs, device, world_size, expected):
     monkeypatch.setattr("joblib.cpu_count", lambda: 6)
     monkeypatch.setattr("torch.accelerator.current_accelerator", lambda check_available: None)
     for name, value in {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": world_size, "LOCAL_WORLD_SIZE": world_size}.items():

@@ -24,14 +24,14 @@ def make_dangling_link(path: Path) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("make", [Path.mkdir, make_dangling_link])
-def test_what_has_the_name_of_a_file_is_named_before_anything_is_trained(tmp_path, name, make):
+def test_folder_or_link_with_the_name_of_a_file_of_the_run_is_refused(tmp_path, name, make):
     make(tmp_path / name)
     lock = hold_lock(tmp_path, DistributedEnv(), ShutdownSignal(), wait=False)
     with pytest.raises(UserError, match=f"{name} is not a file, and the run writes one of that name"), lock:
         pass
 
 
-def test_holder_removes_what_a_killed_process_left_half_written(tmp_path):
+def test_holder_removes_half_written_files_of_a_killed_process(tmp_path):
     (tmp_path / "wandb").mkdir()
     for name in ("record.json", "wandb/run.json"):
         (tmp_path / f"{name}.0a0a0a0a.part").write_text("half")
@@ -40,7 +40,7 @@ def test_holder_removes_what_a_killed_process_left_half_written(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"process x on y", b"process 1 on 2 on 3", b""])
-def test_holder_file_with_other_content_names_nobody(tmp_path, content):
+def test_holder_file_with_other_content_names_no_process(tmp_path, content):
     with run_lock(tmp_path):
         (tmp_path / HOLDER_FILE).write_bytes(content)
         assert lock_holder(tmp_path) is None

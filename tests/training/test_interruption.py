@@ -92,7 +92,7 @@ def test_failure_of_a_gpu_says_nothing_about_the_run(tmp_path, message):
         ConnectionResetError("Caught ConnectionResetError in DataLoader worker process 0."),
     ],
 )
-def test_other_errors_pass(tmp_path, error):
+def test_errors_of_the_run_itself_are_raised_unchanged(tmp_path, error):
     assert not is_interruption(error)
     with pytest.raises(type(error)) as raised, explain_interruption(tmp_path):
         raise error

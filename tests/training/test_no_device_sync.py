@@ -204,7 +204,7 @@ NO_WAITS: dict[str, Callable[[Tensor], object]] = {
 
 
 @pytest.mark.parametrize("call", WAITS.values(), ids=WAITS)
-def test_simulated_device_refuses_what_waits(device, call):
+def test_simulated_device_refuses_calls_that_wait(device, call):
     with device:
         x = (1 + torch.rand(4)).to(DEVICE)
         call(x)
@@ -213,7 +213,7 @@ def test_simulated_device_refuses_what_waits(device, call):
 
 
 @pytest.mark.parametrize("call", NO_WAITS.values(), ids=NO_WAITS)
-def test_simulated_device_allows_what_does_not_wait(device, call):
+def test_simulated_device_allows_calls_that_do_not_wait(device, call):
     with device:
         x = torch.rand(4).to(DEVICE)
         with device.forbid_waiting():
