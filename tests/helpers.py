@@ -188,6 +188,7 @@ RANDOM_IMAGES = (  # overrides of train.py: a run of 64 images takes a tenth of 
     "data.train_images=64",
     "data.test_images=16",
 )
+QUICK_RUN = ("recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.batch_size=32", *RANDOM_IMAGES)
 
 
 def random_images(train_images: int, **changes: Any) -> DataConfig:

@@ -118,8 +118,9 @@ def test_ablated_step_whose_fields_are_set_again_is_warned_of(experiment, overri
 
 @pytest.mark.parametrize("protocol", config_files("protocol"))
 @pytest.mark.parametrize("step", ["resnet50", "modern_recipe", "convnext", "grn"])
-def test_no_value_of_a_protocol_is_warned_of(experiment, protocol, step):
-    assert experiment(f"+step={step}", f"protocol={protocol}").warnings == ()
+def test_protocol_composes_under_its_name_without_a_warning(experiment, protocol, step):
+    composed = experiment(f"+step={step}", f"protocol={protocol}")
+    assert (composed.protocol, composed.variant, composed.warnings) == (protocol, step, ())
     assert experiment("+step=convnext", f"protocol={protocol}", "ablate=[gelu,layer_norm]").warnings == ()
 
 

@@ -6,12 +6,6 @@ from helpers import compose
 from modernet.config.search_path import config_files
 
 
-@pytest.mark.parametrize("protocol", config_files("protocol"))
-def test_protocol_composes_under_its_name(protocol):
-    composed = compose(f"protocol={protocol}", "+step=convnext")
-    assert (composed.protocol, composed.variant, composed.warnings) == (protocol, "convnext", ())
-
-
 @pytest.mark.parametrize("data", config_files("data"))
 def test_data_config_composes_under_its_name(data):
     assert compose(f"data={data}").data.name == data

@@ -4,12 +4,9 @@ import re
 from typing import Any
 
 import pytest
-from helpers import RANDOM_IMAGES, ROOT, printed_record
+from helpers import QUICK_RUN, ROOT, printed_record
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
-
-QUICK = ("recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.batch_size=32", *RANDOM_IMAGES)
-
 
 RETURNED: list[Any] = []
 
@@ -25,8 +22,8 @@ class Remember(Callback):
 def test_a_run_returns_its_top1_to_the_sweeper_also_when_it_is_finished(train_in_process, sweep):
     RETURNED.clear()
     callback = f"+hydra.callbacks.remember._target_={__name__}.Remember"
-    assert train_in_process(*sweep, "+step=gelu", *QUICK, callback).returncode == 0
-    record = printed_record(train_in_process("+step=gelu", *QUICK, callback))
+    assert train_in_process(*sweep, "+step=gelu", *QUICK_RUN, callback).returncode == 0
+    record = printed_record(train_in_process("+step=gelu", *QUICK_RUN, callback))
     assert [record["top1"]] * 2 == RETURNED
 
 

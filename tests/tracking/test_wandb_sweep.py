@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 import wandb
 import yaml
-from helpers import MAIN_PATH, RANDOM_IMAGES, ROOT, printed_record
+from helpers import MAIN_PATH, QUICK_RUN, ROOT, printed_record
 from wandb_server import Server
-
-QUICK = ("recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.batch_size=32", *RANDOM_IMAGES)
 
 
 def parameters(name: str) -> dict[str, list]:
@@ -55,7 +53,7 @@ def test_agent_trains_a_run_online_and_replays_a_finished_one(tmp_path):
     with Server(tmp_path) as server:
         result = run_wandb("sweep", "--entity", "me", "--project", "searches", "configs/wandb/kernels.yaml")
         assert result.returncode == 0, result.stderr
-        quick = dict(word.split("=", 1) for word in (*QUICK, f"runs={tmp_path / 'runs'}"))
+        quick = dict(word.split("=", 1) for word in (*QUICK_RUN, f"runs={tmp_path / 'runs'}"))
         chosen = {key: values[0] for key, values in parameters("kernels").items()} | quick
         arguments = {key: {"value": value} for key, value in chosen.items()}
         server.agent_runs = [{"run_id": name, "args": arguments} for name in ("first", "second")]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import execution_config, random_images, run_command, short_experiment, train_to_record
+from helpers import execution_config, random_images, ready_trainer, run_command, short_experiment, train_to_record
 from safetensors.torch import save_file
 
 from modernet import load_run, roadmap
@@ -17,14 +17,6 @@ from modernet.training.finetune import load_weights
 from modernet.training.trainer import Trainer
 
 
-def started(experiment, folder: Path) -> Trainer:
-    trainer = Trainer.from_experiment(experiment, folder, execution_config())
-    trainer.validate()
-    trainer.lock()
-    trainer.build()
-    return trainer
-
-
 @pytest.mark.parametrize("names", ["run", "modernet", "torchvision", "authors"])
 def test_a_run_starts_from_weights_of_a_run_or_of_a_file(run, tmp_path, names):
     source = run
@@ -32,7 +24,8 @@ def test_a_run_starts_from_weights_of_a_run_or_of_a_file(run, tmp_path, names):
         source = tmp_path / "weights.safetensors"
         run_command("export", run, source, "--names", names)
     experiment = replace(short_experiment(ema_decay=0.5), weights=find_weights(source))
-    state = started(experiment, tmp_path / "new").state
+    with ready_trainer(tmp_path / "new", experiment) as trainer:
+        state = trainer.state
     expected = load_run(run).state_dict()
     for model in (state.model, state.ema_model):
         assert model is not None
@@ -41,8 +34,10 @@ def test_a_run_starts_from_weights_of_a_run_or_of_a_file(run, tmp_path, names):
 
 def test_the_head_is_replaced_where_the_number_of_classes_differs(run, tmp_path):
     experiment = short_experiment(data=random_images(64, num_classes=7))
-    fresh = started(experiment, tmp_path / "fresh").state.model
-    state = started(replace(experiment, weights=find_weights(run)), tmp_path / "new").state
+    with ready_trainer(tmp_path / "fresh", experiment) as trainer:
+        fresh = trainer.state.model
+    with ready_trainer(tmp_path / "new", replace(experiment, weights=find_weights(run))) as trainer:
+        state = trainer.state
     trained = load_run(run)
     assert torch.equal(state.model.classifier.weight, fresh.classifier.weight)
     body = {name: value for name, value in trained.state_dict().items() if not name.startswith("classifier")}
