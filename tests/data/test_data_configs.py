@@ -1,4 +1,4 @@
-"""The shipped data sets and protocols compose, and their files explain themselves."""
+"""The shipped data sets compose, and protocols have their numbers."""
 
 import pytest
 from helpers import compose
