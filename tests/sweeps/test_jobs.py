@@ -72,6 +72,15 @@ def test_an_interrupted_run_on_other_files_is_refused_before_any_run_starts(tmp_
     assert len(expand([*words, "seed=0,2"])) == 2
 
 
+def test_another_step_than_the_end_of_a_study_is_refused():
+    """The ablations would be those of the end, and one of them would be missing."""
+    params = {"+step": "convnext", "ablate": "[],gelu"}
+    assert len(expand(["+study=leave_one_out", "study.end=grn"], params | {"+step": "grn"})) == 2
+    for arguments in (["+step=grn"], ["+step=convnext,grn"]):
+        with pytest.raises(UserError, match=r"study.end=convnext, not of \+step=grn"):
+            expand(["+study=leave_one_out", *arguments], params)
+
+
 def test_expand_raises_for_a_mistake_in_any_run():
     with pytest.raises(UserError, match="seed must be an integer, 0 or more, got -1"):
         expand(["seed=0,1,-1"])

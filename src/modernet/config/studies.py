@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Sequence
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
 from modernet.config.roadmap import apply_steps, main_path, network_steps, step_option
 from modernet.config.search_path import cached_per_config_dirs
+from modernet.errors import UserError
 
 
 def _format_list(names: list[str]) -> str:
@@ -55,6 +56,16 @@ def _is_network(names: tuple[str, ...], size: str) -> bool:
         print(f"left out, because it is no network: {' + '.join(names)} ({error.errors()[0]['msg']})", file=sys.stderr)
         return False
     return True
+
+
+def check_end(config: DictConfig) -> None:
+    """Raises UserError where a run of a study with an end has another step: the study ablates the steps of its end."""
+    end = OmegaConf.select(config, "study.end")
+    if end not in (None, config.step):
+        raise UserError(
+            f"the study ablates the steps of study.end={end}, not of +step={config.step}; "
+            f"study.end={config.step} without +step makes that step the end"
+        )
 
 
 def register() -> None:

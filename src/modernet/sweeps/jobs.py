@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from modernet.config.experiment import Experiment, build_execution, build_experiment, build_wandb, with_seed
 from modernet.config.schema import ExecutionConfig
+from modernet.config.studies import check_end
 from modernet.data.fingerprint import check_data_unchanged, count_train_images, resolve_data
 from modernet.errors import UserError
 from modernet.record import Record, find_result
@@ -105,6 +106,7 @@ def expand(
     def build(*words: str) -> tuple[DictConfig, Experiment, ExecutionConfig]:
         config = hydra.compose("config", [*words])
         build_wandb(config)
+        check_end(config)
         experiment = resolve(build_experiment(config))
         _check(experiment, num_devices)
         return config, experiment, build_execution(config)
