@@ -14,9 +14,18 @@ if TYPE_CHECKING:
     from modernet.config.schema import DataConfig, ModelConfig, RecipeConfig
     from modernet.models.flops import model_cost
     from modernet.models.network import build_model
-    from modernet.training.trained import load_run
+    from modernet.training.trained import load_images, load_run
 
-__all__ = ["DataConfig", "ModelConfig", "RecipeConfig", "build_model", "load_run", "model_cost", "roadmap"]
+__all__ = [
+    "DataConfig",
+    "ModelConfig",
+    "RecipeConfig",
+    "build_model",
+    "load_images",
+    "load_run",
+    "model_cost",
+    "roadmap",
+]
 
 # The process that started this one, read before imports that take seconds: once it is killed, another is the parent.
 PARENT = os.getppid()
@@ -27,6 +36,7 @@ LAZY = {
     "ModelConfig": "modernet.config.schema",
     "RecipeConfig": "modernet.config.schema",
     "build_model": "modernet.models.network",
+    "load_images": "modernet.training.trained",
     "load_run": "modernet.training.trained",
     "model_cost": "modernet.models.flops",
     "roadmap": "modernet.config.roadmap",

@@ -14,7 +14,7 @@ from image_files import files_config, write_folder
 from PIL import Image
 from safetensors import safe_open
 
-from modernet import load_run
+from modernet import load_images, load_run
 from modernet.data.fingerprint import resolve_data
 from modernet.record import load_record
 from modernet.training.trainer import Trainer
@@ -126,6 +126,14 @@ def test_users_data_are_evaluated_from_the_record(flowers, tmp_path):
         result = run_command("evaluate", flowers, word)
         assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
         assert message in result.stderr
+
+
+def test_image_files_are_loaded_as_in_the_evaluation_of_the_run(flowers, tmp_path):
+    result = run_command("evaluate", flowers, "--out", tmp_path, "--logits", tmp_path / "logits.npz", "num_workers=0")
+    assert result.returncode == 0, result.stderr
+    with torch.inference_mode(), np.load(tmp_path / "logits.npz") as arrays:
+        logits = load_run(flowers)(load_images(flowers, sorted((flowers / "../images/test").glob("*/*"))))
+        torch.testing.assert_close(logits, torch.from_numpy(arrays["logits"]))
 
 
 def test_classes_of_different_sizes_have_a_balanced_accuracy(flowers, tmp_path):

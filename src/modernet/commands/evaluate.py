@@ -13,7 +13,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from math import isnan
 from pathlib import Path
@@ -138,14 +138,6 @@ def _class_names(record: Record, folder: Path, model: "Network", data: DataConfi
     return names
 
 
-def _recipe(record: Record, overrides: Sequence[str]) -> RecipeConfig:
-    known = {field.name for field in fields(RecipeConfig)}  # an older record may have fields that were removed
-    values = {name: value for name, value in record.config["recipe"].items() if name in known}
-    if any(override.startswith("data.crop_pct=") for override in overrides):
-        values["crop_pct"] = None  # it would win over data.crop_pct
-    return RecipeConfig(**values)
-
-
 def _predict(
     model: "Network", record: Record, data: DataConfig, execution: ExecutionConfig, recipe: RecipeConfig
 ) -> "Evaluation":
@@ -193,7 +185,7 @@ def main() -> None:
         from modernet.data.splits import evaluated_split
         from modernet.training.checks import check_image_size
         from modernet.training.evaluation_files import write_files, write_logits
-        from modernet.training.trained import finished_record, load_run, run_folder  # imports torch
+        from modernet.training.trained import finished_record, load_run, recipe_of, run_folder  # imports torch
 
         folder = run_folder(arguments.run)
         model, record = load_run(folder, arguments.ema), finished_record(folder)
@@ -201,7 +193,10 @@ def main() -> None:
         check_image_size(ModelConfig(**record.config["model"]), data)
         _check_data(record, data)
         data = replace(data, num_classes=record.config["data"]["num_classes"])
-        evaluation = _predict(model, record, data, execution, _recipe(record, arguments.overrides))
+        recipe = recipe_of(record)
+        if any(override.startswith("data.crop_pct=") for override in arguments.overrides):
+            recipe = replace(recipe, crop_pct=None)  # it would win over data.crop_pct
+        evaluation = _predict(model, record, data, execution, recipe)
         names = _class_names(record, folder, model, data)
 
         images = evaluated_split(data)

@@ -1,7 +1,8 @@
 """Trained networks: from the folders of their runs, and as safetensors files with the record as metadata."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from modernet.config.schema import ModelConfig
+from modernet.config.schema import DataConfig, ModelConfig, RecipeConfig
 from modernet.config.weights import RUN_OF_WEIGHTS
+from modernet.data.augment import normalize
 from modernet.data.class_names import load_class_names
+from modernet.data.decoding import decode_image
+from modernet.data.transforms import ImageTransform
 from modernet.errors import UserError
 from modernet.models.network import Network, build_model
 from modernet.models.pretrained import export_pretrained
@@ -71,6 +75,26 @@ def load_run(folder: str | Path, ema: bool = False) -> Network:
     model.load_state_dict(weights[name])
     model.class_names = tuple(load_class_names(folder, record.config["data"]["num_classes"]))
     return model.eval()
+
+
+def recipe_of(record: Record) -> RecipeConfig:
+    """The recipe of a record; an older one may have fields that were removed."""
+    known = {field.name for field in fields(RecipeConfig)}
+    return RecipeConfig(**{name: value for name, value in record.config["recipe"].items() if name in known})
+
+
+def load_images(folder: str | Path, paths: Sequence[str | Path]) -> Tensor:
+    """(N, 3, H, W): image files of any size as `load_run(folder)` takes them, as in the evaluation of the run.
+
+    They are resized, cropped at the centre and normalized. Raises UserError where the folder holds no finished run,
+    DamagedImage for a file that is no image, and OSError for one that cannot be read.
+    """
+    record = finished_record(run_folder(folder))
+    data = DataConfig(**record.config["data"])
+    transform = ImageTransform(data, recipe_of(record), record.seed)
+    decoded = (decode_image(Path(path).read_bytes(), str(path), data.max_pixels) for path in paths)
+    images = torch.stack([transform.center_crop(image) for image in decoded])  # (N, H, W, 3)
+    return normalize(images.permute(0, 3, 1, 2), data)
 
 
 def named_weights(model: Network, names: str) -> dict[str, Tensor]:
