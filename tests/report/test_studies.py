@@ -41,7 +41,10 @@ def test_report_command_writes_a_whole_file_or_none(tmp_path):
         ([tmp_path / "empty"], f"there is no finished record below {tmp_path / 'empty'}"),
         ([tmp_path / "none"], f"there is no folder {tmp_path / 'none'}"),
         ([folder, "--protocol", "imagenet"], f"there is no finished record of protocol imagenet below {folder}"),
-        ([folder, "--out", tmp_path / "none/report.html"], f"there is no folder {tmp_path / 'none'}"),
+        (
+            [folder, "--out", tmp_path / "none/report.html"],
+            f"there is no folder {tmp_path / 'none'} to write report.html to; --out",
+        ),
         ([folder, "--config-dir", tmp_path / "none"], "--config-dir must name a folder"),
     ):
         result = run_command("report", *(["--out", out] if "--out" not in arguments else []), *arguments)

@@ -30,7 +30,9 @@ def _parse_arguments() -> argparse.Namespace:
     add_record_arguments(parser, "folders of runs, merged into one study")
     arguments = parser.parse_args()
     if not arguments.out.parent.is_dir():
-        raise UserError(f"there is no folder {arguments.out.parent} to write {arguments.out.name} to")
+        raise UserError(
+            f"there is no folder {arguments.out.parent} to write {arguments.out.name} to; --out FILE names another"
+        )
     return arguments
 
 
