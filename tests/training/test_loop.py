@@ -175,11 +175,12 @@ def test_channels_last_changes_the_loss_by_rounding_only(train):
 
 @pytest.mark.slow
 def test_every_network_of_a_sweep_is_compiled(tmp_path, monkeypatch):
-    """Dynamo gives up silently at its limit of graphs of one function; here it raises."""
+    """Dynamo gives up silently at its limit of graphs of one function; here it raises, and one network reaches it."""
     compile_ = nn.Module.compile
     monkeypatch.setattr(nn.Module, "compile", lambda module, options: compile_(module, backend="eager"))
     monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", True)
-    for step in ("resnet50", "stage_ratio", "patchify_stem", "depthwise_conv", "increase_width", "invert_bottleneck"):
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)  # the graphs of training and of evaluation
+    for step in ("patchify_stem", "invert_bottleneck"):
         train_short(tmp_path / step, execution_config(compile="on"), data=FOUR_STEPS, epochs=1, step=step)
 
 
