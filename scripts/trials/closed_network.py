@@ -34,6 +34,17 @@ COMMANDS = (
 )
 
 
+# One process runs them, as each start would import torch again. The line on stderr names the one that fails.
+RUN_COMMANDS = """
+import shlex, sys
+from modernet.cli import main
+for command in sys.argv[1:]:
+    print("modernet", command, file=sys.stderr)
+    sys.argv = ["modernet", *shlex.split(command)]
+    main()
+"""
+
+
 def no_network(folder: Path) -> str:
     """Training with wandb's offline copy and COMMANDS, with every way out closed.
 
@@ -65,26 +76,30 @@ def no_network(folder: Path) -> str:
                 "WANDB_API_KEY": KEY,
             }
         )
-        modernet = [sys.executable, "-c", "from modernet.cli import main; main()"]
-        train = [
-            sys.executable,
-            str(REPOSITORY / "train.py"),
-            "-m",
-            "model.act=relu,gelu",
-            *QUICK.split()[1:],
-            "runs=results/runs",
-        ]
-        commands = [train, *([*modernet, *shlex.split(words)] for words in COMMANDS)]
+        sweep = ["-m", "model.act=relu,gelu", *QUICK.split()[1:], "runs=results/runs"]
         shutil.copy(REPOSITORY / "results/STUDY.md", folder / "page.md")
         output = ""
-        for command in commands:
-            words = [str(next(folder.glob("results/runs/*/*"))) if word == "RUN" else word for word in command]
+
+        def run(*words: str) -> str:
+            """Run Python with these words; why it failed, or empty."""
+            nonlocal output
             result = subprocess.run(
-                words, env=environment, cwd=folder, capture_output=True, text=True, check=False, timeout=300
+                [sys.executable, *words],
+                env=environment,
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=900,
             )
             output += result.stdout + result.stderr
-            if result.returncode:
-                return f"{words[1:]}: status {result.returncode}: {result.stderr[-300:]}"
+            return f"{words[:1]}: status {result.returncode}: {result.stderr[-300:]}" if result.returncode else ""
+
+        if problem := run(str(REPOSITORY / "train.py"), *sweep):
+            return problem
+        folder_of_run = shlex.quote(str(next(folder.glob("results/runs/*/*"))))
+        if problem := run("-c", RUN_COMMANDS, *(command.replace("RUN", folder_of_run) for command in COMMANDS)):
+            return problem
     log = (folder / "network.log").read_text() if (folder / "network.log").exists() else ""
     if log or connections:
         return f"connections: {log[:300]} {connections[:3]}"
