@@ -51,22 +51,24 @@ def uninterrupted(tmp_path_factory) -> Path:
     return finish(start_ranks([*RUN, f"runs={tmp_path_factory.mktemp('uninterrupted')}"]))
 
 
-@pytest.mark.parametrize("killed", [0, 1])
-def test_killed_rank_ends_the_other_within_a_minute_and_the_run_resumes(uninterrupted, tmp_path, killed):
+def test_killed_rank_ends_the_other_within_a_minute_and_the_run_resumes(uninterrupted, tmp_path):
+    """First the one rank is killed, and then, in the resumed run, the other."""
     arguments = [*RUN, f"runs={tmp_path}"]
-    ranks = start_ranks(arguments)
-    wait_for_step(tmp_path, STEP, ranks[0])
-    ranks[killed].kill()
-    status, _, err = end(ranks[1 - killed], MINUTE)
-    assert status == 1
-    assert "train.py: error: another process of the run died" in err
-    assert "rerun the same command to resume; last good checkpoint: " in err
-    assert "Traceback" not in err
-    assert end(ranks[killed])[0] == -signal.SIGKILL
-    assert not list(tmp_path.rglob(RECORD_FILE))
+    for killed in (0, 1):
+        saved = [int(path.name.split("-")[1]) for path in tmp_path.rglob("checkpoint-*.pt")]
+        ranks = start_ranks(arguments)
+        wait_for_step(tmp_path, max([STEP, *(step + 1 for step in saved)]), ranks[0])
+        ranks[killed].kill()
+        status, _, err = end(ranks[1 - killed], MINUTE)
+        assert status == 1
+        assert "train.py: error: another process of the run died" in err
+        assert "rerun the same command to resume; last good checkpoint: " in err
+        assert "Traceback" not in err
+        assert end(ranks[killed])[0] == -signal.SIGKILL
+        assert not list(tmp_path.rglob(RECORD_FILE))
 
     folder = finish(start_ranks(arguments))
-    assert "resuming from step" in (folder / "train.log").read_text()
+    assert (folder / "train.log").read_text().count("resuming from step") == 2
     assert_identical_runs(folder, uninterrupted)
 
 
@@ -89,19 +91,20 @@ LONG_EVALUATION = (
 )
 
 
-@pytest.mark.parametrize("signalled", [0, 1])
-def test_signal_to_one_rank_during_evaluation_stops_both_after_saving(tmp_path, signalled):
+def test_signal_to_one_rank_during_evaluation_stops_both_after_saving(tmp_path):
+    """First the one rank gets a signal, and then, in the evaluation of the resumed run, the other."""
     arguments = [*LONG_EVALUATION, f"runs={tmp_path / 'runs'}"]
-    ranks = start_ranks(arguments)
-    folder = wait_for_step(tmp_path, 2, ranks[0])
-    ranks[signalled].send_signal(signal.SIGTERM)
-    (status, _, err), (status1, _, err1) = (end(rank, MINUTE) for rank in ranks)
-    assert (status, status1) == (143, 143), (err, err1)
-    stopped_by = "SIGTERM" if signalled == 0 else "a signal to another rank"
-    assert f"stopped by {stopped_by}; rerun the same command to resume from " in err
-    assert "Traceback" not in err + err1
-    assert not (folder / "metrics.jsonl").exists(), "the evaluation was not over"
-    assert not list(tmp_path.rglob(RECORD_FILE))
+    for signalled, stopped_by in enumerate(("SIGTERM", "a signal to another rank")):
+        ranks = start_ranks(arguments)
+        folder = wait_for_step(tmp_path, 2, ranks[0])
+        wait_for(lambda log=folder / "train.log", n=signalled: log.read_text().count("resuming from") == n, ranks[0])
+        ranks[signalled].send_signal(signal.SIGTERM)
+        (status, _, err), (status1, _, err1) = (end(rank, MINUTE) for rank in ranks)
+        assert (status, status1) == (143, 143), (err, err1)
+        assert f"stopped by {stopped_by}; rerun the same command to resume from " in err
+        assert "Traceback" not in err + err1
+        assert not (folder / "metrics.jsonl").exists(), "the evaluation was not over"
+        assert not list(tmp_path.rglob(RECORD_FILE))
 
     resumed = finish(start_ranks(arguments))
     whole = finish(start_ranks([*LONG_EVALUATION, f"runs={tmp_path / 'whole'}"]))
