@@ -37,6 +37,18 @@ def test_commands_that_train_nothing_need_no_torch(train, tmp_path):
     assert (tmp_path / "report.html").is_file()
 
 
+def test_costs_need_neither_torchvision_nor_the_compiler():
+    code = """
+import sys
+sys.modules.update({"torchvision": None, "torch._dynamo": None})
+from modernet.commands.costs import main
+main()
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "| convnext " in result.stdout
+
+
 def test_names_of_the_first_version_are_aliases():
     from modernet import build, cost, roadmap
 

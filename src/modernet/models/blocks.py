@@ -4,8 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 import torch.nn.functional as F
-from torch import Tensor, autocast, channels_last, fx, linalg, nn, ones, zeros
-from torchvision.ops import StochasticDepth
+from torch import Tensor, autocast, channels_last, full, fx, linalg, nn, zeros
 
 from modernet.config.schema import ModelConfig
 from modernet.models.pointwise import Pointwise, build_pointwise
@@ -60,7 +59,7 @@ class LayerScale(nn.Module):
 
     def __init__(self, channels: int, value: float) -> None:
         super().__init__()
-        self.gamma = nn.Parameter(value * ones(channels))
+        self.gamma = nn.Parameter(full((channels,), value))
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.gamma[:, None, None]
@@ -122,6 +121,8 @@ class Block(nn.Module):
         if config.layer_scale:
             layers["scale"] = LayerScale(out, config.layer_scale)
         if drop_path_rate:
+            from torchvision.ops import StochasticDepth  # imports torch's compiler, which counting costs does not need
+
             layers["drop"] = StochasticDepth(drop_path_rate, mode="row")
         self.residual = nn.Sequential(layers)
 
