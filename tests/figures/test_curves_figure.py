@@ -32,6 +32,13 @@ def test_curves_show_the_mean_and_its_confidence_interval():
         plot_curves({str(number): [[1.0]] for number in range(7)}, "digits")
 
 
+def test_curves_of_two_seeds_show_both_runs_instead_of_an_interval():
+    axes = plot_curves({"gelu": CURVES["gelu"][:2]}, "digits").axes[0]
+    assert not axes.collections
+    assert [points(line)[:, 1].tolist() for line in axes.lines] == [*CURVES["gelu"][:2], [15.0, 30.0, 30.5]]
+    assert axes.get_ylabel() == "top-1 (%)"
+
+
 def test_learning_curves_leave_the_changes_of_their_group_to_the_title():
     changes = "+recipe.lr=0.006+recipe.epochs=3+data.split=train/val"
     curves = {f"gelu+act=relu{changes}": [[50.0, 60.0, 61.0]], f"convnext{changes}": [[50.0, 60.0, 61.0]]}
@@ -49,10 +56,10 @@ def test_curves_of_two_epochs_are_no_figure_without_steps():
 
 
 def test_curves_by_step_show_the_training_loss_at_common_steps():
-    steps = {"gelu": [{10: 2.0, 20: 1.0, 30: 0.5}, {10: 4.0, 20: 2.0, 30: 1.5, 40: 1.0}]}
+    steps = {"gelu": [{10: 2.0, 20: 1.0, 30: 0.5}, {10: 4.0, 20: 2.0, 30: 1.5, 40: 1.0}, {10: 3.0, 20: 1.5, 30: 1.0}]}
     by_step, by_epoch = plot_curves({"gelu": CURVES["gelu"]}, "digits", steps).axes
     assert points(by_step.lines[0]).tolist() == [[10, 3.0], [20, 1.5], [30, 1.0]]
-    assert band_at(by_step, 10) == pytest.approx(confidence_interval(summarize([2.0, 4.0])))
+    assert band_at(by_step, 10) == pytest.approx(confidence_interval(summarize([2.0, 4.0, 3.0])))
     assert (by_step.get_xlabel(), by_epoch.get_xlabel()) == ("optimizer step", "epoch")
     many = {"gelu": [{step: float(step) for step in range(1, 601)}]}
     (line,) = plot_curves({"gelu": CURVES["gelu"]}, "digits", many).axes[0].lines

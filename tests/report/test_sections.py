@@ -43,6 +43,11 @@ def test_the_headline_is_the_unchanged_protocol_with_most_tested_steps(tmp_path)
     assert not sections[4].figures
 
 
+def test_of_two_studies_of_the_same_steps_the_headline_is_that_of_longer_training(tmp_path):
+    sections = sections_of(tmp_path, a=pair(seeds=9), b=pair(epochs=6))
+    assert [section.study.title for section in sections] == ["b", "a"]
+
+
 def test_the_protocols_section_has_the_figure_of_its_other_lengths(tmp_path):
     sections = sections_of(tmp_path, a=[*pair(), *pair("+recipe.epochs=6", epochs=6)])
     assert [("budget" in section.figures) for section in sections] == [True, False]

@@ -87,8 +87,9 @@ def _paragraphs(comparison: Comparison) -> list[str]:
         "over the published steps of the table where all compared variants are published steps, and over all rows of "
         f"their tables otherwise. Where a test of equal std has p < {ALPHA_STD}, Welch's test is used. p: two-sided; p "
         "(Holm): corrected over the differences of this comparison. seeds needed: per variant, to detect the observed "
-        "difference with power 0.8 at two-sided alpha 0.05. GMACs: convolutions and linear layers, one image. "
-        "images/s: training speed, median over runs; comparable only on the same device with nothing else running.",
+        "difference with power 0.8 at two-sided alpha 0.05 before any correction. GMACs: convolutions and linear "
+        "layers, one image. images/s: training speed, median over runs; comparable only on the same device with "
+        "nothing else running.",
     ]
 
 

@@ -70,7 +70,8 @@ def seeds_needed_note(rows: list[Row]) -> str:
         return ""
     return (
         "Seeds per network needed to detect the difference to the previous step (the same number for every row, power "
-        f"0.8, two-sided alpha 0.05, if difference and std are as observed here): {', '.join(needed)}."
+        "0.8, two-sided alpha 0.05 before any correction, if difference and std are as observed here): "
+        f"{', '.join(needed)}."
     )
 
 

@@ -26,6 +26,7 @@ Curves = dict[str, list[list[float]]]  # variant -> top-1 in percent, [run][epoc
 StepCurves = dict[str, list[dict[int, float]]]  # variant -> of each run: optimizer step -> training loss
 
 FEWEST = 3  # epochs, or points by step
+FEWEST_FOR_BAND = 3  # runs
 POINTS = 60  # of a curve by step, each the mean of neighbouring lines
 
 
@@ -94,9 +95,13 @@ def plot_curves(
     if longest < FEWEST and not has_steps:
         shorter = f"fewer than {FEWEST} common lines in {STEPS_FILE}" if by_step else f"no {STEPS_FILE}"
         raise NotEnoughRuns(f"the runs have fewer than {FEWEST} epochs and {shorter}")
-    several = any(len(runs) > 1 for runs in curves.values())
-    band = f" over seeds; band: {INTERVAL} (Student's t)" if several else ""
-    caption = f"Line: mean{band}. In brackets: number of seeds. Top-1 on the evaluation split. {note}".strip()
+    seeds = {len(runs) for runs in curves.values()}
+    several = " over seeds" * (max(seeds) > 1)
+    band = f"; band: {INTERVAL} (Student's t)" * (max(seeds) >= FEWEST_FOR_BAND)
+    thin = "; thin lines: the runs of a network with two seeds" * (2 in seeds)
+    caption = (
+        f"Line: mean{several}{band}{thin}. In brackets: number of seeds. Top-1 on the evaluation split. {note}".strip()
+    )
     height = 2.4 if form.is_column else 3.0
     figure = new_figure(form, height * (1 + (form.is_column and has_steps)), f"{title}: learning curves", caption)
     count = 1 + has_steps
@@ -113,7 +118,7 @@ def _plot_epochs(axes: Axes, curves: Mapping[str, Sequence[Sequence[float]]], fo
         top1 = np.array(list(zip(*runs, strict=False))).T  # (runs, epochs)
         epochs = np.arange(1, top1.shape[1] + 1)
         label = f"{variant_name(network_name(variant))} ({len(runs)})"  # the title has the changes to recipe and data
-        _plot_band(axes, epochs, top1, look["color"])
+        _plot_spread(axes, epochs, top1, look["color"])
         (line,) = axes.plot(epochs, top1.mean(0), **look, label=label)
         if len(epochs) > POINTS:
             line.set_marker("")  # marks would hide the line
@@ -121,7 +126,7 @@ def _plot_epochs(axes: Axes, curves: Mapping[str, Sequence[Sequence[float]]], fo
             add_tooltips(line, curve_tooltips(variant, runs))
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(5 if form.is_column else 8, integer=True))
-    axes.set_ylabel(mean_label("top-1 (%)", any(len(runs) > 1 for runs in curves.values()), form))
+    axes.set_ylabel(mean_label("top-1 (%)", any(len(runs) >= FEWEST_FOR_BAND for runs in curves.values()), form))
     axes.grid()
 
 
@@ -129,17 +134,24 @@ def _plot_steps(
     axes: Axes, curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]], form: FigureFormat
 ) -> None:
     for look, (x, losses) in zip(SERIES, curves.values(), strict=False):
-        _plot_band(axes, x, losses, look["color"])
+        _plot_spread(axes, x, losses, look["color"])
         axes.plot(x, losses.mean(0), color=look["color"], linestyle=look["linestyle"])
     axes.set_xlabel("optimizer step")
     axes.xaxis.set_major_locator(MaxNLocator(4 if form.is_column else 6, integer=True))
-    axes.set_ylabel(mean_label("training loss", any(len(losses) > 1 for _, losses in curves.values()), form))
+    axes.set_ylabel(
+        mean_label("training loss", any(len(losses) >= FEWEST_FOR_BAND for _, losses in curves.values()), form)
+    )
     axes.grid()
 
 
-def _plot_band(axes: Axes, x: NDArray, values: NDArray[np.float64], color: str) -> None:
-    """The confidence interval of the mean of `values` (runs, points)."""
-    if len(values) < 2:
+def _plot_spread(axes: Axes, x: NDArray, values: NDArray[np.float64], color: str) -> None:
+    """The confidence interval of the mean of `values` (runs, points); of two runs the lines of both.
+
+    The interval of two runs is nine times as wide as their distance, and would hide all other lines.
+    """
+    if len(values) < FEWEST_FOR_BAND:
+        if len(values) > 1:
+            axes.plot(x, values.T, color=color, alpha=0.6, linewidth=0.6)
         return
     samples = [summarize(column.tolist()) for column in values.T]
     ends = np.array([confidence_interval(sample) or (sample.mean, sample.mean) for sample in samples])

@@ -61,10 +61,11 @@ class _Draft:
         return SIDE if self.group.changes else MAIN
 
     @property
-    def rank(self) -> tuple[bool, int, int]:
-        """The group of highest rank is the headline of the report."""
+    def rank(self) -> tuple[bool, int, int, int]:
+        """The group of highest rank is the headline of the report: of as many tested steps, that of longer training."""
         tested = sum(row.is_published and classify(row) in TESTED for row in self.rows if row.n)
-        return self.kind == MAIN, tested, sum(row.n for row in self.rows)
+        epochs = max(record.epochs for record in self.records.values())
+        return self.kind == MAIN, tested, epochs, sum(row.n for row in self.rows)
 
 
 def build_sections(studies: Sequence[Study], run_data: RunData) -> list[Section]:
