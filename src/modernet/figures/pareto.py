@@ -38,7 +38,7 @@ from modernet.figures.style import GREY, MUTED, OURS, PAGE, PAPER, FigureFormat,
 from modernet.figures.svg import add_tooltips
 from modernet.figures.tooltips import row_tooltip
 
-FEWEST = 4  # variants; a table says more about fewer
+FEWEST = 3  # variants
 NAME_LENGTH = 32  # characters of a line of the legend
 LOGARITHMIC = 20  # ratio of the largest to the smallest cost from which on the axis is logarithmic
 GAP = 0.015  # between the intervals of two variants, in ranges of the costs
@@ -70,11 +70,11 @@ def plot_pareto(
 ) -> Figure:
     """Top-1 against MACs of all variants of a group, and of published networks whose GMACs are known.
 
-    Raises NotEnoughRuns below four variants.
+    Raises NotEnoughRuns below three variants.
     """
     variants = [row for row in rows if row.n]
     if len(variants) < FEWEST:
-        raise NotEnoughRuns(f"fewer than {FEWEST} variants were run")
+        raise NotEnoughRuns("fewer than three variants were run")
     factor, unit = macs_unit(variants)
     caption = f"Blue dots, on the line: no other variant of the same or a lower cost reaches their mean. {MACS_NOTE}"
     cost = _Cost(unit, lambda row: factor * (row.gmacs or 0.0))
@@ -88,10 +88,10 @@ def plot_pareto(
 
 @styled
 def plot_pareto_speed(rows: Sequence[Row], speeds: Speeds, title: str = "", *, form: FigureFormat = PAGE) -> Figure:
-    """Top-1 against measured training speed. Raises NotEnoughRuns below four variants of known speed."""
+    """Top-1 against measured training speed. Raises NotEnoughRuns below three variants of known speed."""
     variants = [row for row in rows if row.n and row.name in speeds.values]
     if len(variants) < FEWEST:
-        raise NotEnoughRuns(f"fewer than {FEWEST} variants have a measured speed")
+        raise NotEnoughRuns("fewer than three variants have a measured speed")
     caption = (
         "Blue dots, on the line: no other variant that trains as fast or faster reaches their mean. Speed: "
         f"{speeds.source}."
