@@ -147,7 +147,7 @@ def _plot_steps(
 def _plot_spread(axes: Axes, x: NDArray, values: NDArray[np.float64], color: str) -> None:
     """The confidence interval of the mean of `values` (runs, points); of two runs the lines of both.
 
-    The interval of two runs is nine times as wide as their distance, and would hide all other lines.
+    The interval of two runs is thirteen times as wide as their distance, and would hide all other lines.
     """
     if len(values) < FEWEST_FOR_BAND:
         if len(values) > 1:
