@@ -75,6 +75,10 @@ def test_readme_lists_the_steps_that_the_committed_studies_decide(study_rows):
     assert listed(two_epochs) == {"kernel_size": differences["kernel_size"]}
     assert len(differences) == 9
     assert "nine steps are decided" in " ".join(two_epochs.split())
+    sweep = [f"move_up_depthwise+kernel_size={size}" for size in (5, 9, 11)]
+    sweep.insert(1, "kernel_size")  # 7x7
+    points = {row.variant: f"{-row.difference:.1f}" for row in roadmap_rows if row.difference is not None}
+    assert "{}, {}, {} and {} points worse".format(*(points[name] for name in sweep)) in " ".join(two_epochs.split())
 
 
 def test_tutorial_quotes_the_kernel_sizes_of_the_committed_study(study_rows):
