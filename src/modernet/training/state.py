@@ -177,6 +177,12 @@ def pays_to_compile(execution: ExecutionConfig, device: torch.device, plan: Trai
     return execution.compile == "auto" and device.type == "cuda" and plan.total_steps >= MIN_STEPS_TO_COMPILE
 
 
+def uncompiled_warning(execution: ExecutionConfig, device: torch.device, plan: TrainPlan) -> str | None:
+    """A line where compile=auto would compile the network and this machine cannot."""
+    missing = missing_for_compile(device) if pays_to_compile(execution, device, plan) else None
+    return missing and f"the network is not compiled: torch.compile needs {missing}, which this machine lacks"
+
+
 def build_state(
     model_config: ModelConfig, num_classes: int, plan: TrainPlan, execution: ExecutionConfig, device: torch.device
 ) -> TrainState:

@@ -38,7 +38,7 @@ from modernet.training.interruption import explain_interruption, is_interruption
 from modernet.training.leftovers import latest_checkpoint, remove_checkpoints
 from modernet.training.loop import fit
 from modernet.training.result import build_record, describe_machine, describe_origin
-from modernet.training.state import TrainPlan, TrainState, build_state, pays_to_compile
+from modernet.training.state import TrainPlan, TrainState, build_state, uncompiled_warning
 from modernet.training.steps import StepMonitor
 
 
@@ -169,10 +169,8 @@ class Trainer:
         self.exit_stack.enter_context(run_logging(log_file, experiment.name, append=has_checkpoint))
         if self.env.is_main_process:
             warnings = find_warnings(experiment.recipe, experiment.data, self.loader.num_images, num_classes)
-            if pays_to_compile(self.execution, self.device, self.plan) and (
-                missing := missing_for_compile(self.device)
-            ):
-                warnings.append(f"the network is not compiled: torch.compile needs {missing}, which this machine lacks")
+            if uncompiled := uncompiled_warning(self.execution, self.device, self.plan):
+                warnings.append(uncompiled)
             for warning in (*experiment.warnings, *class_warnings(experiment.data), *warnings):
                 logger.warning(warning)
         costs = f"{self.cost.params:,} parameters, {self.cost.gmacs:.4f} GMACs"
