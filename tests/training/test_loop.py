@@ -178,10 +178,10 @@ def test_every_network_of_a_sweep_is_compiled(tmp_path, monkeypatch):
     """Dynamo gives up silently at its limit of graphs of one function; here it raises, and one network reaches it."""
     compile_ = nn.Module.compile
     monkeypatch.setattr(nn.Module, "compile", lambda module, options: compile_(module, backend="eager"))
-    monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", True)
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)  # the graphs of training and of evaluation
-    for step in ("patchify_stem", "invert_bottleneck"):
-        train_short(tmp_path / step, execution_config(compile="on"), data=FOUR_STEPS, epochs=1, step=step)
+    # Two graphs: those of training and of evaluation. monkeypatch cannot undo a change of torch's config modules.
+    with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True, recompile_limit=2):
+        for step in ("patchify_stem", "invert_bottleneck"):
+            train_short(tmp_path / step, execution_config(compile="on"), data=FOUR_STEPS, epochs=1, step=step)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
