@@ -3,8 +3,6 @@
 import csv
 import json
 import shutil
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,20 +93,6 @@ def test_classes_with_other_names_are_named(run, tmp_path, monkeypatch, num_name
     per_class = list(csv.DictReader((tmp_path / "per_class.csv").read_text().splitlines()))
     names = [f"bird {label}" if label < num_names else str(label) for label in range(10)]
     assert [row["class"] for row in per_class] == names
-
-
-@pytest.fixture(scope="module")
-def flowers(tmp_path_factory) -> Path:
-    """A finished run on a user's own class folders, of which dog has a single test image, and data.root is theirs."""
-    root = write_folder(tmp_path_factory.mktemp("flowers") / "images")
-    for path in sorted((root / "val/dog").iterdir())[1:]:
-        path.unlink()
-    shutil.copytree(root / "val", root / "test")
-    (root / "test/cat/00.jpg").unlink()
-    data = replace(files_config("folder", root), name="flowers")
-    experiment = short_experiment(data=data, epochs=1, batch_size=8)
-    Trainer.from_experiment(resolve_data(experiment), root / "../run", execution_config()).train()
-    return (root / "../run").resolve()
 
 
 def test_users_data_are_evaluated_from_the_record(flowers, tmp_path):

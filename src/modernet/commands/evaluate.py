@@ -1,12 +1,14 @@
 """Evaluate a trained network: top-1, top-5, balanced accuracy, accuracy of each class and the confusion matrix.
 
-modernet evaluate RUN [--data NAME] [--ema] [--out DIR] [--logits FILE.npz] [data.FIELD=VALUE ...] [device=D]
+modernet evaluate RUN [--data NAME | --images DIR] [--ema] [--out DIR] [--logits FILE.npz] [data.FIELD=VALUE ...]
 
 RUN is the folder of a finished run, or the path of its record. The data are those of the run by default, as its record
-describes them; NAME is a config of the group data. Balanced accuracy is the mean top-1 of the classes. DIR gets
-summary.json, per_class.csv, confusion.csv (rows: true classes) and the matrix as confusion.svg, .png and .pdf; by
-default it is RUN/evaluation, or RUN/evaluation-NAME-SPLIT for other images than the run's. FILE.npz gets the arrays
-logits (N, classes), labels (N,) and classes.
+describes them; NAME is a config of the group data. --images evaluates the files DIR/CLASS/*.jpg of any size, whatever
+the run's data are; CLASS is a name of the run's classes, or a number from 0, and classes may be missing. Balanced
+accuracy is the mean top-1 of the classes. The folder of --out gets summary.json, per_class.csv, confusion.csv (rows:
+true classes) and the matrix as confusion.svg, .png and .pdf; by default it is RUN/evaluation, or for other images than
+the run's RUN/evaluation-NAME-SPLIT or RUN/evaluation-DIR. FILE.npz gets the arrays logits (N, classes), labels (N,) and
+classes.
 """
 
 import argparse
@@ -30,6 +32,7 @@ from modernet.config.experiment import build_execution, initialize_hydra
 from modernet.config.roadmap import to_dict
 from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig
 from modernet.config.search_path import add_config_dir, config_options
+from modernet.data.file_lists import ImageSplit, list_labeled_images
 from modernet.data.fingerprint import check_image_counts, inspect_data
 from modernet.errors import UserError
 from modernet.record import Record
@@ -40,6 +43,7 @@ if TYPE_CHECKING:  # they import torch, which a mistake in the arguments does no
     from modernet.training.evaluation import Evaluation
 
 PREFIXES = ("data.", "device=", "num_workers=")
+REPLACED = ("data.root=", "data.split=")  # by --images
 SHOWN_CLASSES = 20  # per_class.csv has all
 
 
@@ -50,6 +54,7 @@ def _parse_arguments() -> argparse.Namespace:
         "overrides", nargs="*", default=[], help="data.FIELD=VALUE, device=D, num_workers=N, as for train"
     )
     parser.add_argument("--data", metavar="NAME", help="another data set with the classes of the run")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="a folder of images per class of the run")
     parser.add_argument("--ema", action="store_true", help="the averaged weights")
     parser.add_argument("--out", type=Path, metavar="DIR", help="by default a folder in RUN")
     parser.add_argument("--logits", type=Path, metavar="FILE", help="write the logits; ends in .npz")
@@ -60,6 +65,8 @@ def _parse_arguments() -> argparse.Namespace:
             raise UserError(
                 f"{override} does not change an evaluation; allowed: data.FIELD=VALUE, device=D, num_workers=N, --data"
             )
+    if arguments.images and (arguments.data or any(word.startswith(REPLACED) for word in arguments.overrides)):
+        raise UserError("--images takes the place of --data, data.root and data.split; give one of them")
     if arguments.logits and (arguments.logits.suffix != ".npz" or not arguments.logits.parent.is_dir()):
         raise UserError(f"--logits must end in .npz, in an existing folder, got {arguments.logits}")
     return arguments
@@ -117,7 +124,9 @@ def _split_name(data: DataConfig) -> str:
     return data.split.partition("/")[2]
 
 
-def _default_folder(record: Record, folder: Path, data: DataConfig) -> Path:
+def _default_folder(record: Record, folder: Path, data: DataConfig, images: Path | None) -> Path:
+    if images:
+        return folder / f"evaluation-{images.resolve().name}"
     is_own = (data.name, data.split) == (record.config["data"]["name"], _split(record))
     return folder / ("evaluation" if is_own else f"evaluation-{data.name}-{_split_name(data)}")
 
@@ -139,12 +148,17 @@ def _class_names(record: Record, folder: Path, model: "Network", data: DataConfi
 
 
 def _predict(
-    model: "Network", record: Record, data: DataConfig, execution: ExecutionConfig, recipe: RecipeConfig
+    model: "Network",
+    record: Record,
+    data: DataConfig,
+    images: ImageSplit | None,
+    execution: ExecutionConfig,
+    recipe: RecipeConfig,
 ) -> "Evaluation":
     """The predictions of the network, computed as in its training: another layout or precision rounds differently."""
     import torch
 
-    from modernet.data.loader import build_loader
+    from modernet.data.loader import auto_num_workers, build_loader
     from modernet.runtime.device import select_device
     from modernet.runtime.distributed import DistributedEnv, batch_layout
     from modernet.training.evaluation import predict
@@ -154,7 +168,13 @@ def _predict(
     if record.machine.get("channels_last", True):
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     layout = batch_layout(DistributedEnv(), recipe.batch_size, recipe.micro_batch_size)
-    loader = build_loader(data, recipe, record.seed, layout, device, execution.num_workers)
+    if images:
+        from modernet.data.image_folder import ImageFolderLoader  # data sets in memory need no decoders
+
+        workers = auto_num_workers(1) if execution.num_workers == "auto" else execution.num_workers
+        loader = ImageFolderLoader(images, images, data, recipe, record.seed, layout, device, workers)
+    else:
+        loader = build_loader(data, recipe, record.seed, layout, device, execution.num_workers)
     in_bf16 = record.machine.get("amp") == "bf16"
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=in_bf16)
     return predict(model, loader.eval_batches(), loader.skipped.take, autocast)
@@ -191,19 +211,25 @@ def main() -> None:
         model, record = load_run(folder, arguments.ema), finished_record(folder)
         data, execution = _compose(record, folder, arguments)
         check_image_size(ModelConfig(**record.config["model"]), data)
-        _check_data(record, data)
-        data = replace(data, num_classes=record.config["data"]["num_classes"])
+        num_classes, images = record.config["data"]["num_classes"], None
+        if arguments.images:
+            images = list_labeled_images(arguments.images, model.class_names or list(map(str, range(num_classes))))
+        else:
+            _check_data(record, data)
+        data = replace(data, num_classes=num_classes)
         recipe = recipe_of(record)
         if any(override.startswith("data.crop_pct=") for override in arguments.overrides):
             recipe = replace(recipe, crop_pct=None)  # it would win over data.crop_pct
-        evaluation = _predict(model, record, data, execution, recipe)
-        names = _class_names(record, folder, model, data)
-
-        images = evaluated_split(data)
-        title = f"{record.variant}, seed {record.seed}: {data.name}, {images}"
-        facts = {"variant": record.variant, "seed": record.seed, "data": data.name, "split": _split_name(data)}
-        facts |= {"evaluated": images, "ema": arguments.ema}
-        out = arguments.out or _default_folder(record, folder, data)
+        evaluation = _predict(model, record, data, images, execution, recipe)
+        if images:
+            names, evaluated, of_data = images.classes, str(arguments.images), {"data": None, "split": None}
+        else:
+            names, evaluated = _class_names(record, folder, model, data), evaluated_split(data)
+            of_data = {"data": data.name, "split": _split_name(data)}
+        title = f"{record.variant}, seed {record.seed}: {evaluated if images else f'{data.name}, {evaluated}'}"
+        facts = {"variant": record.variant, "seed": record.seed, **of_data}
+        facts |= {"evaluated": evaluated, "ema": arguments.ema}
+        out = arguments.out or _default_folder(record, folder, data, arguments.images)
         paths = write_files(out, evaluation, names, title, facts)
         if arguments.logits:
             write_logits(arguments.logits, evaluation, names)

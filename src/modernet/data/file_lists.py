@@ -3,7 +3,7 @@
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -102,6 +102,27 @@ def list_test_images(data: DataConfig) -> ImageSplit:
             f"{root}: train and {evaluated.folder.name} must have the same classes; {'; '.join(differences)}"
         )
     return evaluated
+
+
+def list_labeled_images(folder: Path, names: Sequence[str]) -> ImageSplit:
+    """The images FOLDER/CLASS/**/NAME.jpg, labelled with the numbers of their classes in `names`.
+
+    Classes may be missing. Where a folder is not called like a class, all are numbers of classes. Raises UserError for
+    other folders, and for those without images.
+    """
+    if not folder.is_dir():
+        raise MissingData(f"there is no folder {folder}; it must hold a folder of images per class")
+    split = _list_split(folder)
+    numbers = {name: number for number, name in enumerate(names)}
+    if not numbers.keys() >= set(split.classes):
+        numbers = {str(number): number for number in range(len(names))}
+    if unknown := [name for name in split.classes if name not in numbers]:
+        raise UserError(
+            f"{folder} has folders that are no class of the run: {shorten(unknown, SHOWN_CLASSES)}; allowed: "
+            f"{shorten(names, SHOWN_CLASSES)}, or their numbers from 0"
+        )
+    files = [file._replace(label=numbers[split.classes[file.label]]) for file in split.files]
+    return ImageSplit(folder, tuple(names), files)
 
 
 def _image_root(data: DataConfig) -> Path:
