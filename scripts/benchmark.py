@@ -12,6 +12,7 @@ import os
 import platform
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,44 +38,90 @@ from modernet.runtime.io import write_text
 from modernet.runtime.provenance import cpu_model, current_commit
 
 FOLDER = Path("results/benchmarks")
-PARTS = ("input", "overhead", "memory", "ends", "epoch", "steps", "growth", "commands", "sweeps")
 EPOCH_ROUNDS = 3  # an epoch takes a minute
 
 
-def measure(part: str, device: torch.device, rounds: int, images: Path) -> list[dict[str, Any]]:
-    """The rows of a part."""
-    gpu = device.type == "cuda"
-    if part == "overhead":
-        protocol, steps = ("cifar10", 40) if gpu else ("cifar10_micro", 20)
-        return [fit_against_loop(protocol, step, device, steps, rounds) for step in ("modern_recipe", "convnext")]
-    if part == "memory":
-        return [
-            fit_with_kept_memory("cifar10_micro", step, device, 20, rounds) for step in ("modern_recipe", "convnext")
-        ]
-    if part == "ends":
-        pixels, steps = (224, 10) if gpu else (128, 2)
-        batches = {"t": 128, "b": 32} if gpu else {"t": 8, "b": 2}
-        return [
-            row
-            for size, ends in networks.ENDS.items()
-            for step, libraries in ends.items()
-            for row in compare_ends(step, size, libraries, device, batches[size], pixels, steps, rounds)
-        ]
-    if part == "input":
-        return measure_input(images, rounds)
-    if part == "epoch":
-        number, workers = (8000, 8) if gpu else (640, 1)
-        few = min(rounds, EPOCH_ROUNDS)
-        return [epoch_against_timm(images, step, device, number, workers, few) for step in networks.ENDS["t"]]
-    if part == "steps":
-        pixels = 224 if gpu else 128
-        shapes = {"t": (64 if gpu else 4, pixels), "b": (32 if gpu else 2, pixels), "micro": (512 if gpu else 64, 32)}
-        return [row for size, (b, px) in shapes.items() for row in measure_steps(size, device, b, px, rounds)]
-    if part == "growth":
-        return measure_growth(device, *((64, 224) if gpu else (4, 128)), rounds)
-    if part == "sweeps":
-        return measure_sweeps(rounds)
-    return time_commands(rounds)
+@dataclass(frozen=True)
+class Settings:
+    """What the command line says about a measurement."""
+
+    device: torch.device
+    rounds: int
+    images: Path
+
+    @property
+    def gpu(self) -> bool:
+        return self.device.type == "cuda"
+
+
+def measure_overhead(settings: Settings) -> list[Row]:
+    """The trainer against a bare loop."""
+    protocol, steps = ("cifar10", 40) if settings.gpu else ("cifar10_micro", 20)
+    return [
+        fit_against_loop(protocol, step, settings.device, steps, settings.rounds)
+        for step in ("modern_recipe", "convnext")
+    ]
+
+
+def measure_kept_memory(settings: Settings) -> list[Row]:
+    """The trainer with and without kept memory."""
+    return [
+        fit_with_kept_memory("cifar10_micro", step, settings.device, 20, settings.rounds)
+        for step in ("modern_recipe", "convnext")
+    ]
+
+
+def measure_ends(settings: Settings) -> list[Row]:
+    """The ends of the roadmap against other libraries."""
+    pixels, steps = (224, 10) if settings.gpu else (128, 2)
+    batches = {"t": 128, "b": 32} if settings.gpu else {"t": 8, "b": 2}
+    return [
+        row
+        for size, ends in networks.ENDS.items()
+        for step, libraries in ends.items()
+        for row in compare_ends(step, size, libraries, settings.device, batches[size], pixels, steps, settings.rounds)
+    ]
+
+
+def measure_epochs(settings: Settings) -> list[Row]:
+    """Epochs from image files against timm."""
+    number, workers = (8000, 8) if settings.gpu else (640, 1)
+    rounds = min(settings.rounds, EPOCH_ROUNDS)
+    return [
+        epoch_against_timm(settings.images, step, settings.device, number, workers, rounds)
+        for step in networks.ENDS["t"]
+    ]
+
+
+def measure_all_steps(settings: Settings) -> list[Row]:
+    """The costs of every step at every size."""
+    gpu, pixels = settings.gpu, 224 if settings.gpu else 128
+    shapes = {"t": (64 if gpu else 4, pixels), "b": (32 if gpu else 2, pixels), "micro": (512 if gpu else 64, 32)}
+    return [
+        row
+        for size, (batch, px) in shapes.items()
+        for row in measure_steps(size, settings.device, batch, px, settings.rounds)
+    ]
+
+
+def measure_axes(settings: Settings) -> list[Row]:
+    """The growth of a step's cost along each axis."""
+    batch, pixels = (64, 224) if settings.gpu else (4, 128)
+    return measure_growth(settings.device, batch, pixels, settings.rounds)
+
+
+# The parts of --parts, in the order of the default; each function returns the rows of its part.
+PARTS: dict[str, Callable[[Settings], list[Row]]] = {
+    "input": lambda settings: measure_input(settings.images, settings.rounds),
+    "overhead": measure_overhead,
+    "memory": measure_kept_memory,
+    "ends": measure_ends,
+    "epoch": measure_epochs,
+    "steps": measure_all_steps,
+    "growth": measure_axes,
+    "commands": lambda settings: time_commands(settings.rounds),
+    "sweeps": lambda settings: measure_sweeps(settings.rounds),
+}
 
 
 def format_rates(rows: list[Row]) -> str:
@@ -138,6 +185,7 @@ def main() -> None:
             "the parts input and epoch need --images DIR, a folder of train/CLASS/*.jpg and val/CLASS/*.jpg"
         )
     device = select_device(arguments.device)
+    settings = Settings(device, arguments.rounds, arguments.images or Path())
     path = FOLDER / f"{re.sub(r'[^A-Za-z0-9]+', '-', device_name(device))}.json"
     about = {
         "device": device_name(device),
@@ -154,8 +202,7 @@ def main() -> None:
     parts = json.loads(path.read_text()).get("parts", {}) if path.exists() else {}
     keep_freed_memory()  # as in training; all libraries gain
     for part in arguments.parts:
-        rows = measure(part, device, arguments.rounds, arguments.images or Path())
-        parts[part] = {"about": about, "rows": rows}
+        parts[part] = {"about": about, "rows": PARTS[part](settings)}
         print(format_part(part, parts[part]), flush=True)
         write_results(path, parts)  # now, as the next part may take long
     if "growth" in arguments.parts:
