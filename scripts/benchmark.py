@@ -1,9 +1,9 @@
 """Measure speed and memory against what people would use instead, in turn and in one run; on a quiet machine.
 
 python scripts/benchmark.py [--device cpu] [--parts overhead,ends] [--rounds 7] [--images DIR]
-Writes results/benchmarks/DEVICE.json and .md. A ratio is the median over rounds of our rate to the other rate of the
-same round; 1.0 is equal, more is faster. DIR is a folder train/CLASS/*.jpg, val/CLASS/*.jpg, for the parts `input` and
-`epoch`: imagenette160/.
+Writes results/benchmarks/DEVICE.json, with the values of single rounds, and .md. A ratio is the median over rounds of
+our rate to the other rate of the same round; 1.0 is equal, more is faster. DIR is a folder train/CLASS/*.jpg,
+val/CLASS/*.jpg, for the parts `input` and `epoch`: imagenette160/.
 """
 
 import argparse
@@ -25,9 +25,9 @@ from benchmarks.commands import time_commands
 from benchmarks.epoch import epoch_against_timm
 from benchmarks.growth import measure_growth, plot_growth
 from benchmarks.image_input import measure_input
-from benchmarks.measuring import Row
 from benchmarks.networks import compare_ends, measure_steps
 from benchmarks.overhead import fit_against_loop, fit_with_kept_memory
+from benchmarks.rows import Row, summarize
 from benchmarks.sweeps import measure_sweeps
 from tabulate import tabulate
 
@@ -143,15 +143,16 @@ def format_rates(rows: list[Row]) -> str:
     return tabulate(lines, headings, "github", disable_numparse=True)
 
 
-def format_values(rows: list[dict[str, Any]]) -> str:
+def format_values(rows: list[Row]) -> str:
     """The rows of a part without contestants."""
-    return tabulate(rows, "keys", "github", floatfmt=".4g")
+    columns = [{name: value for name, value in row.items() if name != "rounds"} for row in rows]
+    return tabulate(columns, "keys", "github", floatfmt=".4g")
 
 
 def format_part(name: str, part: dict[str, Any]) -> str:
-    """A heading, where and when it was measured, and a table."""
-    rows, about = part["rows"], part["about"]
-    write: Callable[[list[dict[str, Any]]], str] = format_rates if "rates" in rows[0] else format_values
+    """A heading, where and when it was measured, and a table; computed from the rounds, where rows have them."""
+    rows, about = [summarize(row) for row in part["rows"]], part["about"]
+    write: Callable[[list[Row]], str] = format_rates if "rates" in rows[0] else format_values
     where = (
         f"{about['cpu']}, {about['threads']} threads, {about['rounds']} rounds, load {about['load']:.1f} in the minute "
         f"before, torch {about['torch']}, commit {about['commit']}."

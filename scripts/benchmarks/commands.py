@@ -4,9 +4,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any
+
+from benchmarks.rows import Row, fields_of_rounds
 
 QUICK = ("recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.batch_size=350", "wandb=disabled")
 SWEEP = ("-m", "+step=gelu", f"seed={','.join(map(str, range(100)))}")
@@ -19,7 +19,7 @@ def seconds(*arguments: str) -> float:
     return time.perf_counter() - started
 
 
-def time_commands(rounds: int) -> list[dict[str, Any]]:
+def time_commands(rounds: int) -> list[Row]:
     """`--help`, a finished run and a finished sweep of 100 runs, with the seconds to reach."""
     with TemporaryDirectory() as folder:
         runs = f"runs={Path(folder)}"
@@ -28,6 +28,10 @@ def time_commands(rounds: int) -> list[dict[str, Any]]:
             seconds(*arguments)
         commands = {"--help": (("--help",), 1.5), "a finished run": (one, 0.7), "100 finished runs": (sweep, 5.0)}
         return [
-            {"what": what, "seconds": median(seconds(*arguments) for _ in range(rounds)), "to_reach": limit}
+            {
+                "what": what,
+                **fields_of_rounds({"seconds": [seconds(*arguments) for _ in range(rounds)]}),
+                "to_reach": limit,
+            }
             for what, (arguments, limit) in commands.items()
         ]

@@ -18,7 +18,8 @@ from timm.loss.cross_entropy import SoftTargetCrossEntropy
 from torch import optim
 
 from benchmarks.image_input import patch_timms_posterize
-from benchmarks.measuring import Row, autocast_on, compare, in_own_process, measure_in_turn, to_device
+from benchmarks.measuring import autocast_on, in_own_process, measure_in_turn, to_device
+from benchmarks.rows import Row, compare
 from modernet.config.experiment import build_execution, build_experiment, initialize_hydra
 from modernet.data.fingerprint import resolve_data
 from modernet.training.trainer import Trainer

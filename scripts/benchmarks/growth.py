@@ -3,8 +3,6 @@
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from statistics import median
-from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -18,6 +16,7 @@ from benchmarks.measuring import (
     to_device,
     train_contestant,
 )
+from benchmarks.rows import Row, fields_of_rounds
 from modernet import build_model, roadmap
 from modernet.figures.style import OURS, PAGE, new_figure, styled
 from modernet.figures.svg import save_figure
@@ -26,7 +25,7 @@ KERNEL_SIZES = (3, 5, 7, 11, 15, 21, 31)
 LABELS = {"batch": "batch size", "pixels": "image size (pixels)", "kernel_size": "kernel size"}
 
 
-def measure_growth(device: torch.device, batch: int, pixels: int, rounds: int) -> list[dict[str, Any]]:
+def measure_growth(device: torch.device, batch: int, pixels: int, rounds: int) -> list[Row]:
     """Milliseconds and MiB per image, of one axis at a time; the others stay at `batch`, `pixels` and 7x7."""
     start = {"batch": batch, "pixels": pixels, "kernel_size": 7}
     axes = {
@@ -41,7 +40,7 @@ def measure_growth(device: torch.device, batch: int, pixels: int, rounds: int) -
     ]
 
 
-def _measure_setting(setting: dict[str, int], device: torch.device, rounds: int) -> dict[str, Any]:
+def _measure_setting(setting: dict[str, int], device: torch.device, rounds: int) -> Row:
     build = partial(build_model, replace(roadmap("t")["convnext"], kernel_size=setting["kernel_size"]))
     model = to_device(build(), device)
     optimizer = optim.AdamW(model.parameters(), fused=True)
@@ -49,10 +48,11 @@ def _measure_setting(setting: dict[str, int], device: torch.device, rounds: int)
     train = train_contestant(model, optimizer, data, autocast_on(device), 1)
     (rates,) = measure_in_turn({"train": train}, rounds).values()
     memory = step_memory(build, setting["batch"], setting["pixels"], device)
-    return {**setting, "ms_per_image": 1000 / median(rates), "memory_mib_per_image": memory}
+    milliseconds = {"ms_per_image": [1000 / rate for rate in rates]}
+    return {**setting, **fields_of_rounds(milliseconds), "memory_mib_per_image": memory}
 
 
-def plot_growth(rows: list[dict[str, Any]], device: str, stem: Path) -> None:
+def plot_growth(rows: list[Row], device: str, stem: Path) -> None:
     """One figure for each axis: STEM-batch, STEM-pixels, STEM-kernel_size."""
     for axis in LABELS:
         points = [row for row in rows if row["axis"] == axis]
@@ -60,7 +60,7 @@ def plot_growth(rows: list[dict[str, Any]], device: str, stem: Path) -> None:
 
 
 @styled
-def _plot_axis(points: list[dict[str, Any]], axis: str, device: str) -> Figure:
+def _plot_axis(points: list[Row], axis: str, device: str) -> Figure:
     fixed = ", ".join(f"{label} {points[0][name]}" for name, label in LABELS.items() if name != axis)
     caption = f"ConvNeXt-T; forward, backward and step on {device}; {fixed}."
     figure = new_figure(PAGE, 2.6, f"Cost of training against {LABELS[axis]}", caption)

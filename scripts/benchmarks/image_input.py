@@ -25,7 +25,8 @@ from torch.utils.data import DataLoader, default_collate
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from benchmarks.measuring import Contestant, Row, compare, measure_in_turn
+from benchmarks.measuring import Contestant, measure_in_turn
+from benchmarks.rows import Row, compare
 from modernet.config.roadmap import to_dict
 from modernet.config.schema import DataConfig, RecipeConfig
 from modernet.config.search_path import CONFIGS

@@ -1,6 +1,5 @@
-"""Contestants take turns in rounds, so that a change of the machine's speed reaches all; ratios are within a round."""
+"""Contestants take turns in rounds, so that a change of the machine's speed reaches all."""
 
-import math
 import multiprocessing
 import os
 import time
@@ -9,19 +8,16 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from multiprocessing.connection import Connection
-from statistics import median
 from typing import Any
 from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
-from scipy.stats import quantile_test
 from torch import Tensor, nn, optim
 
 from modernet.runtime.provenance import HostMemory
 
 Contestant = Callable[[], float]  # does its work and returns a rate, per second
-Row = dict[str, Any]  # what, unit, rates by contestant, ratios of ours to each of the others
 
 
 def synchronized_time(device: torch.device) -> float:
@@ -91,33 +87,6 @@ def _serve(connection: Connection, build: Callable[..., Contestant], arguments: 
     with suppress(EOFError):
         while connection.recv():
             connection.send(contestant())
-
-
-def compare(what: str, unit: str, rates: Mapping[str, list[float]], ours: str, **more: Any) -> Row:
-    """Medians with their range, and ratios of ours to each of the others.
-
-    A ratio is the median over rounds, with its 95 % confidence interval where there are enough rounds for one.
-    """
-    rounds = {
-        name: [a / b for a, b in zip(rates[ours], theirs, strict=True)]
-        for name, theirs in rates.items()
-        if name != ours
-    }
-    return {
-        "what": what,
-        "unit": unit,
-        "rates": {name: {"median": median(v), "min": min(v), "max": max(v)} for name, v in rates.items()},
-        "ratios": {name: median(ratios) for name, ratios in rounds.items()},
-        "intervals": {name: interval for name, ratios in rounds.items() if (interval := median_interval(ratios))},
-        **more,
-    }
-
-
-def median_interval(values: list[float]) -> list[float]:
-    """The 95 % confidence interval of the median, from order statistics; empty for too few values."""
-    interval = quantile_test(values, q=1, p=0.5).confidence_interval(0.95)
-    ends = [float(interval.low), float(interval.high)]
-    return ends if all(map(math.isfinite, ends)) else []
 
 
 def autocast_on(device: torch.device) -> Callable[[], Any]:

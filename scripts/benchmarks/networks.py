@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from statistics import median
-from typing import Any
 
 import timm
 import torch
@@ -13,10 +11,8 @@ from torch import nn, optim
 
 from benchmarks.measuring import (
     Contestant,
-    Row,
     autocast_on,
     built_each_round,
-    compare,
     inference_contestant,
     measure_in_turn,
     random_batch,
@@ -24,6 +20,7 @@ from benchmarks.measuring import (
     to_device,
     train_contestant,
 )
+from benchmarks.rows import Row, compare, fields_of_rounds
 from modernet import build_model, model_cost, roadmap
 from modernet.config.identity import network_hash
 
@@ -88,7 +85,7 @@ def compare_ends(
     return rows
 
 
-def measure_steps(size: str, device: torch.device, batch: int, pixels: int, rounds: int) -> list[dict[str, Any]]:
+def measure_steps(size: str, device: torch.device, batch: int, pixels: int, rounds: int) -> list[Row]:
     """Costs that FLOPs do not tell: images/s of training and inference, latency of one image, memory per image.
 
     All networks take turns in every round, so that they can be compared; steps with the same network have its row. The
@@ -106,7 +103,7 @@ def measure_steps(size: str, device: torch.device, batch: int, pixels: int, roun
         contestants[f"{name} train"] = train_contestant(model, optimizer, (images, labels), autocast_on(device), 1)
         contestants[f"{name} inference"] = inference_contestant(model, images, 1)
         contestants[f"{name} one image"] = inference_contestant(model, images[:1], 5)
-    rates = {name: median(values) for name, values in measure_in_turn(contestants, rounds).items()}
+    rates = measure_in_turn(contestants, rounds)
     rows = {
         name: {
             "size": size,
@@ -114,9 +111,13 @@ def measure_steps(size: str, device: torch.device, batch: int, pixels: int, roun
             "pixels": pixels,
             "batch": batch,
             "gmacs": model_cost(config, pixels).gmacs,
-            "train_images_per_second": rates[f"{name} train"],
-            "inference_images_per_second": rates[f"{name} inference"],
-            "latency_ms": 1000 / rates[f"{name} one image"],
+            **fields_of_rounds(
+                {
+                    "train_images_per_second": rates[f"{name} train"],
+                    "inference_images_per_second": rates[f"{name} inference"],
+                    "latency_ms": [1000 / rate for rate in rates[f"{name} one image"]],
+                }
+            ),
             "memory_mib_per_image": memory[name],
         }
         for name, config in networks.items()

@@ -12,13 +12,12 @@ import torch
 
 from benchmarks.measuring import (
     Contestant,
-    Row,
-    compare,
     in_own_process,
     measure_in_turn,
     random_batch,
     train_contestant,
 )
+from benchmarks.rows import Row, compare
 from modernet.config.experiment import build_execution, build_experiment, initialize_hydra
 from modernet.training.trainer import Trainer
 

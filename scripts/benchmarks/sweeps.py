@@ -15,7 +15,8 @@ from tempfile import TemporaryDirectory
 import hydra
 import torch
 
-from benchmarks.measuring import Contestant, Row, compare, measure_in_turn
+from benchmarks.measuring import Contestant, measure_in_turn
+from benchmarks.rows import Row, compare
 from modernet.config.experiment import build_execution, build_experiment, initialize_hydra
 from modernet.data.fingerprint import resolve_data
 from modernet.training.trainer import Trainer

@@ -26,6 +26,7 @@ def write_benchmark(folder: Path, device: str = "cpu", size: str = "micro", rate
             "train_images_per_second": rate,
             "inference_images_per_second": 3 * rate,
             "latency_ms": 7.5,
+            "rounds": {"train_images_per_second": [rate], "latency_ms": [7.5]},
             "memory_mib_per_image": None,
         }
         | change
