@@ -31,7 +31,7 @@ def numbers(start: int):
 
 def test_a_contestant_ends_where_another_process_has_its_connection():
     """As a data loader's worker has that was started later."""
-    holder = multiprocessing.get_context("fork").Process(target=time.sleep, args=(20,))
+    holder = multiprocessing.get_context("fork").Process(target=time.sleep, args=(300,), daemon=True)
     with in_own_process(numbers, 5) as contestant:
         holder.start()
         rates = measure_in_turn({"ours": numbers(0), "theirs": contestant}, rounds=2)
