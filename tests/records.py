@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from helpers import MAIN_PATH
 
+from modernet.analysis.row import split_variant
 from modernet.analysis.table import Row, build_rows
 from modernet.record import METRICS, Epoch, Record, write_record
 from modernet.runtime.file_names import METRICS_FILE
@@ -23,8 +24,15 @@ def make_epoch(number: int, **changes) -> Epoch:
     return Epoch(**{"epoch": number, **rates, **scores, **changes})
 
 
+def _values(changes: Iterable[str], prefix: str = "") -> dict[str, str | int]:
+    """kernel_size=5 -> {kernel_size: 5}, of the fields with this prefix."""
+    pairs = (change.removeprefix(prefix).partition("=") for change in changes if change.startswith(prefix))
+    return {name: int(value) if value.isdigit() else value for name, _, value in pairs}
+
+
 def make_record(step: str, top1: float | None, seed: int = 0, variant: str | None = None, **changes) -> Record:
-    """A finished run of size micro on the digits with this result."""
+    """A finished run of size micro on the digits with this result; the variant names what differs from the step."""
+    _, of_model, others = split_variant(variant or step)
     record = Record(
         step=step,
         variant=variant or step,
@@ -45,7 +53,11 @@ def make_record(step: str, top1: float | None, seed: int = 0, variant: str | Non
         torch="2.15.0",
         commit=None,
         status="done",
-        config={"seed": seed, "model": {"act": variant or step}},
+        config={
+            "seed": seed,
+            "model": {"act": step, **_values(of_model)},
+            "recipe": _values(others.split("+"), "recipe."),
+        },
     )
     record = replace(record, **changes)
     return replace(record, config={"model": {}, "recipe": {}, "data": {}} | record.config)  # no record lacks a section

@@ -95,6 +95,18 @@ def test_several_values_without_a_sweep_are_answered_with_the_option(train_in_pr
     assert "seed=0,1 has several values; -m trains a run for each, and seed=[0,1] is one list" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["+protocol=cifar10"], "protocol has a value already; protocol=cifar10, without +, changes it"),
+        (["+step=gelu", "+step=convnext"], "+step= is given several times; one is allowed"),
+    ],
+)
+def test_two_choices_of_a_group_are_answered_by_what_is_allowed(train_in_process, words, line):
+    result = train_in_process(*words)
+    assert (result.returncode, result.stderr) == (2, f"train.py: error: {line}\n")
+
+
 def test_modernet_lists_its_verbs():
     result = run_modernet()
     assert result.returncode == 0

@@ -32,6 +32,7 @@ from modernet.runtime.text import describe, printable, squeeze
 TRACEBACK_VARIABLE = "HYDRA_FULL_ERROR"
 SET_BY_US = "MODERNET_SETS_HYDRA_FULL_ERROR"  # child processes inherit the first variable, which the user did not set
 SEVERAL_VALUES = re.compile(r"Ambiguous value for argument '(([^=]+)=(.*))'")  # Hydra's error for a sweep without -m
+SEVERAL_CHOICES = re.compile(r"Multiple values for (\w+)\. To override a value use 'override \w+: (.*)'")
 T = TypeVar("T")
 SHOW_TRACEBACK = os.environ.get(TRACEBACK_VARIABLE) == "1" and SET_BY_US not in os.environ
 
@@ -115,6 +116,10 @@ def explain(error: Exception) -> str | None:
         return explain_override(error.override)
     if match := SEVERAL_VALUES.match(str(error)):
         return f"{match[1]} has several values; -m trains a run for each, and {match[2]}=[{match[3]}] is one list"
+    if match := SEVERAL_CHOICES.match(str(error)):
+        if match[1] in ("step", "study"):  # without a default
+            return f"+{match[1]}= is given several times; one is allowed"
+        return f"{match[1]} has a value already; {match[1]}={match[2]}, without +, changes it"
     if isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
         cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
         if isinstance(cause, ConfigKeyError | ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):

@@ -13,6 +13,8 @@ from modernet.config import roadmap as steps
 from modernet.config.search_path import add_config_dir, config_files
 from modernet.errors import UserError
 
+GLOBAL = "# @package _global_\n"
+
 
 @pytest.fixture
 def user_step(tmp_path, monkeypatch):
@@ -112,13 +114,24 @@ def test_config_dir_that_does_not_exist_is_refused():
         ("protocol/short.yaml", "defaults: [digits, _self_]", "needs a line `protocol: short`"),
         ("size/mini.yaml", "width_before: 8", "needs a line `name: mini`"),
         ("size/mini.yaml", "name: micro", "needs a line `name: mini`"),
-        ("step/loop.yaml", "defaults: [loop, _self_]", r"step/loop.yaml: its defaults lead back to itself"),
+        ("step/loop.yaml", f"{GLOBAL}defaults: [loop, _self_]", r"step/loop.yaml: its defaults lead back to itself"),
         ("recipe/loop.yaml", "defaults: [/recipe/loop, _self_]", r"recipe/loop.yaml: its defaults lead back to itself"),
-        ("step/loop.yaml", "defaults: gelu", r"step/loop.yaml: defaults must be a list, .* got gelu"),
+        ("step/loop.yaml", f"{GLOBAL}defaults: gelu", r"step/loop.yaml: defaults must be a list, .* got gelu"),
         ("recipe/mine.yaml", "# Größe", r"recipe/mine.yaml cannot be read as yaml in UTF-8: 'utf-8' codec"),
         ("recipe/mine.yaml", "betas: [0.9", r"recipe/mine.yaml cannot be read as yaml in UTF-8: while parsing"),
         ("recipe/mine.yaml", "0.9", r"recipe/mine.yaml cannot be read as yaml in UTF-8: Invalid loaded object type"),
         ("step/mine.yaml", "- gelu", r"step/mine.yaml must hold lines `FIELD: VALUE`"),
+        ("step/mine.yaml", "step: mine", r"step/mine.yaml needs the line `# @package _global_` at its top"),
+        (
+            "step/mine.yaml",
+            f"{GLOBAL}defaults: [_self_, gelu]",
+            "_self_ must be the last of its defaults, or gelu replaces",
+        ),
+        (
+            "recipe/mine.yaml",
+            "defaults: [_self_, /recipe/modern]",
+            "_self_ must be the last of its defaults, or modern repl",
+        ),
     ],
 )
 def test_files_that_would_be_ignored_or_misread_are_refused(tmp_path, monkeypatch, file, text, message):
@@ -131,7 +144,7 @@ def test_files_that_would_be_ignored_or_misread_are_refused(tmp_path, monkeypatc
 
 
 def test_configs_whose_defaults_lead_in_a_circle_are_refused(user_step, tmp_path):
-    (tmp_path / "step/one.yaml").write_text("defaults: [two, _self_]\nstep: one\n")
+    (tmp_path / "step/one.yaml").write_text(f"{GLOBAL}defaults: [two, _self_]\nstep: one\n")
     with pytest.raises(UserError, match=r"(one|two)\.yaml: its defaults lead back to itself"):
         user_step("two", "one")
 
@@ -144,14 +157,26 @@ def test_yaml_outside_of_config_groups_may_hold_anything(user_step, tmp_path):
 
 
 def test_train_reads_every_config_dir(train_in_process, tmp_path):
+    """The folders have names that an address would encode."""
     words = []
     for name in ("one", "two"):
-        (tmp_path / name / "step").mkdir(parents=True)
-        (tmp_path / name / f"step/{name}.yaml").write_text(f"defaults: [gelu, _self_]\nstep: {name}\n")
-        words += ["--config-dir", tmp_path / name]
+        folder = tmp_path / f"{name} größe 100%"
+        (folder / "step").mkdir(parents=True)
+        (folder / f"step/{name}.yaml").write_text(f"{GLOBAL}# One.\ndefaults: [gelu, _self_]\nstep: {name}\n")
+        words += ["--config-dir", folder]
     result = train_in_process(*words, "--help", MODERNET_CONFIG_DIR="")
     assert result.returncode == 0, result.stderr
     assert {"+step=one", "+step=two"} <= set(result.stdout.split())
+    result = train_in_process(*words, "--cfg", "job", "+step=two", MODERNET_CONFIG_DIR="")
+    assert result.returncode == 0, result.stderr
+    assert "step: two" in result.stdout.splitlines()
+
+
+def test_config_dir_with_the_separator_of_paths_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("MODERNET_CONFIG_DIR", "")
+    (tmp_path / f"a{os.pathsep}b").mkdir()
+    with pytest.raises(UserError, match="whose path has no '"):
+        add_config_dir(tmp_path / f"a{os.pathsep}b")
 
 
 def test_every_yaml_starts_with_a_comment_that_explains_it():

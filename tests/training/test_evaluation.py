@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_evaluate_on_other_data_and_by_the_averaged_weights(run, tmp_path):
     result = run_command("evaluate", run, "--ema", "data.split=train/val")
     assert ": digits, val (10% of train), 144 images" in result.stdout
     assert "note: the network was trained on these images: the run's data.split is train/test" in result.stderr
-    assert (run / "evaluation-digits-val/summary.json").is_file()
+    assert (run / "evaluation-digits-val-ema/summary.json").is_file()
     assert not (run / "evaluation").exists()
 
 
@@ -110,6 +111,31 @@ def test_users_data_are_evaluated_from_the_record(flowers, tmp_path):
         result = run_command("evaluate", flowers, word)
         assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
         assert message in result.stderr
+
+
+def test_results_on_other_images_or_crops_have_a_folder_of_their_own(flowers, tmp_path):
+    (flowers / "evaluation").mkdir()
+    other = write_folder(tmp_path)
+    for words in ([f"data.root={other}"], ["data.crop_pct=0.5"]):
+        result = run_command("evaluate", flowers, *words, "num_workers=0")
+        assert result.returncode == 0, result.stderr
+        assert (flowers / "evaluation-flowers-test/summary.json").is_file()
+        shutil.rmtree(flowers / "evaluation-flowers-test")
+    assert not any((flowers / "evaluation").iterdir())
+    assert run_command("evaluate", flowers, "num_workers=0").returncode == 0
+    assert (flowers / "evaluation/summary.json").is_file()
+    shutil.rmtree(flowers / "evaluation")
+
+
+def test_a_relative_root_is_found_from_any_folder(tmp_path, monkeypatch):
+    write_folder(tmp_path / "images")
+    monkeypatch.chdir(tmp_path)
+    data = replace(files_config("folder", tmp_path / "images"), name="flowers", root="images")
+    experiment = resolve_data(short_experiment(data=data, epochs=1, batch_size=8))
+    Trainer.from_experiment(experiment, tmp_path / "run", execution_config()).train()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert ": flowers, val/, 7 images" in run_command("evaluate", tmp_path / "run", "num_workers=0").stdout
 
 
 def test_image_files_are_loaded_as_in_the_evaluation_of_the_run(flowers, tmp_path):

@@ -11,4 +11,4 @@ class UserConfigs(SearchPathPlugin):
         from modernet.config.search_path import user_config_dirs
 
         for folder in user_config_dirs():
-            search_path.append("modernet", folder.as_uri())
+            search_path.append("modernet", f"file://{folder}")  # Hydra decodes no %20

@@ -98,12 +98,35 @@ def _describe_end(record: Record) -> str:
     return f"ended {record.ended}" if record.ended else "without a date"
 
 
-def _differing_fields(record: Record, other: Record) -> str:
-    """The names of the fields by which two configurations of one name differ."""
+def _differing_fields(record: Record, other: Record) -> list[str]:
+    """The names of the fields by which two configurations differ."""
     mine, others = (
         record_settings(one) | {"data_fingerprint": one.config.get("data_fingerprint")} for one in (record, other)
     )
-    return shorten([name for name in mine | others if mine.get(name) != others.get(name)], 3)
+    return [name for name in mine | others if mine.get(name) != others.get(name)]
+
+
+def _changed_steps(rows: Mapping[RowKey, tuple[Path, Record]]) -> dict[RowKey, str]:
+    """Rows of a variant and its step, of which one ran before the step's values were changed -> why the older is wrong.
+
+    `rows` has a run of each row. Their difference would have more causes than the variant's name says.
+    """
+    reasons: dict[RowKey, str] = {}
+    for key, (path, record) in rows.items():
+        step, changes, others = split_variant(record.variant)
+        base = (*key[:2], "+".join(filter(None, [step, others])))
+        if not changes or base not in rows:
+            continue
+        named = {f"model.{change.partition('=')[0]}" for change in changes}
+        step_path, step_record = rows[base]
+        fields = [name for name in _differing_fields(record, step_record) if name.startswith("model.")]
+        if unnamed := [name for name in fields if name not in named]:
+            is_older = (record.ended or "") <= (step_record.ended or "")
+            newer = step_path if is_older else path
+            reasons[key if is_older else base] = (
+                f"{step} was changed between this run and {newer}, in {shorten(unnamed, 3)}; the newer counts"
+            )
+    return reasons
 
 
 def describe_contradiction(records: Mapping[Path, Record]) -> str:
@@ -116,8 +139,9 @@ def describe_contradiction(records: Mapping[Path, Record]) -> str:
 def choose(finished: Mapping[Path, Record]) -> Selection:
     """Of finished records those of the table: one configuration for each name in a protocol and size, each seed once.
 
-    Where several configurations have one name, as after a change of a default, the one that ended last counts.
-    Copies of a run count once. Raises UserError for two records of one run with different results.
+    Where several configurations have one name, as after a change of a default, the one that ended last counts; so does
+    that of a variant and its step, where they differ in more than the variant's name says. Copies of a run count once.
+    Raises UserError for two records of one run with different results.
     """
     configurations = {path: configuration(record) for path, record in finished.items()}
     rows: dict[RowKey, dict[Path, Record]] = defaultdict(dict)
@@ -125,14 +149,19 @@ def choose(finished: Mapping[Path, Record]) -> Selection:
         rows[row_key(record)][path] = record
     chosen: dict[Path, Record] = {}
     excluded: list[str] = []
-    for runs in rows.values():
-        newest = _newest(runs, configurations)
+    newest_paths = {key: _newest(runs, configurations) for key, runs in rows.items()}
+    changed_steps = _changed_steps({key: (path, finished[path]) for key, path in newest_paths.items()})
+    for key, runs in rows.items():
+        if reason := changed_steps.get(key):
+            excluded += [f"{path}: {reason}" for path in runs]
+            continue
+        newest = newest_paths[key]
         first_paths: dict[int, Path] = {}
         for path, record in runs.items():
             if configurations[path] != configurations[newest]:
                 excluded.append(
                     f"{path}: another configuration with the name {record.variant}, {_describe_end(record)}, which "
-                    f"differs in {_differing_fields(record, runs[newest])}; the newest counts: {newest}, "
+                    f"differs in {shorten(_differing_fields(record, runs[newest]), 3)}; the newest counts: {newest}, "
                     f"{_describe_end(runs[newest])}"
                 )
                 continue

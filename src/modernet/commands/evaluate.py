@@ -7,8 +7,8 @@ describes them; NAME is a config of the group data. --images evaluates the files
 the run's data are; CLASS is a name of the run's classes, or a number from 0, and classes may be missing. Balanced
 accuracy is the mean top-1 of the classes. The folder of --out gets summary.json, per_class.csv, confusion.csv (rows:
 true classes) and the matrix as confusion.svg, .png and .pdf; by default it is RUN/evaluation, or for other images than
-the run's RUN/evaluation-NAME-SPLIT or RUN/evaluation-DIR. FILE.npz gets the arrays logits (N, classes), labels (N,) and
-classes.
+the run's RUN/evaluation-NAME-SPLIT or RUN/evaluation-DIR, with -ema behind it for the averaged weights. FILE.npz gets
+the arrays logits (N, classes), labels (N,) and classes.
 """
 
 import argparse
@@ -103,7 +103,8 @@ def _data_root(folder: Path) -> str | None:
     return root if root and Path(root).is_dir() else None
 
 
-def _check_data(record: Record, data: DataConfig) -> None:
+def _check_data(record: Record, data: DataConfig) -> bool:
+    """Whether the evaluated images, and their crops, are those of the run. Raises UserError for other classes."""
     facts, trained = inspect_data(data), record.config["data"]["num_classes"]
     check_image_counts(data, facts)
     if facts.num_classes != trained:
@@ -113,6 +114,9 @@ def _check_data(record: Record, data: DataConfig) -> None:
         print(f"note: these are not the files of the run (fingerprint {before} then)", file=sys.stderr)
     elif data.name == record.config["data"]["name"] and (data.split, _split(record)) == ("train/val", "train/test"):
         print("note: the network was trained on these images: the run's data.split is train/test", file=sys.stderr)
+    same = {"root": None, "allow_pipe": False, "num_classes": trained}
+    own = DataConfig(**record.config["data"])
+    return replace(data, **same) == replace(own, **same) and before in (None, facts.fingerprint)
 
 
 def _split(record: Record) -> str:
@@ -124,11 +128,9 @@ def _split_name(data: DataConfig) -> str:
     return data.split.partition("/")[2]
 
 
-def _default_folder(record: Record, folder: Path, data: DataConfig, images: Path | None) -> Path:
-    if images:
-        return folder / f"evaluation-{images.resolve().name}"
-    is_own = (data.name, data.split) == (record.config["data"]["name"], _split(record))
-    return folder / ("evaluation" if is_own else f"evaluation-{data.name}-{_split_name(data)}")
+def _default_folder(folder: Path, images: str, is_ema: bool) -> Path:
+    """Each kind of result has its own folder; `images` is empty for those of the run."""
+    return folder / "-".join(["evaluation", *filter(None, [images, "ema" if is_ema else ""])])
 
 
 def _class_names(record: Record, folder: Path, model: "Network", data: DataConfig) -> Sequence[str]:
@@ -214,8 +216,9 @@ def main() -> None:
         num_classes, images = record.config["data"]["num_classes"], None
         if arguments.images:
             images = list_labeled_images(arguments.images, model.class_names or list(map(str, range(num_classes))))
+            images_name = arguments.images.resolve().name
         else:
-            _check_data(record, data)
+            images_name = "" if _check_data(record, data) else f"{data.name}-{_split_name(data)}"
         data = replace(data, num_classes=num_classes)
         recipe = recipe_of(record)
         if any(override.startswith("data.crop_pct=") for override in arguments.overrides):
@@ -229,7 +232,7 @@ def main() -> None:
         title = f"{record.variant}, seed {record.seed}: {evaluated if images else f'{data.name}, {evaluated}'}"
         facts = {"variant": record.variant, "seed": record.seed, **of_data}
         facts |= {"evaluated": evaluated, "ema": arguments.ema}
-        out = arguments.out or _default_folder(record, folder, data, arguments.images)
+        out = arguments.out or _default_folder(folder, images_name, arguments.ema)
         paths = write_files(out, evaluation, names, title, facts)
         if arguments.logits:
             write_logits(arguments.logits, evaluation, names)

@@ -19,6 +19,8 @@ PACKAGE = Path(__file__).parents[1]
 CONFIGS = next(path for path in (PACKAGE / "configs", PACKAGE.parents[1] / "configs") if path.is_dir())
 NAMES_FILE = "names.yaml"  # display names, in no config group
 NAME_FIELDS = {"protocol": "protocol", "size": "name"}  # group -> field with the name of the file, for records
+GLOBAL_GROUPS = ("step", "protocol", "study")  # their configs change values of several groups
+GLOBAL_HEADER = re.compile(r"^#\s*@package\s+_global_", re.MULTILINE)
 VARIABLE = "MODERNET_CONFIG_DIR"  # an environment variable reaches the processes of joblib and Slurm, too
 
 Arguments = ParamSpec("Arguments")
@@ -33,6 +35,8 @@ def add_config_dir(folder: str | Path) -> None:
     path = Path(folder).resolve()
     if not path.is_dir():
         raise UserError(f"--config-dir must name a folder of config groups (step/, protocol/, ...), got {folder}")
+    if os.pathsep in str(path):
+        raise UserError(f"--config-dir must name a folder whose path has no '{os.pathsep}', got {path}")
     if path not in config_dirs():
         _check_files(path)
         os.environ[VARIABLE] = os.pathsep.join(map(str, [*user_config_dirs(), path]))
@@ -55,6 +59,8 @@ def _check_files(folder: Path) -> None:
         values, field = read_config(path), NAME_FIELDS.get(name.parts[0])
         if field and values.get(field) != path.stem:
             raise UserError(f"{path} needs a line `{field}: {path.stem}`, which names its runs")
+        if name.parts[0] in GLOBAL_GROUPS and not GLOBAL_HEADER.search(path.read_text(encoding="utf-8")):
+            raise UserError(f"{path} needs the line `# @package _global_` at its top")
         bases[path] = _named_bases(path, name.parent.as_posix(), values)
     try:
         TopologicalSorter(bases).prepare()
@@ -68,6 +74,8 @@ def _named_bases(path: Path, group: str, values: dict[str, Any]) -> list[Path]:
     if not isinstance(defaults, list):
         raise UserError(f"{path}: defaults must be a list, as in `defaults: [NAME, _self_]`, got {defaults}")
     names = [entry.removeprefix(f"/{group}/") for entry in defaults if isinstance(entry, str)]
+    if "_self_" in names[:-1]:
+        raise UserError(f"{path}: _self_ must be the last of its defaults, or {names[-1]} replaces its values")
     return [path.with_name(f"{name}.yaml") for name in names]
 
 

@@ -52,7 +52,10 @@ def write_config(folder: Path, experiment: Experiment) -> None:
 
     The folder of the data stands in the config. Neither it nor the names are part of the run's identity.
     """
-    values = {**experiment.config, "data_root": experiment.data.root}
+    root = experiment.data.root
+    if root and experiment.data.kind != "shards":  # shards may have addresses
+        root = str(Path(root).absolute())
+    values = {**experiment.config, "data_root": root}
     write_text(folder / CONFIG_FILE, OmegaConf.to_yaml(values))
     data = experiment.data
     if data.num_classes and known_class_names(data):

@@ -1,0 +1,37 @@
+"""A step whose values were changed between the runs of its variants and its own."""
+
+import pytest
+from records import make_record, write_runs
+
+from modernet.analysis.selection import select
+
+OLD, NEW = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
+LARGER = "gelu+kernel_size=11"
+
+
+def network(layer_scale: float, **changed: int) -> dict[str, dict[str, float]]:
+    return {"model": {"layer_scale": layer_scale, **changed}}
+
+
+@pytest.mark.parametrize(("ended", "ended_of_step"), [(OLD, NEW), (NEW, OLD)])
+def test_variant_and_step_with_an_unnamed_difference_are_not_compared(tmp_path, ended, ended_of_step):
+    variant = [
+        make_record("gelu", 80.0, seed, LARGER, config=network(0.1, kernel_size=11), ended=ended) for seed in (0, 1)
+    ]
+    step = make_record("gelu", 70.0, config=network(0.5), ended=ended_of_step)
+    paths = write_runs(tmp_path, *variant, step)
+    older, newer = (paths[:2], paths[2:]) if ended == OLD else (paths[2:], paths[:2])
+    selection = select(tmp_path)
+    assert list(selection.records) == newer
+    reason = f"gelu was changed between this run and {newer[0]}, in model.layer_scale; the newer counts"
+    assert selection.excluded == [f"{path}: {reason}" for path in older]
+
+
+def test_variant_and_step_with_the_named_difference_alone_are_compared(tmp_path):
+    variant = make_record("gelu", 80.0, variant=LARGER, config=network(0.1, kernel_size=11), ended=OLD)
+    longer = make_record(
+        "gelu", 80.0, variant=f"{LARGER}+recipe.epochs=5", config=network(0.5, kernel_size=11), ended=OLD
+    )
+    write_runs(tmp_path, variant, longer, make_record("gelu", 70.0, config=network(0.1), ended=NEW))
+    selection = select(tmp_path)
+    assert (len(selection.records), selection.excluded) == (3, [])
