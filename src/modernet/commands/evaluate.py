@@ -103,8 +103,7 @@ def _data_root(folder: Path) -> str | None:
     return root if root and Path(root).is_dir() else None
 
 
-def _check_data(record: Record, data: DataConfig) -> bool:
-    """Whether the evaluated images, and their crops, are those of the run. Raises UserError for other classes."""
+def _check_data(record: Record, data: DataConfig) -> None:
     facts, trained = inspect_data(data), record.config["data"]["num_classes"]
     check_image_counts(data, facts)
     if facts.num_classes != trained:
@@ -114,9 +113,13 @@ def _check_data(record: Record, data: DataConfig) -> bool:
         print(f"note: these are not the files of the run (fingerprint {before} then)", file=sys.stderr)
     elif data.name == record.config["data"]["name"] and (data.split, _split(record)) == ("train/val", "train/test"):
         print("note: the network was trained on these images: the run's data.split is train/test", file=sys.stderr)
-    same = {"root": None, "allow_pipe": False, "num_classes": trained}
+
+
+def _is_own_data(record: Record, data: DataConfig) -> bool:
+    """Whether the evaluated images and their crops are those of the run, wherever the files are."""
     own = DataConfig(**record.config["data"])
-    return replace(data, **same) == replace(own, **same) and before in (None, facts.fingerprint)
+    has_own_values = replace(data, root=own.root, allow_pipe=own.allow_pipe, num_classes=own.num_classes) == own
+    return has_own_values and record.config.get("data_fingerprint") in (None, inspect_data(data).fingerprint)
 
 
 def _split(record: Record) -> str:
@@ -160,7 +163,7 @@ def _predict(
     """The predictions of the network, computed as in its training: another layout or precision rounds differently."""
     import torch
 
-    from modernet.data.loader import auto_num_workers, build_loader
+    from modernet.data.loader import build_loader
     from modernet.runtime.device import select_device
     from modernet.runtime.distributed import DistributedEnv, batch_layout
     from modernet.training.evaluation import predict
@@ -170,13 +173,7 @@ def _predict(
     if record.machine.get("channels_last", True):
         model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     layout = batch_layout(DistributedEnv(), recipe.batch_size, recipe.micro_batch_size)
-    if images:
-        from modernet.data.image_folder import ImageFolderLoader  # data sets in memory need no decoders
-
-        workers = auto_num_workers(1) if execution.num_workers == "auto" else execution.num_workers
-        loader = ImageFolderLoader(images, images, data, recipe, record.seed, layout, device, workers)
-    else:
-        loader = build_loader(data, recipe, record.seed, layout, device, execution.num_workers)
+    loader = build_loader(data, recipe, record.seed, layout, device, execution.num_workers, images)
     in_bf16 = record.machine.get("amp") == "bf16"
     autocast = partial(torch.autocast, device.type, torch.bfloat16, enabled=in_bf16)
     return predict(model, loader.eval_batches(), loader.skipped.take, autocast)
@@ -218,7 +215,8 @@ def main() -> None:
             images = list_labeled_images(arguments.images, model.class_names or list(map(str, range(num_classes))))
             images_name = arguments.images.resolve().name
         else:
-            images_name = "" if _check_data(record, data) else f"{data.name}-{_split_name(data)}"
+            _check_data(record, data)
+            images_name = "" if _is_own_data(record, data) else f"{data.name}-{_split_name(data)}"
         data = replace(data, num_classes=num_classes)
         recipe = recipe_of(record)
         if any(override.startswith("data.crop_pct=") for override in arguments.overrides):

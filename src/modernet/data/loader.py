@@ -13,6 +13,7 @@ from modernet.data import in_memory
 from modernet.data.augment import Labels
 from modernet.data.damaged import SkippedImages
 from modernet.data.file_batches import Stopwatch
+from modernet.data.file_lists import ImageSplit
 from modernet.data.fingerprint import inspect_data
 from modernet.runtime.device import available_cpus
 from modernet.runtime.distributed import BatchLayout, is_torchrun
@@ -72,18 +73,20 @@ def build_loader(
     layout: BatchLayout,
     device: torch.device,
     num_workers: int | Literal["auto"],
+    images: ImageSplit | None = None,
 ) -> Loader:
-    """The loader for this kind of data set. Raises UserError for missing or invalid files."""
-    data = replace(data, num_classes=inspect_data(data).num_classes)
-    if data.kind in in_memory.SOURCES:
-        train, test = (images.to(device) for images in in_memory.load_images(data))
+    """The loader for this kind of data set, or for `images` in its place. Raises UserError for wrong files."""
+    if images is None:
+        data = replace(data, num_classes=inspect_data(data).num_classes)
+    if images is None and data.kind in in_memory.SOURCES:
+        train, test = (part.to(device) for part in in_memory.load_images(data))
         return in_memory.InMemoryLoader(train, test, data, recipe, seed, layout)
     auto_workers = auto_num_workers(layout.env.local_world_size)
-    if data.kind == "folder":
+    if images or data.kind == "folder":
         from modernet.data import image_folder  # data sets in memory need no decoders
 
         workers = auto_workers if num_workers == "auto" else num_workers
-        splits = image_folder.load_splits(data)
+        splits = (images, images) if images else image_folder.load_splits(data)
         return image_folder.ImageFolderLoader(*splits, data, recipe, seed, layout, device, workers)
     from modernet.data import shard_lanes, shards
 
