@@ -49,6 +49,14 @@ def test_interruption_exits_with_143_and_repeats_nothing(capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_ctrl_c_is_one_line_and_the_status_of_a_shell(capsys):
+    with pytest.raises(SystemExit) as exit_, cli.exit_on_error():
+        raise KeyboardInterrupt
+    assert exit_.value.code == 130
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(": stopped by SIGINT")
+
+
 def test_error_of_a_run_in_a_sweep_keeps_nothing_of_the_run():
     """Hydra keeps the exception until the sweep ends."""
 

@@ -4,6 +4,7 @@ import importlib
 import os
 import pkgutil
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -155,6 +156,10 @@ def exit_on_error() -> Iterator[None]:
     except BrokenPipeError:  # the reader of a pipe has read enough, as in `modernet table | head`
         _discard_stdout()
         sys.exit(0)
+    except KeyboardInterrupt:  # a run that trains saves instead: modernet.runtime.signals
+        if distributed_env().local_rank == 0:
+            print(f"{Path(sys.argv[0]).name}: stopped by SIGINT", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     except Exception as error:
         line = explain(error)
         if line is None:

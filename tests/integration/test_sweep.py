@@ -231,6 +231,7 @@ def test_a_stopped_sweep_saves_what_it_trains_and_starts_nothing_else(tmp_path, 
     send(process.pid, number)
     _, err = process.communicate()
     assert process.returncode == 143, err
+    assert f"stopped by {number.name}; rerun the same command to go on" in err
     stopped = training(tmp_path)
     assert len(stopped) == 2
     assert all(list(folder.glob("checkpoint-*.pt")) for folder in stopped)

@@ -133,13 +133,20 @@ def test_both_ends_train_in_the_size_of_the_paper(train_in_process, tmp_path, st
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", ["t", "b"])
-def test_every_step_trains_in_the_sizes_of_the_paper(train, tmp_path, size):
+def test_every_step_trains_in_the_size_of_the_paper(train, tmp_path):
     write_tiny_cifar10(tmp_path)
-    result = train("-m", "+step=glob(*)", f"size={size}", *TWO_STEPS, f"data.root={tmp_path}")
+    result = train("-m", "+step=glob(*)", "size=t", *TWO_STEPS, f"data.root={tmp_path}")
     assert result.returncode == 0, result.stderr
     records = [json.loads(path.read_text()) for path in (tmp_path / "runs").rglob("record.json")]
-    assert sorted(record["step"] for record in records) == sorted(roadmap(size))
+    assert sorted(record["step"] for record in records) == sorted(roadmap("t"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["invert_bottleneck", "convnext"])
+def test_the_largest_size_trains(train_in_process, tmp_path, step):
+    write_tiny_cifar10(tmp_path)
+    record = printed_record(train_in_process(f"+step={step}", "size=b", *TWO_STEPS, f"data.root={tmp_path}"))
+    assert (record["step"], record["size"], record["status"]) == (step, "b", "done")
 
 
 @pytest.mark.slow

@@ -133,8 +133,10 @@ def _report(jobs: list[Job], reasons: dict[Path, str]) -> None:
 @contextmanager
 def _forward_signals(jobs: list[Job]) -> Iterator[None]:
     """Forward signals to the worker processes, and exit once they have saved the runs they are training."""
+    received: list[str] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
+        received.append(signal.Signals(number).name)
         workers = [process.pid for process in multiprocessing.active_children() if process.pid]
         # `timeout` sends SIGTERM to them as well, and the same signal again ends a run before it has saved.
         other = getattr(signal, "SIGUSR1", signal.SIGTERM) if number == signal.SIGTERM else signal.SIGTERM
@@ -147,6 +149,10 @@ def _forward_signals(jobs: list[Job]) -> Iterator[None]:
     handlers = {number: signal.signal(number, stop) for number in stop_signals()}
     try:
         yield
+    except SystemExit:
+        if received:
+            _print(f"stopped by {received[0]}; rerun the same command to go on", to_stderr=True)
+        raise
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
