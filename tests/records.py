@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from helpers import MAIN_PATH
 
 from modernet.analysis.row import split_variant
 from modernet.analysis.table import Row, build_rows
+from modernet.config.identity import to_plain
+from modernet.config.roadmap import roadmap, sizes
 from modernet.record import METRICS, Epoch, Record, write_record
 from modernet.runtime.file_names import METRICS_FILE
 
@@ -30,9 +33,18 @@ def _values(changes: Iterable[str], prefix: str = "") -> dict[str, str | int]:
     return {name: int(value) if value.isdigit() else value for name, _, value in pairs}
 
 
+def network(variant: str, size: str = "micro") -> dict[str, Any]:
+    """The network of a variant; that of an unknown step has its name as activation."""
+    step, changes, _ = split_variant(variant)
+    known = roadmap(size) if size in sizes() else {}
+    model = to_plain(asdict(known[step])) if step in known else {"act": step}
+    return model | _values(changes)
+
+
 def make_record(step: str, top1: float | None, seed: int = 0, variant: str | None = None, **changes) -> Record:
     """A finished run of size micro on the digits with this result; the variant names what differs from the step."""
-    _, of_model, others = split_variant(variant or step)
+    others = split_variant(variant or step)[2].split("+")
+    recipe = {"weight_decay": 5e-5} if step == MAIN_PATH[0] else {}
     record = Record(
         step=step,
         variant=variant or step,
@@ -40,7 +52,7 @@ def make_record(step: str, top1: float | None, seed: int = 0, variant: str | Non
         size="micro",
         seed=seed,
         data="digits",
-        recipe="modern",
+        recipe="classic" if recipe else "modern",
         params=500_000,
         gmacs=0.0123,
         top1=top1,
@@ -53,14 +65,11 @@ def make_record(step: str, top1: float | None, seed: int = 0, variant: str | Non
         torch="2.15.0",
         commit=None,
         status="done",
-        config={
-            "seed": seed,
-            "model": {"act": step, **_values(of_model)},
-            "recipe": _values(others.split("+"), "recipe."),
-        },
+        config={"seed": seed, "recipe": recipe | _values(others, "recipe."), "data": _values(others, "data.")},
     )
     record = replace(record, **changes)
-    return replace(record, config={"model": {}, "recipe": {}, "data": {}} | record.config)  # no record lacks a section
+    sections = {"model": network(record.variant, record.size), "recipe": {}, "data": {}}  # no record lacks one
+    return replace(record, config=sections | record.config)
 
 
 def write_study(folder: Path, records: Iterable[Record]) -> Path:
@@ -95,7 +104,7 @@ def large_study() -> list[Record]:
     """
     variants = [*MAIN_PATH, "move_up_depthwise+kernel_size=5", "move_up_depthwise+kernel_size=11", MARKUP]
     level = dict.fromkeys(variants, 70.0) | {"resnet50": 67.0, "convnext": 67.0}
-    config = {"model": {"act": "relu"}, "recipe": {"name": "modern", "epochs": 2, "lr": 0.01}, "data": {"split": "val"}}
+    config = {"recipe": {"name": "modern", "epochs": 2, "lr": 0.01}, "data": {"split": "val"}}
     return [
         make_record(
             variant.split("+")[0],

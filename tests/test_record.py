@@ -102,3 +102,18 @@ def test_record_that_is_no_regular_file_is_refused_by_name(tmp_path, make):
     with pytest.raises(UserError, match=r"record.json is not a record \(not a regular file\)"):
         find_record(tmp_path)
     assert load_records(tmp_path).records == {}
+
+
+def test_records_behind_links_are_found_once(tmp_path):
+    """As where runs were moved to another disk; a link that leads back to its own folder ends."""
+    elsewhere = tmp_path / "disk/digits"
+    for number in range(2):
+        (elsewhere / str(number)).mkdir(parents=True)
+        write_record(elsewhere / str(number), make_record("gelu", 60.0, number))
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    (runs / "digits").symlink_to(elsewhere, target_is_directory=True)
+    (elsewhere / "back").symlink_to(runs, target_is_directory=True)
+    found = load_records(runs)
+    assert list(found.records) == [runs / "digits/0/record.json", runs / "digits/1/record.json"]
+    assert found.rejected == []

@@ -15,7 +15,7 @@ from modernet.config.identity import check_sections, run_hash
 from modernet.config.schema import STRICT
 from modernet.errors import UserError
 from modernet.runtime.file_names import RECORD_FILE
-from modernet.runtime.io import write_text
+from modernet.runtime.io import find_files, write_text
 from modernet.runtime.text import shorten
 
 SCHEMA_VERSION = 2  # 1: modernet 0.1, with other names for the fields of config
@@ -216,7 +216,12 @@ def parse_record(text: str | bytes) -> Record:
 def load_records(folder: Path) -> LoadedRecords:
     """Every record below a folder, by path; files that hold none are rejected with a reason, one line each."""
     records, rejected = dict[Path, Record](), list[str]()
-    for path in sorted(folder.rglob(RECORD_FILE)):
+
+    def reject(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            rejected.append(f"{error.filename}: cannot be read ({error.strerror})")
+
+    for path in find_files(folder, RECORD_FILE, reject):
         try:
             records[path] = load_record(path)
         except (OSError, ValueError) as error:

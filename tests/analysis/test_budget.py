@@ -5,7 +5,7 @@ from math import inf, log2
 
 import numpy as np
 import pytest
-from records import make_record
+from records import make_record, network
 
 from modernet.analysis.budget import budget_cells, budget_layout, build_gaps, fit_closing
 from modernet.analysis.budget_tables import budget_table, crossing_table, describe_closing, describe_crossing, gap_table
@@ -250,3 +250,29 @@ def test_budget_cells_have_each_run_once_and_no_other_settings():
     copies = [run("gelu", 2, 0), run("gelu+recipe.epochs=2", 2, 0)]
     records = [*copies, run("gelu+recipe.epochs=6", 6, 0), run("gelu+recipe.epochs=18", 18, 0, lr=0.5)]
     assert budget_cells(records, Group("digits", "micro", "")) == {"gelu": {2: [62.0], 6: [66.0]}}
+
+
+def test_ratios_of_errors_stand_under_their_length():
+    """The second network was not trained for 6 epochs, which the third was."""
+    lengths = {number: [60.0 + number, 60.5 + number] for number in EPOCHS}
+    cells = {"first": lengths, "second": {2: [50.0], 18: [60.0]}, "third": lengths}
+    [row] = [line for line in crossing_table(cells).splitlines() if line.startswith("| second - first")]
+    before = [100 - (60.25 + number) for number in (2, 18)]
+    assert row.endswith(f" {50 / before[0]:.2f}, -, {40 / before[1]:.2f} |")
+
+
+def test_a_network_that_was_changed_between_two_lengths_has_no_curve():
+    def runs(step: str, epochs: int, **changes: int):
+        config = {"recipe": {"epochs": epochs}, "model": network(step) | changes}
+        name = step if epochs == 6 else f"{step}+recipe.epochs={epochs}"
+        return [
+            make_record(step, 60.0 + seed, seed, name, epochs=epochs, config={**config, "seed": seed})
+            for seed in (0, 1)
+        ]
+
+    kept = [*runs("gelu", 6), *runs("gelu", 18)]
+    group = Group("digits", "micro", "")
+    assert list(budget_cells([*kept, *runs("convnext", 6), *runs("convnext", 18)], group)) == ["gelu", "convnext"]
+    for change in ({"stem_stride": 2}, {"kernel_size": 9}):
+        changed = runs("convnext", 18, **change)
+        assert list(budget_cells([*kept, *runs("convnext", 6), *changed], group)) == ["gelu"]

@@ -35,3 +35,19 @@ def test_variant_and_step_with_the_named_difference_alone_are_compared(tmp_path)
     write_runs(tmp_path, variant, longer, make_record("gelu", 70.0, config=network(0.1), ended=NEW))
     selection = select(tmp_path)
     assert (len(selection.records), selection.excluded) == (3, [])
+
+
+def test_a_run_with_two_names_counts_once(tmp_path):
+    """As where a later version made a step of a variant, and folders of both versions are read as one."""
+    step = [make_record("kernel_size", 80.0 + seed, seed) for seed in (0, 1)]
+    variant = [
+        make_record("move_up_depthwise", 80.0 + seed, seed, "move_up_depthwise+kernel_size=7") for seed in (0, 1)
+    ]
+    assert [record.hash for record in step] == [record.hash for record in variant]
+    paths = write_runs(tmp_path, *variant, *step)
+    selection = select(tmp_path)
+    assert list(selection.records) == paths[2:]
+    name = "move_up_depthwise+kernel_size=7"
+    assert selection.excluded == [
+        f"{paths[seed]}: the run of {paths[2 + seed]} under another name, {name}" for seed in (0, 1)
+    ]

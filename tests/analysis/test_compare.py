@@ -16,6 +16,7 @@ LEVELS = {"gelu": (60.0, 61.0, 62.5), "layer_norm": (64.0, 64.5, 66.0), "convnex
 def gelu_like(step: str, top1: float, seed: int, **changes):
     """A run whose config says its step's activation and its epochs."""
     model = {"act": "relu" if step == "kernel_size" else "gelu", "layer_scale": 1e-6 if step == "convnext" else 0.0}
+    model |= {"norm": "layer"} if step in ("layer_norm", "convnext") else {}
     config = {"seed": seed, "model": model, "recipe": {"epochs": 2}, "data_fingerprint": "abc"}
     return make_record(step, top1, seed, **{"config": config, **changes})
 
@@ -54,7 +55,7 @@ def test_differences_are_planned_contrasts_by_hand(study):
     assert layer_norm["difference_holm"] == pytest.approx(2 * p_values[0])  # Holm: the smaller of two counts twice
     assert convnext["difference_holm"] == pytest.approx(p_values[1])
     assert (reference["before"], reference["difference"]) == (None, None)
-    assert convnext["settings"] == {"model.layer_scale": 1e-6}
+    assert convnext["settings"] == {"model.layer_scale": 1e-6, "model.norm": "layer"}
     assert (convnext["gmacs"], convnext["params"], convnext["images_per_second"]) == (0.0123, 500_000, 910)
 
 
@@ -163,7 +164,7 @@ def test_csv_has_the_columns_of_the_table_and_latex_is_escaped(study):
     assert list(rows[0]) == table.splitlines()[0].split(",")
     assert rows[1]["difference"] == "3.666666667"
     tex = run_command("compare", "gelu", "layer_norm", "--runs", study, "--latex").stdout
-    assert r"\caption{digits, size micro: differences to gelu}" in tex
+    assert r"\caption{digits, size micro, 2 epochs: differences to gelu}" in tex
     assert r"top-1 (\%)" in tex
     assert r"layer\_norm" in tex
 
@@ -203,3 +204,17 @@ def test_a_name_of_two_protocols_and_results_on_other_images_are_refused(tmp_pat
         result = run_command("compare", *words, "--runs", runs)
         assert (result.returncode, result.stdout) == (2, "")
         assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("layer_norm", "step=='gelu' and seed<1", "gelu"), ("seed<1 and step=='gelu'", "seed>=1")]
+)
+def test_a_variant_with_other_seeds_under_two_words_is_refused(study, words):
+    """One of the two would be lost: they are one row."""
+    result = run_command("compare", *words, "--runs", study)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert f'"{words[-1]}" selects runs of gelu with other seeds than a word before it' in result.stderr
+
+
+def test_rows_have_the_length_of_the_training(study):
+    assert [row["epochs"] for row in compare("gelu", "layer_norm", runs=study)] == [2, 2]

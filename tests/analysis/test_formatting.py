@@ -9,6 +9,7 @@ import pytest
 from helpers import run_command, run_script
 from records import make_record
 
+from modernet.analysis.formatting import format_interval, format_p_value
 from modernet.analysis.notes import notes
 from modernet.analysis.selection import select
 from modernet.analysis.table import Row, build_rows
@@ -100,3 +101,18 @@ def test_metrics_without_values_and_undeclared_metrics_have_no_column(metrics):
 def test_metric_names_differ_from_the_names_of_fields():
     taken = {field.name for cls in (Epoch, Record, Row) for field in fields(cls)}
     assert not taken & {metric.name for metric in METRICS}
+
+
+@pytest.mark.parametrize(
+    ("p", "text"), [(0.0501, "0.0501"), (0.04997, "0.04997"), (0.05, "0.050"), (0.051, "0.051"), (0.0004, "< 0.001")]
+)
+def test_p_values_show_on_which_side_of_five_percent_they_are(p, text):
+    assert format_p_value(p) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [(-0.004, 0.91, "[-0.004, +0.91]"), (0.0002, 0.9, "[+0.0002, +0.90]"), (0.0, 0.5, "[+0.00, +0.50]")],
+)
+def test_ends_of_intervals_show_their_sign(low, high, text):
+    assert format_interval(low, high, "+") == text

@@ -180,3 +180,8 @@ def test_seeds_needed_under_unequal_noise_are_those_of_as_many_seeds_for_both():
     samples = [draw.normal(mean, std, (4000, needed)) for mean, std in ((1.5, 2.0), (0.0, 0.2))]
     p_values = np.asarray(scipy_stats.ttest_ind(*samples, axis=1, equal_var=False)[1])
     assert 0.77 < (p_values < 0.05).mean() < 0.84
+
+
+def test_bartlett_of_equal_spreads_is_one_in_spite_of_rounding():
+    """The statistic of these runs is -1e-27, for which the chi-squared distribution has no p-value."""
+    assert bartlett([[72.66, 73.17], [60.87, 61.38], [66.65, 67.16]]) == 1

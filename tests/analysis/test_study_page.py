@@ -254,7 +254,7 @@ def test_answers_have_the_differences_and_rates_of_the_runs(page, tmp_path):
     assert result.returncode == 0, result.stderr
     text = parts(page)["answers"]
     assert "`separate_downsampling`, the paper's last network, minus `modern_recipe`, in points: -5.00 [" in text
-    assert f"for 2 of 14 networks, on held-out images with one seed. The recipe's rate, {usual_lr():g}" in text
+    assert f"for 2 of 14 networks, on held-out images with 1 seed. The recipe's rate, {usual_lr():g}" in text
     assert f"another one for `modern_recipe` ({2 * usual_lr():g})" in text
     assert "`convnext` minus `modern_recipe` is +1.0 points at the recipe's rate and +0.0 with each" in text
     assert "are decided (p below 0.05 after Holm's correction); " in text
@@ -343,3 +343,49 @@ def test_the_figure_of_kernel_sizes_has_the_intervals_of_its_table(tmp_path, pag
         tooltip = re.search(f"<title>{re.escape(name)}\n.*?</title>", svg, re.DOTALL)
         assert tooltip
         assert interval in tooltip[0]
+
+
+def test_runs_of_other_seeds_and_rates_do_not_finish_a_part(page, tmp_path):
+    records = [run("convnext", 64.0, seed) for seed in range(6)]
+    for name in ("modern_recipe", "convnext"):
+        records += [
+            run(name, 60.0 - abs(log2(x)), seed, epochs=3, held_out=True, lr=x * usual_lr())
+            for x in (0.5, 1, 2, 4)
+            for seed in (0, 1)
+        ]
+    result = run_command("study", write(tmp_path / "studies", records), "--page", page)
+    assert result.returncode == 0, result.stderr
+    commands, answers = parts(page)["commands"], parts(page)["answers"]
+    assert " 3 of 45 " in line_of(commands, "roadmap")
+    assert " 6 of 42 " in line_of(commands, "learning rates")
+    assert "on held-out images with 2 seeds" in answers
+    assert "is the best of 4 for 2 of them" in answers
+
+
+def test_learning_rates_wait_for_that_of_the_recipe(page, tmp_path):
+    records = [
+        run(name, 60.0 + x, epochs=3, held_out=True, lr=x * usual_lr())
+        for name in ("modern_recipe", "convnext")
+        for x in (0.5, 2)
+    ]
+    result = run_command("study", write(tmp_path / "studies", records), "--page", page)
+    assert result.returncode == 0, result.stderr
+    assert "learning rate" not in parts(page)["answers"]
+    assert "not run yet" in parts(page)["learning_rate"].lower()
+
+
+def test_shapley_values_name_their_end_and_seeds_and_two_of_one_title_are_refused(page, tmp_path):
+    values = json.loads((STUDIES / "attribution_digits/attribution.json").read_text())
+    values |= {"protocol": "cifar10_micro", "end": "convnext+recipe.epochs=2"}
+    studies = write(tmp_path / "studies", repeat("convnext", 64.0))
+    for name, end in (("one", "convnext"), ("other", "gelu")):
+        (studies / name).mkdir()
+        (studies / name / "attribution.json").write_text(json.dumps(values | {"end": f"{end}+recipe.epochs=2"}))
+    assert run_command("study", studies, "--page", page).returncode == 0
+    for end in ("convnext", "gelu"):
+        assert f"Shapley to {end}, recipe.epochs=2, 2 orders, 2 seeds" in parts(page)["steps"]
+    before = page.read_text()
+    (studies / "other/attribution.json").write_text(json.dumps(values))
+    result = run_command("study", studies, "--page", page)
+    assert (result.returncode, page.read_text()) == (2, before)
+    assert "is a second attribution with the title 'Shapley to convnext, " in result.stderr

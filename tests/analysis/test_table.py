@@ -9,7 +9,7 @@ from statistics import pvariance
 
 import pytest
 from helpers import MAIN_PATH, run_command
-from records import make_record, write_runs
+from records import make_record, network, write_runs
 from scipy import stats as scipy_stats
 
 from modernet.analysis.notes import noise_note
@@ -193,7 +193,12 @@ def test_published_steps_that_were_not_run_are_rows_of_n_0(runs):
 
 def test_side_steps_of_the_user_stand_behind_their_parent_once_they_are_run(tmp_path, config_dir):
     gains = {"kernel_size": 0, "gelu": 1, "wide": 2, "fewer_activations": 3}
-    records = [make_record(name, 80.0 + gain + seed / 10, seed) for name, gain in gains.items() for seed in (0, 1)]
+    records = []
+    for name, gain in gains.items():
+        model = network("gelu") | {"width": 32} if name == "wide" else network(name)
+        records += [
+            make_record(name, 80.0 + gain + seed / 10, seed, config={"seed": seed, "model": model}) for seed in (0, 1)
+        ]
     write_runs(tmp_path / "runs", *records)
     result = run_command("table", tmp_path / "runs", "--csv")
     assert "there is no step 'wide' here" in result.stderr  # without --config-dir

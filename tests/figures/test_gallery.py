@@ -98,3 +98,16 @@ def test_speed_is_that_of_the_benchmarks_or_of_runs_on_one_machine(tmp_path):
     write_study(named / "more", [make_record("gelu", 60.2, 2, cpu="Slow CPU")])
     (named / "figures/digits-micro-pareto_speed.svg").unlink()
     assert "the records are of 2 kinds of machine" in caption(named, "none")
+
+
+def test_figures_that_the_records_no_longer_allow_are_removed(tmp_path):
+    runs = study(tmp_path / "runs")
+    assert run_command("figures", runs).returncode == 0
+    folder = runs / "figures"
+    (folder / "mine.svg").touch()
+    assert len(list(folder.iterdir())) == 10
+    for path in runs.glob("fewer_*/record.json"):
+        path.unlink()
+    result = run_command("figures", runs)
+    assert result.stderr == "skipped: digits, size micro: no figures: gelu is its only variant\n"
+    assert list(folder.iterdir()) == [folder / "mine.svg"]

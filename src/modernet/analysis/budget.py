@@ -52,9 +52,14 @@ def budget_cells(records: Iterable[Record], group: Group) -> dict[str, dict[int,
     ]
     if len({record.epochs for record in members}) < 2:
         return {}
-    settings = [settings_but_epochs(record) for record in members]
-    usual = {text for record, text in zip(members, settings, strict=True) if group_of(record) == group}
-    comparable = {record.hash: record for record, text in zip(members, settings, strict=True) if text in usual}
+    settings = [(network_name(record.variant), settings_but_epochs(record)) for record in members]
+    usual = {of_record for record, of_record in zip(members, settings, strict=True) if group_of(record) == group}
+    names, texts = {name for name, _ in usual}, {text for _, text in usual}
+    comparable = {
+        record.hash: record
+        for record, (name, text) in zip(members, settings, strict=True)
+        if ((name, text) in usual if name in names else text in texts)
+    }
     cells: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for record in sorted(comparable.values(), key=lambda record: record.seed):
         cells[network_name(record.variant)][record.epochs].append(record.top1)  # pyright: ignore

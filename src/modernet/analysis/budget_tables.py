@@ -96,15 +96,18 @@ def describe_crossing(crossing: Crossing) -> str:
 
 
 def error_ratios(cells: Cells, first: str, second: str) -> str:
-    """The error of the second network divided by that of the first, per number of epochs that both were trained for.
+    """The error of the second network divided by that of the first, per number of epochs; "-" where one is unknown.
 
     Gaps of two curves that saturate shrink; the ratio shows whether one network gains on the other.
     """
-    errors = [
-        [100 - summarize(cells[name][epochs]).mean for name in (second, first)]
-        for epochs in common_epochs(cells, first, second)
-    ]
-    return ", ".join(f"{after / before:.2f}" if before else "" for after, before in errors)
+    ratios = []
+    common = common_epochs(cells, first, second)
+    for epochs in all_epochs(cells):
+        after, before = (
+            100 - summarize(cells[name][epochs]).mean if epochs in common else 0.0 for name in (second, first)
+        )
+        ratios.append(f"{after / before:.2f}" if before else "-")
+    return ", ".join(ratios)
 
 
 def describe_closing(closing: Closing) -> str:

@@ -74,7 +74,13 @@ def find_arms(words: Sequence[str], finished: Mapping[Path, Record]) -> tuple[li
         if not arms and len(found) > 1:
             names = ", ".join(arm.first.variant for arm in found)
             raise UserError(f'the first of the compared variants must be one; "{word}" selects {len(found)}: {names}')
-        arms |= {arm.identity: arm for arm in found if arm.identity not in arms}
+        for arm in found:
+            known = arms.setdefault(arm.identity, arm)
+            if {record.hash for record in known.records} != {record.hash for record in arm.records}:
+                raise UserError(
+                    f'"{word}" selects runs of {arm.first.variant} with other seeds than a word before it; one variant '
+                    "has one row"
+                )
     if len(arms) < 2:
         raise UserError(f"a comparison needs two variants or more, got {len(arms)}: {', '.join(words)}")
     _check_same_images(list(arms.values()))
@@ -208,6 +214,7 @@ def _build_row(arm: Arm, label: str, before: str | None, gap: Difference, layout
         gmacs=first.gmacs,
         params=first.params,
         images_per_second=median(run.images_per_second for run in arm.records),
+        epochs=first.epochs,
         metrics=mean_metrics(arm.records),
     )
 

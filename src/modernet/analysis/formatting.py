@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
 from modernet.analysis.row import Row
-from modernet.analysis.stats import Difference
+from modernet.analysis.stats import ALPHA, Difference
 
 SHOWN_SEEDS = 1_000  # larger numbers of seeds are shown as > 1,000
 
@@ -22,7 +22,20 @@ class Cells(NamedTuple):
 
 def format_interval(low: float | None, high: float | None, sign: str = "") -> str:
     """`[low, high]`; empty without an interval. `sign` is "+" for differences."""
-    return f"[{low:{sign}.2f}, {high:{sign}.2f}]" if low is not None else ""
+    if low is None or high is None:
+        return ""
+    # Whether a difference is decided must not be hidden by rounding an end to zero.
+    low_text, high_text = (_format_apart(end, sign, 2, 0.0) for end in (low, high))
+    return f"[{low_text}, {high_text}]"
+
+
+def _format_apart(value: float, sign: str, decimals: int, limit: float) -> str:
+    """A number with as many decimals, up to four more, as tell on which side of the limit it is."""
+    for more in range(5):
+        text = f"{value:{sign}.{decimals + more}f}"
+        if (float(text) < limit) == (value < limit) and (float(text) > limit) == (value > limit):
+            return text
+    return f"{value:{sign}.{decimals}f}"
 
 
 def format_accuracy(row: Row) -> str:
@@ -38,10 +51,10 @@ def format_difference(gap: Difference) -> str:
 
 
 def format_p_value(p: float | None) -> str:
-    """Three decimals; empty without a test."""
+    """Three decimals, more where they hide whether p is below 0.05; empty without a test."""
     if p is None:
         return ""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return "< 0.001" if p < 0.001 else _format_apart(p, "", 3, ALPHA)
 
 
 def format_p_equation(p: float) -> str:

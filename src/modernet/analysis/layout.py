@@ -109,7 +109,7 @@ def bartlett(values: Iterable[Sequence[float]]) -> float | None:
     pooled = sum(degrees * square for degrees, square in spread) / freedom
     statistic = sum(degrees * log(pooled / square) for degrees, square in spread)
     correction = 1 + (sum(1 / degrees for degrees, _ in spread) - 1 / freedom) / (3 * (len(spread) - 1))
-    return float(chdtrc(len(spread) - 1, statistic / correction))
+    return float(chdtrc(len(spread) - 1, max(statistic, 0.0) / correction))  # rounding may lead below zero
 
 
 class SeedEffect(NamedTuple):

@@ -173,7 +173,21 @@ def choose(finished: Mapping[Path, Record]) -> Selection:
             else:
                 problem = describe_contradiction({first: runs[first], path: record})
                 raise UserError(f"{problem}, or exclude it by --where, as in --where \"host=='NAME'\"")
+    for path, first in _renamed(chosen).items():
+        excluded.append(f"{path}: the run of {first} under another name, {chosen[path].variant}")
+        del chosen[path]
     return Selection({path: record for path, record in finished.items() if path in chosen}, excluded)
+
+
+def _renamed(chosen: Mapping[Path, Record]) -> dict[Path, Path]:
+    """Records of a run that has a shorter name as well, as after a change of a step -> the path under that name."""
+    first_paths: dict[tuple[str, str, str, int], Path] = {}
+    renamed: dict[Path, Path] = {}
+    for path, record in sorted(chosen.items(), key=lambda item: item[1].variant.count("+")):
+        first = first_paths.setdefault((record.protocol, record.size, record.hash, record.seed), path)
+        if first != path:
+            renamed[path] = first
+    return renamed
 
 
 def select(folders: Path | Sequence[Path], protocol: str | None = None, where: Where | None = None) -> Selection:
@@ -185,9 +199,10 @@ def select(folders: Path | Sequence[Path], protocol: str | None = None, where: W
 
 def _describe_mixed(mixed: Mixed) -> str:
     values = "; ".join(f"{value} in {shorten(sorted(names), 3)}" for value, names in mixed.variants.items())
+    with_recipe = f" with recipe {mixed.recipe}" if mixed.recipe else ""
     return (
-        f"in {mixed.group}, runs with recipe {mixed.recipe} differ in {mixed.field}, and only those with the same "
-        f"value are compared: {values}"
+        f"in {mixed.group}, runs{with_recipe} differ in {mixed.field}, and only those with the same value are "
+        f"compared: {values}"
     )
 
 

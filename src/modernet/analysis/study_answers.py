@@ -51,18 +51,20 @@ def _answer_recipe(study: Study) -> list[str]:
     if not best:
         return []
     other = [f"`{one.network}` ({one.lr:g})" for one in best.values() if one.lr != usual]
-    networks = len(main_path(study.size)) - 1
+    networks, tried = len(main_path(study.size)) - 1, len(next(iter(best.values())).top1)
+    fewest, most = study.tuning_seeds()[0], study.tuning_seeds()[-1]
+    seeds = count_noun(most, "seed") if fewest == most else f"{fewest} to {most} seeds"
     sentences = [
         f"The learning rate alone is tuned, for {len(best)} of {count_noun(networks, 'network')}, on held-out images "
-        f"with one seed. The recipe's rate, {usual:g}, is the best of three for {len(best) - len(other)} of them"
-        + (f", another one for {', '.join(other)}." if other else ".")
+        f"with {seeds}. The recipe's rate, {usual:g}, is the best of {tried} for "
+        f"{len(best) - len(other)} of them" + (f", another one for {', '.join(other)}." if other else ".")
     ]
     for name in (PAPERS_END, END):
         if START in best and name in best:
             first, last = best[START], best[name]
             gap = f"`{name}` minus `{START}` is {last.top1[usual] - first.top1[usual]:+.1f} points at the recipe's rate"
             if first.lr == last.lr == usual:
-                sentences.append(f"{gap}, which is the best of three for both.")
+                sentences.append(f"{gap}, which is the best of {tried} for both.")
             else:
                 sentences.append(f"{gap} and {last.best - first.best:+.1f} with each at its own best rate.")
     one_recipe, own_best = study.recipe_rows()

@@ -191,7 +191,7 @@ def _commands(study: Study) -> str:
         [
             part.title,
             f"`{part.command}`",
-            f"{len(part.runs)} of {part.planned}",
+            f"{part.finished} of {part.planned}",
             f"{part.minutes:.0f}" if part.runs else "not run yet",
             f"{part.hours:.1f}" if part.runs else "",
         ]

@@ -33,17 +33,25 @@ KERNEL_BASE, KERNEL_SIZES = "move_up_depthwise", 5  # of +study=kernels: the ste
 # Network of +study=layer_scale -> initial value of Layer Scale; without Layer Scale the end is the step before it.
 LAYER_SCALES = {"convnext": "1e-6", "convnext+layer_scale=0.1": "0.1", "separate_downsampling": "none"}
 SEEDS, NUM_SEEDS = "seed=0,1,2", 3
-NUM_RATES = 3  # of +study=learning_rate
+RATE_FACTORS = (0.5, 1, 2)  # of +study=learning_rate, of the rate of the recipe
 
 
 @dataclass(frozen=True)
 class Part:
-    """Runs of a study that one command makes."""
+    """Runs of a study that belong together, and the command that makes those of the planned seeds."""
 
     title: str
     command: str
     runs: list[StudyRun]
     planned: int  # runs that the command makes
+    seeds: int = NUM_SEEDS  # of the command, from 0 on
+    lrs: tuple[float, ...] | None = None  # learning rates of the command; None where it does not change them
+
+    @property
+    def finished(self) -> int:
+        """Number of the planned runs that are finished; runs of other seeds and rates are not counted."""
+        planned = (run for run in self.runs if run.record.seed < self.seeds)
+        return sum(self.lrs is None or run.lr in self.lrs for run in planned)
 
     @property
     def hours(self) -> float:
@@ -110,18 +118,29 @@ class Study:
         found = group_top1s(of_protocol(self.runs), lambda run: run.epochs)
         return {name: found[name] for name in BUDGET_NETWORKS if name in found}
 
+    @cached_property
+    def _tuning(self) -> dict[str, dict[float, list[float]]]:
+        """Network -> learning rate -> top-1 of each seed on the held-out images."""
+        return group_top1s(held_out(self.runs, HELD_OUT_EPOCHS), lambda run: run.lr)
+
+    def tuning_seeds(self) -> list[int]:
+        """The numbers of seeds that stand behind a learning rate on the held-out images, ascending."""
+        return sorted({len(seeds) for rates in self._tuning.values() for seeds in rates.values()})
+
     def tuned_networks(self) -> list[str]:
         """The networks with any run on the held-out images, in roadmap order."""
-        found = {run.network for run in held_out(self.runs, HELD_OUT_EPOCHS)}
-        return [name for name in main_path(self.size) if name in found]
+        return [name for name in main_path(self.size) if name in self._tuning]
 
     @cached_property
     def best_rates(self) -> dict[str, BestRate]:
-        """Each network's own best learning rate on the held-out images, in roadmap order."""
-        results = group_top1s(held_out(self.runs, HELD_OUT_EPOCHS), lambda run: run.lr)
-        in_order = {name: results[name] for name in self.tuned_networks()}
-        found = best_rates(in_order, self.usual.recipe.lr)
-        return found if any(len(one.top1) > 1 for one in found.values()) else {}
+        """Each network's own best learning rate on the held-out images, in roadmap order.
+
+        Empty until the recipe's rate and another one are tried.
+        """
+        in_order = {name: self._tuning[name] for name in self.tuned_networks()}
+        usual = self.usual.recipe.lr
+        found = best_rates(in_order, usual)
+        return found if any(len(one.top1) > 1 and usual in one.top1 for one in found.values()) else {}
 
     @property
     def has_own_rates(self) -> bool:
@@ -153,6 +172,8 @@ class Study:
         without = [run for step in steps for run in self.without_step(step)]
         leave_one_out = {run.record.hash: run for run in [*of_network(full, {END}), *without]}  # each run once
 
+        rates = tuple(factor * self.usual.recipe.lr for factor in RATE_FACTORS)
+
         def part(title: str, study: str, runs: list[StudyRun], networks: int) -> Part:
             return Part(title, f"{train} +study={study} {SEEDS}", runs, NUM_SEEDS * networks)
 
@@ -171,7 +192,9 @@ class Study:
                 "learning rates",
                 f"{train} +study=learning_rate seed=0",
                 held_out(self.runs, HELD_OUT_EPOCHS),
-                NUM_RATES * (len(path) - 1),
+                len(rates) * (len(path) - 1),
+                seeds=1,
+                lrs=rates,
             ),
             *self._own_best_parts(train),
             part("Layer Scale", "layer_scale", of_network(full, set(LAYER_SCALES)), len(LAYER_SCALES)),

@@ -29,6 +29,7 @@ from modernet.attribution.measures import (
 from modernet.config.names import study_name
 from modernet.runtime.text import describe
 
+ATTRIBUTION_FILE = "attribution.json"
 FEW_PAIRS = 10  # of orders; with fewer, a note warns
 
 

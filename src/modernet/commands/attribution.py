@@ -168,7 +168,7 @@ def _write_report(plan: AttributionPlan, runs: LoadedRuns, folder: Path) -> None
     """Write attribution.md, .json, .svg, .png and .pdf, and print their paths."""
     from modernet.figures.attribution import plot_attribution  # imports matplotlib, which takes a second
     from modernet.figures.axes import NotEnoughRuns
-    from modernet.figures.svg import save_figure
+    from modernet.figures.svg import remove_figure, save_figure
 
     attribution = build_attribution(plan, runs)
     if not attribution.records:
@@ -177,7 +177,7 @@ def _write_report(plan: AttributionPlan, runs: LoadedRuns, folder: Path) -> None
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
         folder / "attribution.md": formatting.to_markdown(attribution),
-        folder / "attribution.json": formatting.to_json(attribution),
+        folder / formatting.ATTRIBUTION_FILE: formatting.to_json(attribution),
     }
     for path, text in texts.items():
         write_text(path, text + "\n")
@@ -188,6 +188,7 @@ def _write_report(plan: AttributionPlan, runs: LoadedRuns, folder: Path) -> None
         coverage = formatting.shapley_coverage(orders, len(plan.design.seeds))
         figures = save_figure(plot_attribution(attribution.rows, title, coverage), folder / "attribution")
     except NotEnoughRuns as error:
+        remove_figure(folder / "attribution")
         print(f"skipped: no figure: {error}", file=sys.stderr)
     print(*texts, *figures, sep="\n")
 

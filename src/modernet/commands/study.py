@@ -17,13 +17,14 @@ from pathlib import Path
 import hydra
 
 from modernet.analysis.budget_tables import format_epochs
+from modernet.analysis.formatting import count_noun
 from modernet.analysis.layout import POOLED
 from modernet.analysis.row import split_variant
 from modernet.analysis.selection import select
 from modernet.analysis.stats import Difference
 from modernet.analysis.study_fragments import NOT_RUN_YET, build_fragments
 from modernet.analysis.study_parts import Study
-from modernet.attribution.formatting import load_attribution
+from modernet.attribution.formatting import ATTRIBUTION_FILE, load_attribution
 from modernet.cli import exit_on_error
 from modernet.config.experiment import Experiment, build_experiment, initialize_hydra
 from modernet.config.names import study_name
@@ -31,7 +32,7 @@ from modernet.config.roadmap import END
 from modernet.config.search_path import add_config_dir, config_files
 from modernet.errors import UserError
 from modernet.record import Record
-from modernet.runtime.io import write_text
+from modernet.runtime.io import find_files, write_text
 
 MARKED = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 MARKER = re.compile(r"<!-- (?:begin|end) (\w+) -->")
@@ -77,7 +78,7 @@ def _load_records(folder: Path) -> dict[Path, Record]:
 def _load_shapley(folder: Path, usual: Experiment) -> dict[str, dict[str, Difference]]:
     """The Shapley values of each attribution of the protocol below `folder`: title -> step -> points."""
     found = {}
-    for path in sorted(folder.rglob("attribution.json")):
+    for path in find_files(folder, ATTRIBUTION_FILE):
         try:
             attribution = load_attribution(path)
         except (OSError, ValueError) as error:
@@ -86,7 +87,11 @@ def _load_shapley(folder: Path, usual: Experiment) -> dict[str, dict[str, Differ
         if (attribution.protocol, attribution.size) == (usual.protocol, usual.size):
             gains = {row.step: row.contributions["shapley"] for row in attribution.rows}
             changes = split_variant(attribution.end)[2] or f"recipe.epochs={usual.recipe.epochs}"
-            title = f"Shapley, {changes}, {attribution.orders} orders"
+            end = split_variant(attribution.end)[0]
+            seeds = count_noun(len(attribution.seeds), "seed")
+            title = f"Shapley to {end}, {changes}, {attribution.orders} orders, {seeds}"
+            if title in found:
+                raise UserError(f"{path} is a second attribution with the title '{title}'; move one of them away")
             found[title] = {step: Difference(gain.mean, gain.low, gain.high) for step, gain in gains.items()}
     return found
 

@@ -23,7 +23,7 @@ from modernet.figures.kernel_size import plot_kernel_size
 from modernet.figures.pareto import plot_pareto, plot_pareto_speed
 from modernet.figures.roadmap import plot_roadmap
 from modernet.figures.style import PAGE, FigureFormat
-from modernet.figures.svg import save_figure
+from modernet.figures.svg import remove_figure, save_figure
 from modernet.record import Record
 
 # Name of a figure -> the function that plots it from the rows of a group, with a title and a format.
@@ -33,6 +33,7 @@ FIGURES: dict[str, Callable[..., Figure]] = {
     "pareto": plot_pareto,
     "differences": plot_differences,
 }
+ALL_FIGURES = (*FIGURES, "pareto_speed", "curves", "budget")
 FEWEST_VARIANTS = 2  # in a group; the figures themselves need more
 NAME_LENGTH = 100  # characters of a group in the name of a file
 
@@ -110,7 +111,8 @@ def save_figures(
 ) -> tuple[list[Path], list[str]]:
     """Write the figures of all groups as PROTOCOL-SIZE[-CHANGES]-NAME.svg, .png and .pdf.
 
-    Returns their paths, and one line for each figure that was skipped.
+    Files of an earlier call are removed where the records of their group do not allow the figure. Returns the paths of
+    the written files, and one line for each figure that was skipped.
     """
     paths: list[Path] = []
     skipped: list[str] = []
@@ -125,7 +127,11 @@ def save_figures(
             benchmarks=benchmarks,
             with_references=with_references,
         )
-        for name, figure in figures.items():
-            paths += save_figure(figure, folder / f"{_file_name(group)}-{name}")
+        for name in ALL_FIGURES:
+            path = folder / f"{_file_name(group)}-{name}"
+            if name in figures:
+                paths += save_figure(figures[name], path)
+            else:
+                remove_figure(path)
         skipped += reasons
     return paths, skipped

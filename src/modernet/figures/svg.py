@@ -80,11 +80,21 @@ def _wrap_with_tooltip(shape: ElementTree.Element, text: str) -> None:
 def save_figure(figure: Figure, path: Path) -> list[Path]:
     """Write `path`.svg, `path`.png and `path`.pdf, and return the three paths. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    svg, png, pdf = (path.with_name(f"{path.name}.{suffix}") for suffix in ("svg", "png", "pdf"))
+    svg, png, pdf = _files(path)
     write_text(svg, to_svg(figure) + "\n")
     write_bytes(png, _render(figure, "png"))
     write_bytes(pdf, _render(figure, "pdf", metadata=dict.fromkeys(("Creator", "Producer", "CreationDate"))))
     return [svg, png, pdf]
+
+
+def remove_figure(path: Path) -> None:
+    """Remove what `save_figure` wrote there earlier: a figure that records no longer allow would contradict them."""
+    for file in _files(path):
+        file.unlink(missing_ok=True)
+
+
+def _files(path: Path) -> list[Path]:
+    return [path.with_name(f"{path.name}.{suffix}") for suffix in ("svg", "png", "pdf")]
 
 
 def _render(figure: Figure, file_format: str, **options: Any) -> bytes:

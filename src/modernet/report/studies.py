@@ -7,13 +7,13 @@ from pathlib import Path
 
 from modernet.analysis.selection import no_records_error, select
 from modernet.analysis.where import Where
-from modernet.attribution.formatting import LoadedAttribution, load_attribution
+from modernet.attribution.formatting import ATTRIBUTION_FILE, LoadedAttribution, load_attribution
 from modernet.errors import UserError
 from modernet.record import Record
 from modernet.runtime.file_names import RECORD_FILE
+from modernet.runtime.io import find_files
 
 RUNS, ATTRIBUTION, STUDIES = Path("results/runs"), Path("results/attribution"), Path("results/studies")
-ATTRIBUTION_FILE = "attribution.json"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def display_path(path: Path) -> str:
 
 def default_folders() -> list[Path]:
     """results/runs and results/attribution, or where nothing was run, every folder of results/studies."""
-    if any(RUNS.rglob(RECORD_FILE)):
+    if find_files(RUNS, RECORD_FILE):
         return [RUNS, *([ATTRIBUTION] if ATTRIBUTION.is_dir() else [])]
     return sorted(path for path in STUDIES.glob("*") if path.is_dir())
 
@@ -80,7 +80,7 @@ def _load_study(folders: Sequence[Path], protocol: str | None, where: Where | No
     name = " + ".join(dict.fromkeys(map(display_path, folders)))
     study = Study(name, Path(os.path.commonpath(absolute)), selection.records, {}, [])
     study.excluded.extend(map(study.make_relative, selection.excluded))
-    for path in sorted({path for folder in absolute for path in folder.rglob(ATTRIBUTION_FILE)}):
+    for path in sorted({path for folder in absolute for path in find_files(folder, ATTRIBUTION_FILE)}):
         name = study.make_relative(str(path))
         try:
             attribution = load_attribution(path)

@@ -3,6 +3,7 @@
 import os
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from glob import escape
 from pathlib import Path
@@ -35,6 +36,24 @@ def write_bytes(path: Path, content: bytes) -> None:
         if isinstance(error, OSError):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+def find_files(folder: Path, name: str, on_error: Callable[[OSError], None] | None = None) -> list[Path]:
+    """The files of this name below a folder, sorted, also behind links to folders; each folder is read once.
+
+    `on_error` is called for a folder that cannot be read.
+    """
+    found: list[Path] = []
+    seen: set[str] = set()
+    for here, folders, files in os.walk(folder, onerror=on_error, followlinks=True):
+        real = os.path.realpath(here)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        if name in files or name in folders:
+            found.append(Path(here, name))
+    return sorted(found)
 
 
 def remove_parts(folder: Path) -> None:

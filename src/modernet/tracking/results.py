@@ -11,6 +11,7 @@ from modernet.analysis.selection import select
 from modernet.analysis.table import build_rows
 from modernet.analysis.table_text import to_markdown
 from modernet.runtime.file_names import RECORD_FILE
+from modernet.runtime.io import find_files
 from modernet.tracking.run_files import read_run_file
 
 TABLE = "results"
@@ -32,7 +33,7 @@ def results_text(rows: Sequence[Row]) -> str:
 
 def projects_of(folders: Sequence[Path]) -> set[tuple[str | None, str]]:
     """Entity, None where a run was logged without one, and project of the wandb runs below folders of runs."""
-    files = [read_run_file(path.parent) for folder in folders for path in folder.rglob(RECORD_FILE)]
+    files = [read_run_file(path.parent) for folder in folders for path in find_files(folder, RECORD_FILE)]
     return {(file.get("entity") or None, file["project"]) for file in files if file.get("project")}
 
 

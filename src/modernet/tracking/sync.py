@@ -18,6 +18,7 @@ from wandb.errors import Error, UsageError
 
 from modernet.errors import UserError
 from modernet.runtime.file_names import RECORD_FILE
+from modernet.runtime.io import find_files
 from modernet.runtime.lock import is_locked
 from modernet.runtime.text import squeeze
 from modernet.tracking.run_files import OFFLINE_FILE, RUN_FILE, offline_files, started_mark, synced_mark
@@ -68,7 +69,7 @@ def find_offline_runs(folder: Path) -> OfflineRuns:
     logged = {path.parents[2] for path in folder.rglob(OFFLINE_FILE.format(id="*"))}
     if elsewhere := os.environ.get("WANDB_DIR"):  # the files of many runs, whose run.json are in their folders
         logged = {run for run in logged if run.resolve() != Path(elsewhere).resolve()}
-    logged |= {path.parents[1] for path in folder.rglob(RUN_FILE)}
+    logged |= {path.parents[1] for path in find_files(folder, Path(RUN_FILE).name) if path.match(RUN_FILE)}
     runs = defaultdict(list)
     for run in sorted(logged):
         for file in offline_files(run):
