@@ -1,6 +1,7 @@
 """The fingerprint of a data set identifies its content: the same files anywhere, and no others."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -133,6 +134,17 @@ def test_npz_facts_are_cached_beside_the_file_until_it_changes(save_npz, tmp_pat
     after = inspect_data(save_npz(x_train=np.zeros((12, 4, 4, 3), np.uint8)))
     assert after.fingerprint != before.fingerprint
     assert json.loads(cache.read_text())["facts"]["fingerprint"] == after.fingerprint
+
+
+def test_an_npz_file_of_the_same_size_and_date_is_read_again(save_npz, tmp_path):
+    """As rsync -t and tar leave it."""
+    before = inspect_data(save_npz())
+    path = tmp_path / "npz/cifar10.npz"
+    status = path.stat()
+    data = save_npz(x_train=np.full((12, 4, 4, 3), 7, np.uint8))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_size == status.st_size
+    assert inspect_data(data).fingerprint != before.fingerprint
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"version": 1}'])

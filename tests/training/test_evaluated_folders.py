@@ -7,10 +7,14 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from helpers import run_command
+from helpers import run_command, short_experiment, train_to_record
 from image_files import write_folder
+from PIL import Image
 
 from modernet import load_images, load_run
+from modernet.data import in_memory
+from modernet.errors import UserError
+from modernet.record import load_record
 
 
 @pytest.mark.parametrize("name", ["dog", "1"])
@@ -44,6 +48,32 @@ def test_a_network_for_arrays_is_evaluated_on_image_files(run, tmp_path):
     with (run / "evaluation-train/per_class.csv").open() as file:
         assert [row["class"] for row in csv.DictReader(file) if row["images"] != "0"] == ["3", "7"]
     shutil.rmtree(run / "evaluation-train")
+
+
+@pytest.mark.parametrize("words", [(), ("data.crop_pct=0.7",)])
+def test_image_files_of_arrays_are_evaluated_uncropped_as_the_arrays_were(tmp_path, words):
+    """Though the recipe has a crop for image files. One that the command line names is used."""
+    experiment = short_experiment(epochs=2, crop_pct=0.7)
+    record = load_record(train_to_record(tmp_path / "run", experiment) / "record.json")
+    test = in_memory.load_images(experiment.data)[1]
+    for number, (image, label) in enumerate(zip(test.images, test.labels.tolist(), strict=True)):
+        path = tmp_path / f"files/{label}/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
+    result = run_command("evaluate", tmp_path / "run", "--images", tmp_path / "files", "num_workers=0", *words)
+    assert result.returncode == 0, result.stderr
+    assert (f"top-1 {record.top1:.2f} %" in result.stdout) == (not words)
+    images = load_images(
+        tmp_path / "run", sorted((tmp_path / "files").glob("*/*.png"), key=lambda path: int(path.stem))
+    )
+    with torch.inference_mode():
+        hits = load_run(tmp_path / "run")(images).argmax(1) == test.labels
+    assert 100 * hits.double().mean().item() == pytest.approx(record.top1)
+
+
+def test_no_images_to_load_are_a_mistake(run):
+    with pytest.raises(UserError, match="load_images needs one path or more"):
+        load_images(run, [])
 
 
 @pytest.mark.parametrize(

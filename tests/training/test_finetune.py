@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import execution_config, random_images, ready_trainer, run_command, short_experiment, train_to_record
+from image_files import files_config, write_folder
 from safetensors.torch import save_file
 
 from modernet import load_run, roadmap
 from modernet.config.weights import find_weights
+from modernet.data.fingerprint import resolve_data
 from modernet.errors import UserError
 from modernet.training.finetune import load_weights
 from modernet.training.trainer import Trainer
@@ -43,6 +45,31 @@ def test_the_head_is_replaced_where_the_number_of_classes_differs(run, tmp_path)
     body = {name: value for name, value in trained.state_dict().items() if not name.startswith("classifier")}
     assert all(torch.equal(state.model.state_dict()[name], value) for name, value in body.items())
     assert "with a new head" in (tmp_path / "new/train.log").read_text()
+
+
+@pytest.mark.parametrize("is_exported", [False, True])
+@pytest.mark.parametrize("names", [("cat", "dog"), ("dog", "wolf"), None])
+def test_a_kept_head_of_other_classes_is_warned_of(flowers, tmp_path, names, is_exported):
+    """As in an order of their own; without names on one side nobody knows."""
+    source = flowers
+    if is_exported:
+        source = tmp_path / "weights.safetensors"
+        assert run_command("export", flowers, source).returncode == 0
+    if names is None:
+        data = random_images(64, num_classes=2)
+    else:
+        root = write_folder(tmp_path / "images")
+        for split in ("train", "val"):
+            (root / split / "dog").rename(root / split / "two")
+            (root / split / "cat").rename(root / split / names[0])
+            (root / split / "two").rename(root / split / names[1])
+        data = replace(files_config("folder", root), name="animals")
+    experiment = resolve_data(short_experiment(data=data, epochs=1, batch_size=8))
+    with ready_trainer(tmp_path / "new", replace(experiment, weights=find_weights(source))):
+        pass
+    log = (tmp_path / "new/train.log").read_text()
+    line = "is kept, and its classes are others: output 0 is cat there, and dog in animals"
+    assert (line in log) == (names == ("dog", "wolf"))
 
 
 def test_the_content_of_the_weights_identifies_a_run_and_not_their_path(run, tmp_path):

@@ -204,7 +204,7 @@ def main() -> None:
         from modernet.data.splits import evaluated_split
         from modernet.training.checks import check_image_size
         from modernet.training.evaluation_files import write_files, write_logits
-        from modernet.training.trained import finished_record, load_run, recipe_of, run_folder  # imports torch
+        from modernet.training.trained import evaluated_crop, finished_record, load_run, recipe_of, run_folder
 
         folder = run_folder(arguments.run)
         model, record = load_run(folder, arguments.ema), finished_record(folder)
@@ -221,6 +221,8 @@ def main() -> None:
         recipe = recipe_of(record)
         if any(override.startswith("data.crop_pct=") for override in arguments.overrides):
             recipe = replace(recipe, crop_pct=None)  # it would win over data.crop_pct
+        elif images:
+            recipe = replace(recipe, crop_pct=evaluated_crop(record))
         evaluation = _predict(model, record, data, images, execution, recipe)
         if images:
             names, evaluated, of_data = images.classes, str(arguments.images), {"data": None, "split": None}

@@ -162,14 +162,16 @@ def _inspect_folder(data: DataConfig) -> DataFacts:
 def _inspect_npz(data: DataConfig) -> DataFacts:
     path = npz_path(data)
     status = path.stat()
-    facts = _npz_facts(path, status.st_size, status.st_mtime_ns)
+    # rsync gives a file the date of its original; the time of its last change is another one.
+    facts = _npz_facts(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     return replace(facts, num_classes=data.num_classes or facts.num_classes)
 
 
 @cache
-def _npz_facts(path: Path, size: int, mtime_ns: int) -> DataFacts:
+def _npz_facts(path: Path, size: int, mtime_ns: int, ctime_ns: int) -> DataFacts:
     """Read the arrays, unless the facts about this version of the file are cached beside it."""
-    cache_file, version = path.with_name(path.name + FACTS_SUFFIX), {"size": size, "mtime_ns": mtime_ns}
+    cache_file = path.with_name(path.name + FACTS_SUFFIX)
+    version = {"size": size, "mtime_ns": mtime_ns, "ctime_ns": ctime_ns}
     with suppress(OSError, ValueError, KeyError, TypeError):  # missing or damaged: it is written again
         cached = json.loads(cache_file.read_text(encoding="utf-8"))
         if cached["version"] == version:

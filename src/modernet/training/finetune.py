@@ -1,5 +1,6 @@
 """The weights that a run starts from, checked against its network before anything is written."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -13,11 +14,12 @@ from modernet.config.experiment import Experiment
 from modernet.config.identity import to_plain
 from modernet.config.schema import ModelConfig
 from modernet.config.weights import RUN_OF_WEIGHTS
+from modernet.data.class_names import known_class_names
 from modernet.errors import UserError
 from modernet.models.network import build_model
 from modernet.models.pretrained import HEAD, convert_pretrained, find_source
 from modernet.record import Record, load_record, parse_record
-from modernet.runtime.file_names import RECORD_FILE, WEIGHTS_FILE
+from modernet.runtime.file_names import CLASSES_FILE, RECORD_FILE, WEIGHTS_FILE
 from modernet.runtime.os_errors import is_out_of_memory
 from modernet.runtime.text import shorten, squeeze
 
@@ -57,6 +59,32 @@ def load_weights(experiment: Experiment) -> dict[str, Tensor] | None:
         raise UserError(f"finetune: {path} has neither our names, nor those of torchvision or the authors")
     fits = all(weights[name].shape == ours[name].shape for name in HEAD)
     return {name: value for name, value in weights.items() if fits or name not in HEAD}
+
+
+def head_warnings(experiment: Experiment) -> list[str]:
+    """One line where the classifier that a run starts from has other classes than the data, as far as names say."""
+    if experiment.weights is None:
+        return []
+    path, num_classes = experiment.weights.path, experiment.data.num_classes
+    theirs, ours = _class_names(path), list(known_class_names(experiment.data)[:num_classes])
+    if not theirs or not ours or len(theirs) != num_classes or theirs == ours:
+        return []
+    first = next(number for number, pair in enumerate(zip(theirs, ours, strict=False)) if pair[0] != pair[1])
+    return [
+        f"finetune: the classifier of {path} is kept, and its classes are others: output {first} is {theirs[first]} "
+        f"there, and {ours[first]} in {experiment.data.name}"
+    ]
+
+
+def _class_names(path: Path) -> list[str]:
+    """The names of the outputs, inside an exported file or beside the weights of a run; empty without names."""
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, "pt") as file:
+                return json.loads((file.metadata() or {}).get("classes", "[]"))
+        return json.loads(path.with_name(CLASSES_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], Record | None]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +83,23 @@ def recipe_of(record: Record) -> RecipeConfig:
     return RecipeConfig(**{name: value for name, value in record.config["recipe"].items() if name in known})
 
 
+def evaluated_crop(record: Record) -> float:
+    """The crop_pct of the evaluation of a run; images in memory were evaluated as they are."""
+    data = DataConfig(**record.config["data"])
+    return (recipe_of(record).crop_pct or data.crop_pct) if data.in_files else 1.0
+
+
 def load_images(folder: str | Path, paths: Sequence[str | Path]) -> Tensor:
     """(N, 3, H, W): image files of any size as `load_run(folder)` takes them, as in the evaluation of the run.
 
-    They are resized, cropped at the centre and normalized. Raises UserError where the folder holds no finished run,
-    DamagedImage for a file that is no image, and OSError for one that cannot be read.
+    They are resized, cropped at the centre and normalized. Raises UserError where the folder holds no finished run, and
+    for no paths, DamagedImage for a file that is no image, and OSError for one that cannot be read.
     """
     record = finished_record(run_folder(folder))
+    if not paths:
+        raise UserError("load_images needs one path or more")
     data = DataConfig(**record.config["data"])
-    transform = ImageTransform(data, recipe_of(record), record.seed)
+    transform = ImageTransform(data, replace(recipe_of(record), crop_pct=evaluated_crop(record)), record.seed)
     decoded = (decode_image(Path(path).read_bytes(), str(path), data.max_pixels) for path in paths)
     images = torch.stack([transform.center_crop(image) for image in decoded])  # (N, H, W, 3)
     return normalize(images.permute(0, 3, 1, 2), data)

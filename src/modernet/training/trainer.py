@@ -31,7 +31,7 @@ from modernet.training import checkpoint_files
 from modernet.training.checkpoint import CheckpointManager
 from modernet.training.checkpoint_files import RunIdentity
 from modernet.training.checks import check_batch_size, check_image_size, check_recipe, find_warnings, slow_input_warning
-from modernet.training.finetune import load_weights
+from modernet.training.finetune import head_warnings, load_weights
 from modernet.training.folder import hold_lock, write_config
 from modernet.training.history import RunHistory
 from modernet.training.interruption import explain_interruption, is_interruption, stop_watching_workers
@@ -171,7 +171,12 @@ class Trainer:
             warnings = find_warnings(experiment.recipe, experiment.data, self.loader.num_images, num_classes)
             if uncompiled := uncompiled_warning(self.execution, self.device, self.plan):
                 warnings.append(uncompiled)
-            for warning in (*experiment.warnings, *class_warnings(experiment.data), *warnings):
+            for warning in (
+                *experiment.warnings,
+                *class_warnings(experiment.data),
+                *head_warnings(experiment),
+                *warnings,
+            ):
                 logger.warning(warning)
         costs = f"{self.cost.params:,} parameters, {self.cost.gmacs:.4f} GMACs"
         logger.info(f"{experiment.title}: {costs}, evaluated on {evaluated_split(experiment.data)}")
