@@ -276,3 +276,8 @@ def test_a_network_that_was_changed_between_two_lengths_has_no_curve():
     for change in ({"stem_stride": 2}, {"kernel_size": 9}):
         changed = runs("convnext", 18, **change)
         assert list(budget_cells([*kept, *runs("convnext", 6), *changed], group)) == ["gelu"]
+    other_stride = {"stem_stride": 2}
+    mixed = [*kept, *runs("layer_norm", 6, **other_stride), *runs("convnext", 6), *runs("convnext", 18, **other_stride)]
+    assert list(budget_cells(mixed, group)) == ["gelu"]
+    not_in_group = [*runs("convnext", 2, **other_stride), *runs("convnext", 18, **other_stride)]
+    assert list(budget_cells([*kept, *not_in_group], group)) == ["gelu"]

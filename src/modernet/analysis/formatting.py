@@ -75,18 +75,22 @@ def count_noun(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def count_seeds(run: Sequence[Row]) -> str:
+def count_range(numbers: Iterable[int], noun: str) -> str:
+    """`3 seeds`, or `1 to 3 seeds` where the numbers differ; empty without numbers."""
+    found = sorted(set(numbers))
+    if len(found) > 1:
+        return f"{found[0]} to {found[-1]} {noun}s"
+    return count_noun(found[0], noun) if found else ""
+
+
+def count_seeds(run: Iterable[Row]) -> str:
     """`3 seeds`, or `1 to 3 seeds` where rows have different numbers."""
-    fewest, most = min(row.n for row in run), max(row.n for row in run)
-    return count_noun(most, "seed") if fewest == most else f"{fewest} to {most} seeds"
+    return count_range((row.n for row in run), "seed")
 
 
 def count_epochs(rows: Iterable[Row]) -> str:
     """`6 epochs`, or `2 to 6 epochs`; empty where the rows do not tell."""
-    lengths = sorted({row.epochs for row in rows if row.epochs is not None})
-    if not lengths:
-        return ""
-    return count_noun(lengths[0], "epoch") if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]} epochs"
+    return count_range((row.epochs for row in rows if row.epochs is not None), "epoch")
 
 
 def join_words(words: Sequence[str]) -> str:

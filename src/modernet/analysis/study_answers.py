@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from modernet.analysis.budget import build_gaps
 from modernet.analysis.budget_tables import describe_crossing, format_epochs
 from modernet.analysis.crossing import find_crossing
-from modernet.analysis.formatting import count_noun, format_difference, join_words
+from modernet.analysis.formatting import count_noun, count_range, format_difference, join_words
 from modernet.analysis.learning_rate import sign_changes
 from modernet.analysis.row import Row
 from modernet.analysis.signs import Verdict, count_verdicts, verdict
@@ -52,8 +52,7 @@ def _answer_recipe(study: Study) -> list[str]:
         return []
     other = [f"`{one.network}` ({one.lr:g})" for one in best.values() if one.lr != usual]
     networks, tried = len(main_path(study.size)) - 1, len(next(iter(best.values())).top1)
-    fewest, most = study.tuning_seeds()[0], study.tuning_seeds()[-1]
-    seeds = count_noun(most, "seed") if fewest == most else f"{fewest} to {most} seeds"
+    seeds = count_range(study.tuning_seeds(), "seed")
     sentences = [
         f"The learning rate alone is tuned, for {len(best)} of {count_noun(networks, 'network')}, on held-out images "
         f"with {seeds}. The recipe's rate, {usual:g}, is the best of {tried} for "

@@ -123,9 +123,9 @@ class Study:
         """Network -> learning rate -> top-1 of each seed on the held-out images."""
         return group_top1s(held_out(self.runs, HELD_OUT_EPOCHS), lambda run: run.lr)
 
-    def tuning_seeds(self) -> list[int]:
-        """The numbers of seeds that stand behind a learning rate on the held-out images, ascending."""
-        return sorted({len(seeds) for rates in self._tuning.values() for seeds in rates.values()})
+    def tuning_seeds(self) -> set[int]:
+        """The numbers of seeds that stand behind a learning rate on the held-out images."""
+        return {len(seeds) for rates in self._tuning.values() for seeds in rates.values()}
 
     def tuned_networks(self) -> list[str]:
         """The networks with any run on the held-out images, in roadmap order."""

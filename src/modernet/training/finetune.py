@@ -66,14 +66,16 @@ def head_warnings(experiment: Experiment) -> list[str]:
     if experiment.weights is None:
         return []
     path, num_classes = experiment.weights.path, experiment.data.num_classes
-    theirs, ours = _class_names(path), list(known_class_names(experiment.data)[:num_classes])
-    if not theirs or not ours or len(theirs) != num_classes or theirs == ours:
+    theirs, ours = _class_names(path), known_class_names(experiment.data)
+    if len(theirs) != num_classes:  # the head is a new one
         return []
-    first = next(number for number, pair in enumerate(zip(theirs, ours, strict=False)) if pair[0] != pair[1])
+    pairs = enumerate(zip(theirs, ours, strict=False))
     return [
-        f"finetune: the classifier of {path} is kept, and its classes are others: output {first} is {theirs[first]} "
-        f"there, and {ours[first]} in {experiment.data.name}"
-    ]
+        f"finetune: the classifier of {path} is kept, and its classes are others: output {number} is {before} there, "
+        f"and {now} in {experiment.data.name}"
+        for number, (before, now) in pairs
+        if before != now
+    ][:1]
 
 
 def _class_names(path: Path) -> list[str]:
@@ -81,10 +83,12 @@ def _class_names(path: Path) -> list[str]:
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, "pt") as file:
-                return json.loads((file.metadata() or {}).get("classes", "[]"))
-        return json.loads(path.with_name(CLASSES_FILE).read_text(encoding="utf-8"))
+                names = json.loads((file.metadata() or {}).get("classes", "[]"))
+        else:
+            names = json.loads(path.with_name(CLASSES_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
+    return names if isinstance(names, list) else []
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], Record | None]:
