@@ -30,8 +30,10 @@ def start(command: Sequence[object], **environment: str) -> Process:
     )
 
 
-def start_ranks(arguments: Sequence[object], world_size: int = 2, of_rank: Sequence[object] = ()) -> list[Process]:
-    """train.py in each of several processes, without a launcher that ends the others when one dies.
+def start_ranks(
+    arguments: Sequence[object], world_size: int = 2, of_rank: Sequence[object] = (), script: object = "train.py"
+) -> list[Process]:
+    """A script in each of several processes, without a launcher that ends the others when one dies.
 
     `of_rank` has a further argument for each process.
     """
@@ -45,7 +47,7 @@ def start_ranks(arguments: Sequence[object], world_size: int = 2, of_rank: Seque
         "MASTER_PORT": port,
     }
     ranks = [common | {"RANK": rank, "LOCAL_RANK": rank} for rank in range(world_size)]
-    command = (sys.executable, "train.py", *arguments)
+    command = (sys.executable, script, *arguments)
     words = [(*command, argument) for argument in of_rank] or [command] * world_size
     return [
         start(own, **{name: str(value) for name, value in rank.items()}) for own, rank in zip(words, ranks, strict=True)

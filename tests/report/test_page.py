@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from records import MARKUP, large_study, make_record, write_study
+from records import MARKUP, large_study, make_record, network, write_study
 
 from modernet import record
 from modernet.analysis.selection import select
@@ -81,7 +81,8 @@ def test_page_has_all_sections_and_all_runs(page, folder):
     data = run_data(page)
     assert len(data["runs"]) == 54
     variants = {record.variant for record in large_study()}
-    assert len(data["sections"]) == 3 + 3 + len(variants)  # model, recipe, data; seeds; names
+    networks = {str(network(variant)) for variant in variants}
+    assert len(data["sections"]) == len(networks) + 2 + 3 + len(variants)  # recipe and data; seeds; names
     [run] = [run for run in data["runs"] if (run["facts"]["variant"], run["facts"]["seed"]) == ("convnext", 2)]
     assert run["facts"]["machine"] == {"devices": 1, "amp": "off"}
     assert data["sections"][run["config"]["recipe"]] == {"name": "modern", "epochs": 2, "lr": 0.01}

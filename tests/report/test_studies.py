@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from helpers import ROOT, run_command
-from records import make_record, write_study
+from records import make_record, network, write_study
 
 from modernet.report.studies import default_folders, display_path, load_studies
 
@@ -60,8 +60,12 @@ def test_a_users_step_is_a_row_of_figures_and_report(tmp_path):
     step = "# @package _global_\n# A larger kernel\ndefaults: [/step/kernel_size, _self_]\nstep: wider_kernel\n"
     (tmp_path / "configs/step/wider_kernel.yaml").write_text(f"{step}model: {{kernel_size: 9}}\n")
     records = [
-        make_record(name, level + seed / 10, seed)
-        for name, level in (("kernel_size", 70.0), ("wider_kernel", 71.0), ("gelu", 70.0))
+        make_record(name, level + seed / 10, seed, config={"seed": seed, "model": model})
+        for name, level, model in (
+            ("kernel_size", 70.0, network("kernel_size")),
+            ("wider_kernel", 71.0, network("kernel_size") | {"kernel_size": 9}),
+            ("gelu", 70.0, network("gelu")),
+        )
         for seed in (0, 1)
     ]
     folder, out = write_study(tmp_path / "runs", records), tmp_path / "report.html"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modernet.runtime.distributed import DistributedEnv, distributed_env, rendezvous
+from modernet.runtime.distributed import DistributedEnv, distributed_env, rendezvous_address
 
 
 def test_single_process_is_rank_0_of_1():
@@ -26,14 +26,14 @@ def test_rank_and_world_size_come_from_srun_but_not_from_a_batch_script_around_i
     [("node[01-04,07]", "node01"), ("gpu-3", "gpu-3"), ("a12,a13", "a12"), ("rack2-n[9,11]", "rack2-n9")],
 )
 def test_rendezvous_under_slurm_is_on_the_first_node(nodes, host):
-    found = rendezvous({"SLURM_STEP_NODELIST": nodes, "SLURM_JOB_ID": "4711", "SLURM_STEP_ID": "0"})
+    found = rendezvous_address({"SLURM_STEP_NODELIST": nodes, "SLURM_JOB_ID": "4711", "SLURM_STEP_ID": "0"})
     assert found["MASTER_ADDR"] == host
     assert 20_000 <= int(found["MASTER_PORT"]) < 40_000
 
 
 def test_rendezvous_keeps_a_given_address():
     given = {"MASTER_ADDR": "here", "MASTER_PORT": "1234"}
-    assert rendezvous(given) == given
+    assert rendezvous_address(given) == given
 
 
 def test_processes_of_a_node_are_counted():

@@ -5,13 +5,16 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
+from itertools import count
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.rendezvous import rendezvous
 
 from modernet.errors import ConnectionLost, LocalMistake, RunLocked, UserError
-from modernet.runtime.distributed import DistributedEnv, rendezvous
+from modernet.runtime.distributed import DistributedEnv, rendezvous_address
 
 TIMEOUT = timedelta(minutes=30)  # ranks may drift apart by this much: slow file systems, evaluation
 
@@ -29,10 +32,11 @@ def process_group(env: DistributedEnv, device: torch.device) -> Iterator[None]:
         raise ConnectionLost(
             "an earlier run of this sweep ended on some of its processes only; rerun the same command to resume"
         )
-    os.environ.update(rendezvous())
+    os.environ.update(rendezvous_address())
     on_gpu = device.type == "cuda"
     distributed.init_process_group(
         "nccl" if on_gpu else "gloo",
+        store=_next_store(env),
         rank=env.rank,
         world_size=env.world_size,
         timeout=TIMEOUT,
@@ -50,6 +54,23 @@ def process_group(env: DistributedEnv, device: torch.device) -> Iterator[None]:
         raise
     _cpu_group = None
     distributed.destroy_process_group()
+
+
+def _next_store(env: DistributedEnv) -> Any:
+    """Where the processes of the next group meet, which no earlier group of a sweep used."""
+    store, numbers = _store(os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"], env)
+    return distributed.PrefixStore(f"group{next(numbers)}", store)  # pyright: ignore[reportPrivateImportUsage]
+
+
+@cache
+def _store(address: str, port: str, env: DistributedEnv) -> tuple[Any, Iterator[int]]:
+    """The store of all groups of this process, and their numbers.
+
+    It lives as long as the process. With a store for each group, rank 0 would close that of one run while a rank that
+    is ahead of it joins the same one for the next run, and waits there.
+    """
+    store, *_ = next(rendezvous("env://", env.rank, env.world_size, timeout=TIMEOUT))
+    return store, count()
 
 
 COMMUNICATION_ERROR = re.compile(r"gloo|nccl|connection (reset|closed|refused)|broken pipe|process group", re.I)

@@ -48,7 +48,7 @@ def is_torchrun(environ: Mapping[str, str] = os.environ) -> bool:
     return "TORCHELASTIC_RUN_ID" in environ
 
 
-def rendezvous(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def rendezvous_address(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """MASTER_ADDR and MASTER_PORT, as they are set or derived from Slurm's variables."""
     names = ("MASTER_ADDR", "MASTER_PORT")
     if all(name in environ for name in names):
