@@ -117,3 +117,21 @@ def test_records_behind_links_are_found_once(tmp_path):
     found = load_records(runs)
     assert list(found.records) == [runs / "digits/0/record.json", runs / "digits/1/record.json"]
     assert found.rejected == []
+
+
+def test_a_folder_that_may_not_be_read_is_named_and_one_that_is_not_there_is_not(tmp_path, monkeypatch):
+    for number in range(2):
+        (tmp_path / str(number)).mkdir()
+        write_record(tmp_path / str(number), make_record("gelu", 60.0, number))
+    scandir = os.scandir
+
+    def refuse(path):  # root may read everything
+        if Path(path).name == "1":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = load_records(tmp_path)
+    assert list(found.records) == [tmp_path / "0/record.json"]
+    assert found.rejected == [f"{tmp_path / '1'}: Permission denied"]
+    assert load_records(tmp_path / "none").rejected == []

@@ -216,12 +216,7 @@ def parse_record(text: str | bytes) -> Record:
 def load_records(folder: Path) -> LoadedRecords:
     """Every record below a folder, by path; files that hold none are rejected with a reason, one line each."""
     records, rejected = dict[Path, Record](), list[str]()
-
-    def reject(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):
-            rejected.append(f"{error.filename}: cannot be read ({error.strerror})")
-
-    for path in find_files(folder, RECORD_FILE, reject):
+    for path in find_files(folder, RECORD_FILE, lambda error: rejected.append(f"{error.filename}: {error.strerror}")):
         try:
             records[path] = load_record(path)
         except (OSError, ValueError) as error:

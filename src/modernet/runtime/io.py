@@ -41,11 +41,16 @@ def write_bytes(path: Path, content: bytes) -> None:
 def find_files(folder: Path, name: str, on_error: Callable[[OSError], None] | None = None) -> list[Path]:
     """The files of this name below a folder, sorted, also behind links to folders; each folder is read once.
 
-    `on_error` is called for a folder that cannot be read.
+    `on_error` is called for a folder that is there and cannot be read.
     """
     found: list[Path] = []
     seen: set[str] = set()
-    for here, folders, files in os.walk(folder, onerror=on_error, followlinks=True):
+
+    def report(error: OSError) -> None:
+        if on_error and not isinstance(error, FileNotFoundError):
+            on_error(error)
+
+    for here, folders, files in os.walk(folder, onerror=report, followlinks=True):
         real = os.path.realpath(here)
         if real in seen:
             folders.clear()

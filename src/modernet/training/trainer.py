@@ -169,14 +169,9 @@ class Trainer:
         self.exit_stack.enter_context(run_logging(log_file, experiment.name, append=has_checkpoint))
         if self.env.is_main_process:
             warnings = find_warnings(experiment.recipe, experiment.data, self.loader.num_images, num_classes)
-            if uncompiled := uncompiled_warning(self.execution, self.device, self.plan):
-                warnings.append(uncompiled)
-            for warning in (
-                *experiment.warnings,
-                *class_warnings(experiment.data),
-                *head_warnings(experiment),
-                *warnings,
-            ):
+            warnings += filter(None, [uncompiled_warning(self.execution, self.device, self.plan)])
+            of_classes = (*class_warnings(experiment.data), *head_warnings(experiment))
+            for warning in (*experiment.warnings, *of_classes, *warnings):
                 logger.warning(warning)
         costs = f"{self.cost.params:,} parameters, {self.cost.gmacs:.4f} GMACs"
         logger.info(f"{experiment.title}: {costs}, evaluated on {evaluated_split(experiment.data)}")
