@@ -198,13 +198,18 @@ def random_images(train_images: int, **changes: Any) -> DataConfig:
 
 
 def short_experiment(
-    step: str = "convnext", seed: int = 0, data: DataConfig | None = None, **recipe: Any
+    step: str = "convnext",
+    seed: int = 0,
+    data: DataConfig | None = None,
+    depths: tuple[int, ...] | None = None,
+    **recipe: Any,
 ) -> Experiment:
     """A step of size micro on the digits for two epochs; keyword arguments change the recipe.
 
     Warm-up takes half of the epochs.
     """
     model = replace(roadmap("micro")[step], stem_stride=1)
+    model = replace(model, depths=depths or model.depths)
     recipe = {**SHORT_RECIPE, **recipe}
     recipe_ = recipe_config("modern", **{"warmup_epochs": recipe["epochs"] / 2, **recipe})
     return Experiment(step, step, "digits", "micro", seed, model, recipe_, data or data_config("digits"))

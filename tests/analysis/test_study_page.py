@@ -195,6 +195,10 @@ def test_leave_one_out_and_layer_scale_compare_with_the_end(page, tmp_path):
     assert "+1.00" in line_of(generated["steps"], "gelu")  # worth a point: without it the end has a point less
     assert "-3.00" in line_of(generated["steps"], "convnext")
     assert "not run" in line_of(generated["steps"], "layer_norm")
+    assert (
+        "`convnext` against itself without one step after 6 epochs (2 of 13 steps with 3 seeds), 2 are decided; "
+        "`gelu` (+1.0) raises top-1; `convnext` (-3.0) lowers top-1." in generated["answers"]
+    )
     assert generated["kernels"] == "Not run yet.\n"
     assert re.search(r"\| +9 of 42 \| +6 \| +0\.9 \|$", line_of(generated["commands"], "leave-one-out"))
 

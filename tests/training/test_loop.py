@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import cache
 from unittest.mock import Mock
 
@@ -182,17 +181,16 @@ def test_every_network_of_a_sweep_is_compiled(tmp_path, monkeypatch):
     # Two graphs: those of training and of evaluation. monkeypatch cannot undo a change of torch's config modules.
     with torch._dynamo.config.patch(fail_on_recompile_limit_hit=True, recompile_limit=2):
         for step in ("patchify_stem", "invert_bottleneck"):
-            experiment = short_experiment(step, data=FOUR_STEPS, epochs=1)
-            shallow = replace(experiment, model=replace(experiment.model, depths=(1, 1, 1, 1)))
-            with ready_trainer(tmp_path / step, shallow, execution_config(compile="on")) as trainer:
+            experiment = short_experiment(step, data=FOUR_STEPS, depths=(1, 1, 1, 1), epochs=1)
+            with ready_trainer(tmp_path / step, experiment, execution_config(compile="on")) as trainer:
                 list(trainer.epochs())
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch 2.11 compiles with parts it has deprecated
 def test_compiled_model_changes_the_loss_by_rounding_only(train):
-    _, plain = train()
-    trainer, compiled = train(execution=execution_config(compile="on"))
+    _, plain = train(depths=(1, 1, 1, 1))
+    trainer, compiled = train(depths=(1, 1, 1, 1), execution=execution_config(compile="on"))
     assert compiled[0].train_loss == pytest.approx(plain[0].train_loss, rel=1e-4)
     state = trainer.state
     assert list(state.state_dict()["model"]) == list(state.model.state_dict())  # the names of the plain network

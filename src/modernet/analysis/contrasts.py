@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from modernet.analysis.layout import Layout
-from modernet.analysis.stats import Difference, Sample, holm, summarize
+from modernet.analysis.stats import ALPHA, Difference, Sample, holm, summarize
 
 
 class Contrast(NamedTuple):
@@ -13,6 +13,11 @@ class Contrast(NamedTuple):
     sample: Sample
     difference: Difference  # to the reference, in points
     holm: float | None  # p-value, corrected over the networks
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the difference is significant after Holm's correction."""
+        return self.holm is not None and self.holm < ALPHA
 
 
 def compare_with(

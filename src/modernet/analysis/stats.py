@@ -53,6 +53,11 @@ class Difference:
             return 0
         return (self.mean > 0) - (self.mean < 0)
 
+    def negated(self) -> "Difference":
+        """The difference of the two means in the other order."""
+        mean, low, high = (None if value is None else -value for value in (self.mean, self.high, self.low))
+        return Difference(mean, low, high, self.p)
+
 
 def sample_std(values: Sequence[float]) -> float | None:
     """The sample standard deviation; None for a single value."""

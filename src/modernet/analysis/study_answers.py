@@ -1,6 +1,6 @@
 """The answers of a study's page to its three questions, in sentences, as far as its runs give them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from modernet.analysis.budget import build_gaps
 from modernet.analysis.budget_tables import describe_crossing, format_epochs
@@ -11,7 +11,7 @@ from modernet.analysis.row import Row
 from modernet.analysis.signs import Verdict, count_verdicts, verdict
 from modernet.analysis.stats import ALPHA
 from modernet.analysis.study_parts import Study
-from modernet.config.roadmap import END, main_path
+from modernet.config.roadmap import END, main_path, network_steps
 
 START, PAPERS_END = "modern_recipe", "separate_downsampling"  # of the published comparison with one recipe
 
@@ -92,22 +92,29 @@ def _answer_steps(study: Study) -> list[str]:
         rows = [row for row in study.roadmap_rows(epochs) if row.difference is not None]
         decided = [row for row in rows if row.is_decided]
         counts = count_verdicts(rows)
-        raised = _list([row for row in decided if (row.difference or 0) > 0], "raise")
-        lowered = _list([row for row in decided if (row.difference or 0) < 0], "lower")
         sentences.append(
             f"After {format_epochs(epochs)}, {len(decided)} of {count_noun(len(rows), 'step')} are decided (p below "
-            f"{ALPHA} after Holm's correction){''.join(f'; {text}' for text in (raised, lowered) if text)}. "
+            f"{ALPHA} after Holm's correction){_list_gains({row.name: row.difference for row in decided})}. "
             f"Decided with the paper's sign: {counts[Verdict.AGREES]}; with the opposite one: "
             f"{counts[Verdict.DISAGREES]}; near zero in the paper: {counts[Verdict.ONLY_OURS]}; not in the paper: "
             f"{sum(verdict(row) is Verdict.NOT_IN_PAPER for row in decided)}."
         )
+    if contrasts := study.leave_one_out():
+        steps, seeds = network_steps(END, study.size), count_range((one.sample.n for one in contrasts.values()), "seed")
+        gains = {step: one.difference.mean for step, one in contrasts.items() if one.is_decided}
+        sentences.append(
+            f"At the end of the roadmap, `{END}` against itself without one step after {format_epochs(study.epochs)} "
+            f"({len(contrasts)} of {count_noun(len(steps), 'step')} with {seeds}), {len(gains)} "
+            f"{'is' if len(gains) == 1 else 'are'} decided{_list_gains(gains)}."
+        )
     return sentences
 
 
-def _list(rows: Sequence[Row], verb: str) -> str:
-    """`invert_bottleneck (+2.7) and gelu (+1.5) raise top-1`, by size; empty for no rows."""
-    ordered = sorted(rows, key=lambda row: -abs(row.difference or 0))
-    names = [f"`{row.name}` ({row.difference:+.1f})" for row in ordered]
-    if not names:
-        return ""
-    return f"{join_words(names)} {verb}{'s' * (len(names) == 1)} top-1"
+def _list_gains(gains: Mapping[str, float | None]) -> str:
+    """`; invert_bottleneck (+2.7) and gelu (+1.5) raise top-1; ... lowers top-1`, by size; empty for no steps."""
+    ordered = sorted(((step, gain) for step, gain in gains.items() if gain), key=lambda item: -abs(item[1]))
+    text = ""
+    for verb, sign in (("raise", 1), ("lower", -1)):
+        names = [f"`{step}` ({gain:+.1f})" for step, gain in ordered if gain * sign > 0]
+        text += f"; {join_words(names)} {verb}{'s' * (len(names) == 1)} top-1" if names else ""
+    return text

@@ -143,32 +143,20 @@ def _layer_scale(study: Study) -> str:
 
 
 def _steps(study: Study, shapley: Mapping[str, Gains]) -> str:
-    steps = network_steps(END, study.size)
-    end = [run.top1 for run in of_network(of_protocol(study.runs, study.epochs), {END})]
-    without = {step: [run.top1 for run in study.without_step(step)] for step in steps}
-    finished = {step: values for step, values in without.items() if values}
     columns: dict[str, Gains] = {
         f"path, {format_epochs(epochs)}": {row.variant: row.gap for row in study.roadmap_rows(epochs)}
         for epochs in study.roadmap_epochs()
     }
-    has_leave_one_out = bool(end) and len(finished) > 1
-    if not has_leave_one_out and not shapley:  # the table of signs has the path
+    leave_one_out = {step: contrast.difference for step, contrast in study.leave_one_out().items()}
+    if not leave_one_out and not shapley:  # the table of signs has the path
         return ""
-    if has_leave_one_out:
-        contrasts = compare_with(end, finished, study.layout(study.epochs))
-        columns[f"leave-one-out, {format_epochs(study.epochs)}"] = {
-            step: _negate(contrast.difference) for step, contrast in contrasts.items()
-        }
+    if leave_one_out:
+        columns[f"leave-one-out, {format_epochs(study.epochs)}"] = leave_one_out
     columns |= shapley
-    missing = {"Leave-one-out": not has_leave_one_out, "Shapley": not shapley}
+    missing = {"Leave-one-out": not leave_one_out, "Shapley": not shapley}
     names = [name for name, is_missing in missing.items() if is_missing]
-    return _join(steps_table(steps, columns), f"Not finished yet: {', '.join(names)}." if names else "")
-
-
-def _negate(gap: Difference) -> Difference:
-    """From the network without a step minus the end, to what the step is worth."""
-    low, high = (None if end is None else -end for end in (gap.high, gap.low))
-    return Difference(None if gap.mean is None else -gap.mean, low, high, gap.p)
+    table = steps_table(network_steps(END, study.size), columns)
+    return _join(table, f"Not finished yet: {', '.join(names)}." if names else "")
 
 
 def _signs(study: Study) -> str:

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from statistics import median
 
+from modernet.analysis.contrasts import Contrast, compare_with
 from modernet.analysis.layout import Layout, build_layout
 from modernet.analysis.learning_rate import BestRate, best_rates
 from modernet.analysis.row import Row
@@ -161,6 +162,21 @@ class Study:
         runs = of_protocol(self.runs, self.epochs)
         modern = [run for run in runs if run.record.recipe == self.usual.recipe.name]
         return [run for run in modern if network_hash(run.record.config["model"]) == model]
+
+    def leave_one_out(self) -> dict[str, Contrast]:
+        """What each step is worth at the end of the roadmap: the end minus the end without the step.
+
+        Empty until the end and two networks without a step were run.
+        """
+        end = [run.top1 for run in of_network(of_protocol(self.runs, self.epochs), {END})]
+        without = {step: [run.top1 for run in self.without_step(step)] for step in network_steps(END, self.size)}
+        finished = {step: top1s for step, top1s in without.items() if top1s}
+        if not end or len(finished) < 2:
+            return {}
+        contrasts = compare_with(end, finished, self.layout(self.epochs))
+        return {
+            step: contrast._replace(difference=contrast.difference.negated()) for step, contrast in contrasts.items()
+        }
 
     def parts(self) -> list[Part]:
         """Every part, also without runs."""
