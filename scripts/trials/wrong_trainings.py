@@ -36,6 +36,7 @@ model.act_after=[2,0]                           | model.act_after must name each
 model.act_after=[3]                             | model.act_after
 model.norm=group                                | 'batch' or 'layer', got 'group'
 model.stem=conv                                 | model.stem: input should be 'resnet',
++step=convnext model.stem_stride=4               | needs images of at least 32 pixels, digits has 8
 model.stem_stride=3                             | model.stem_stride: input should be 4, 2 or 1, got 3
 model.layer_scale=-1                            | model.layer_scale: input should be greater than or equal to 0
 model.layer_scale=nan                           | model.layer_scale

@@ -88,7 +88,7 @@ class Epoch:
 class Steps:
     """Training over the optimizer steps since the row before, or since the epoch began; a row of `steps.jsonl`.
 
-    Losses, accuracies and gradients are those of the main process, whose images are a part of each batch.
+    Losses and accuracies are those of the main process, whose images are a part of each batch.
     """
 
     step: int  # optimizer steps done

@@ -210,6 +210,12 @@ def test_a_gap_that_grows_or_is_flat_does_not_close():
     assert describe_closing(flat) == "undecided: the interval of the slope includes zero"
 
 
+def test_a_zero_that_is_far_away_has_no_number():
+    line = closing(line_cells(1500.0, 0.02, std=0.001, epochs=(2, 4, 8, 16)))
+    assert line.zero_low is not None
+    assert describe_closing(line) == "none up to 16,000 epochs"
+
+
 def test_a_bend_shows_as_lack_of_fit():
     cells = line_cells(8.0, 1.0, std=0.05)
     cells["second"][6] = [value + 3 for value in cells["second"][6]]

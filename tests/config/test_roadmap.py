@@ -172,6 +172,16 @@ def test_train_reads_every_config_dir(train_in_process, tmp_path):
     assert "step: two" in result.stdout.splitlines()
 
 
+@pytest.mark.parametrize("short_form", ["-cd DIR", "-cd=DIR"])
+def test_train_takes_the_short_forms_of_config_dir_and_cfg(train_in_process, tmp_path, short_form):
+    (tmp_path / "mine/step").mkdir(parents=True)
+    (tmp_path / "mine/step/wider.yaml").write_text(f"{GLOBAL}# Wider.\ndefaults: [gelu, _self_]\nstep: wider\n")
+    words = short_form.replace("DIR", str(tmp_path / "mine")).split()
+    result = train_in_process(*words, "-c", "job", "+step=wider", MODERNET_CONFIG_DIR="")
+    assert result.returncode == 0, result.stderr
+    assert "step: wider" in result.stdout.splitlines()
+
+
 def test_config_dir_with_the_separator_of_paths_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("MODERNET_CONFIG_DIR", "")
     (tmp_path / f"a{os.pathsep}b").mkdir()

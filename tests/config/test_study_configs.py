@@ -7,6 +7,16 @@ import pytest
 from helpers import MAIN_PATH, ROOT
 from hydra import initialize_config_dir
 
+from modernet.analysis.study_parts import (
+    BUDGET_EPOCHS,
+    BUDGET_NETWORKS,
+    HELD_OUT_EPOCHS,
+    KERNEL_BASE,
+    KERNEL_SIZES,
+    LAYER_SCALES,
+    RATE_FACTORS,
+    swept_kernel_size,
+)
 from modernet.config import studies
 from modernet.config.roadmap import parent_step, roadmap
 from modernet.sweeps.jobs import Job, expand
@@ -24,17 +34,23 @@ def jobs_of(*overrides: str) -> list[Job]:
     return expand(list(overrides), config.hydra.sweeper.params, lambda experiment: replace(experiment))
 
 
-def test_budget_trains_four_networks_at_three_lengths():
+def test_budget_trains_each_network_of_the_page_at_each_length():
     jobs = jobs_of("+study=budget", "protocol=cifar10_micro")
-    networks = ("modern_recipe", "invert_bottleneck", "separate_downsampling", "convnext")
-    expected = [(network, epochs) for network in networks for epochs in (2, 6, 18)]
+    expected = [(network, epochs) for network in BUDGET_NETWORKS for epochs in BUDGET_EPOCHS]
     assert [(job.experiment.step, job.experiment.recipe.epochs) for job in jobs] == expected
 
 
 def test_layer_scale_trains_the_end_with_three_initial_values():
     jobs = jobs_of("+study=layer_scale", "protocol=cifar10_micro")
     assert [job.experiment.model.layer_scale for job in jobs] == [1e-6, 0.1, 0.0]
-    assert [job.experiment.variant for job in jobs] == ["convnext", "convnext+layer_scale=0.1", "separate_downsampling"]
+    assert [job.experiment.variant for job in jobs] == list(LAYER_SCALES)
+
+
+def test_kernels_trains_the_step_of_the_page_with_each_kernel_size():
+    networks = [job.experiment.variant for job in jobs_of("+study=kernels", "protocol=cifar10_micro")]
+    assert networks[0] == KERNEL_BASE
+    assert [swept_kernel_size(network) for network in networks] == [3, 5, 7, 9, 11]
+    assert len(networks) == KERNEL_SIZES
 
 
 @pytest.mark.parametrize("protocol", ["cifar10_micro", "digits"])
@@ -44,8 +60,10 @@ def test_learning_rate_trains_each_modern_step_at_multiples_of_the_tuned_rate(pr
     assert params["+step"].split(",") == MAIN_PATH[1:]
     usual = hydra.compose("config", [f"protocol={protocol}", "+step=convnext"]).recipe.lr
     jobs = jobs_of(*words, "+step=gelu")
-    assert [job.experiment.recipe.lr for job in jobs] == [usual * factor for factor in (0.5, 1, 2)]
-    assert {(job.experiment.recipe.name, job.experiment.recipe.epochs) for job in jobs} == {("modern", 3)}
+    assert [job.experiment.recipe.lr for job in jobs] == [usual * factor for factor in RATE_FACTORS]
+    assert {(one.recipe.name, one.recipe.epochs) for one in (job.experiment for job in jobs)} == {
+        ("modern", HELD_OUT_EPOCHS)
+    }
     assert {job.experiment.data.split for job in jobs} == {"train/val"}
 
 

@@ -164,43 +164,6 @@ def test_one_epoch_on_a_part_of_cifar10_learns(train, cifar10_root, tmp_path):
     assert record["top5"] > 80
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["+step=inverted"], "there is no step 'inverted'; allowed: " + ", ".join(ALL_STEPS)),
-        (["step=gelu"], "+step=gelu"),
-        (["model.kernel_size=4"], "model.kernel_size must be odd to keep the size, got 4"),
-        (["model.kernel_size=-3"], "model.kernel_size: input should be greater than 0, got -3"),
-        (["model.kernel_size=big"], "model.kernel_size: input should be a valid integer"),
-        (["model.act=swish"], "model.act: input should be 'relu' or 'gelu', got 'swish'"),
-        (["model.kernal_size=3"], "there is no field 'model.kernal_size'; allowed: depths, width, stem"),
-        (["+model.kernal_size=3"], "there is no field 'model.kernal_size'; allowed: depths, width, stem"),
-        (["+colour=red"], "there is no field 'colour'; allowed: ablate, amp, channels_last, checkpoint_minutes"),
-        (["recipe.optimizer=lion"], "recipe.optimizer: input should be 'sgd', 'adamw' or 'lamb', got 'lion'"),
-        (["recipe.batch_size=5000"], "recipe.batch_size must be at most 1437"),
-        (["data.split=test"], "data.split: input should be 'train/test' or 'train/val', got 'test'"),
-        (["seed=-1"], "seed must be an integer, 0 or more, got -1"),
-        (["protocol=cifar"], "there is no protocol 'cifar'; allowed: cifar10, "),
-        (["size=xl"], "there is no size 'xl'; allowed: atto, b, femto, micro, nano, pico, t"),
-        (["device=abacus"], "device=abacus cannot be used"),
-        (["+step=convnext", "model.stem_stride=4"], "needs images of at least 32 pixels, digits has 8"),
-        (["protocol=cifar10_micro", "data.root=/no/such/folder"], "/no/such/folder"),
-        (["protocol=cifar10_micro"], "data.root=DIR or MODERNET_DATA=DIR"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_mistake_is_one_line_with_status_2_and_leaves_nothing(
-    train_in_process, tmp_path, arguments, message, monkeypatch
-):
-    monkeypatch.delenv("MODERNET_DATA", raising=False)
-    result = train_in_process(*arguments)
-    assert result.returncode == 2
-    assert len(result.stderr.splitlines()) == 1, result.stderr
-    assert result.stderr.startswith("train.py: error: ")
-    assert message in result.stderr
-    assert not (tmp_path / "runs").exists()
-
-
 def test_unknown_step_lists_the_steps_in_roadmap_order(train_in_process):
     listed = [line.split()[0] for line in train_in_process("+step=inverted").stdout.splitlines()]
     assert listed == [f"+step={name}" for name in ALL_STEPS]

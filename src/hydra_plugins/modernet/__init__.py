@@ -1,1 +1,1 @@
-"""What Hydra finds by itself: the sweeper of modernet's studies."""
+"""What Hydra finds by itself: the sweeper and the launcher of modernet's studies, and the folders of --config-dir."""

@@ -11,7 +11,7 @@ from scipy.special import fdtrc  # scipy.stats takes most of a second to import
 from modernet.analysis.layout import Layout, build_layout
 from modernet.analysis.row import Group, group_of, network_name, split_variant
 from modernet.analysis.settings import settings_but_epochs
-from modernet.analysis.stats import Difference, Sample, estimated_difference, summarize, t_quantile
+from modernet.analysis.stats import Difference, Sample, estimated_difference, satterthwaite, summarize, t_quantile
 from modernet.config.roadmap import roadmap
 from modernet.record import Record
 
@@ -127,7 +127,7 @@ def fit_closing(cells: Cells, first: str, second: str) -> Closing | None:
         tuple(budgets),
         _slope_difference(slope, coefficients, pairs, layout),
         zero,
-        None if low is None else 2 ** (center + low),
+        None if low is None else 2 ** min(center + low, MAX_EXPONENT),
         None if high is None else 2 ** min(center + high, MAX_EXPONENT),
         _lack_of_fit(residual, len(budgets), layout),
     )
@@ -167,10 +167,8 @@ def _slope_difference(
         return estimated_difference(slope, variance, layout.noise.freedom)
     if layout.test is None or any(sample.std is None for coefficient, sample in samples if coefficient):
         return Difference(slope)
-    terms = [(coefficient**2 * (sample.std or 0) ** 2 / sample.n, sample.n) for coefficient, sample in samples]
-    variance = sum(term for term, _ in terms)
-    freedom = variance**2 / sum(term**2 / (n - 1) for term, n in terms if term) if variance else 0.0
-    return estimated_difference(slope, variance, freedom)
+    terms = [(coefficient**2 * (sample.std or 0) ** 2 / sample.n, sample.n - 1) for coefficient, sample in samples]
+    return estimated_difference(slope, sum(variance for variance, _ in terms), satterthwaite(terms))
 
 
 def _lack_of_fit(residual: float, budgets: int, layout: Layout) -> float | None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modernet.analysis.budget import Cells, budget_layout, common_epochs
-from modernet.analysis.stats import ALPHA, PooledStd, bootstrap_widening
+from modernet.analysis.stats import ALPHA, PooledStd, bootstrap_widening, satterthwaite
 
 DRAWS = 2000  # of the bootstrap
 SEED = 0
@@ -96,7 +96,9 @@ def _draw_gaps(
     """
     rng = np.random.default_rng(SEED)
     cells = [runs for of_network in values for runs in of_network]
-    widening = bootstrap_widening(pooled.freedom if pooled else _satterthwaite(cells))
+    widening = bootstrap_widening(
+        pooled.freedom if pooled else satterthwaite((runs.var(ddof=1) / len(runs), len(runs) - 1) for runs in cells)
+    )
 
     def draw(runs: NDArray[np.float64]) -> NDArray[np.float64]:
         std = runs.std(ddof=1) if len(runs) > 1 else 0.0
@@ -109,12 +111,6 @@ def _draw_gaps(
 
     before, after = ([draw(runs) for runs in of_network] for of_network in values)
     return (np.array(after) - np.array(before)).T
-
-
-def _satterthwaite(cells: Sequence[NDArray[np.float64]]) -> float:
-    """The degrees of freedom of a sum of the means of cells with unequal noise (Satterthwaite 1946)."""
-    terms = [(runs.var(ddof=1) / len(runs), len(runs) - 1) for runs in cells]
-    return sum(term for term, _ in terms) ** 2 / sum(term**2 / freedom for term, freedom in terms)
 
 
 def _with_interval(found: Crossing, x: Sequence[float], gaps: NDArray[np.float64], side: int) -> Crossing:

@@ -76,7 +76,18 @@ def t_quantile(freedom: float) -> float:
 
 def bootstrap_widening(freedom: float) -> float:
     """Student's t over the normal quantile, by which a bootstrap of few values is too narrow."""
-    return float(stdtrit(freedom, 1 - ALPHA / 2) / ndtri(1 - ALPHA / 2))
+    return t_quantile(freedom) / float(ndtri(1 - ALPHA / 2))
+
+
+def satterthwaite(terms: Iterable[tuple[float, float]]) -> float:
+    """The degrees of freedom of a sum of means with unequal noise (Satterthwaite 1946); 0 without noise.
+
+    A term is the variance of a mean and its degrees of freedom.
+    """
+    noisy = [(variance, freedom) for variance, freedom in terms if variance]
+    if not noisy:
+        return 0.0
+    return sum(variance for variance, _ in noisy) ** 2 / sum(variance**2 / freedom for variance, freedom in noisy)
 
 
 def confidence_interval(sample: Sample) -> tuple[float, float] | None:
@@ -119,8 +130,7 @@ def welch(after: Sample, before: Sample) -> Difference:
     if after.std is None or before.std is None or after.std == before.std == 0:
         return Difference(gap)
     a, b = after.std**2 / after.n, before.std**2 / before.n
-    freedom = (a + b) ** 2 / (a**2 / (after.n - 1) + b**2 / (before.n - 1))  # Satterthwaite
-    return estimated_difference(gap, a + b, freedom)
+    return estimated_difference(gap, a + b, satterthwaite([(a, after.n - 1), (b, before.n - 1)]))
 
 
 def estimated_difference(gap: float, variance: float, freedom: float) -> Difference:

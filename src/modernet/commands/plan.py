@@ -35,7 +35,7 @@ from modernet.sweeps.estimate import (
     estimate_job,
     usual_device,
 )
-from modernet.sweeps.jobs import Job, devices_per_run, expand, parse_overrides
+from modernet.sweeps.jobs import Job, devices_per_run, expand, launcher_kind, parse_overrides
 from modernet.sweeps.workers import Workers, launcher_workers
 
 
@@ -88,7 +88,7 @@ def _compose_jobs(words: list[str]) -> tuple[list[Job], Workers, str | None]:
         workers = launcher_workers(launcher, config.device, sum(job.result() is None for job in jobs))
     for name, reason in resolver.missing.items():
         print(f"data={name} is not on this machine, so its finished runs count as to do ({reason})", file=sys.stderr)
-    here = None if launcher["_target_"].endswith("SlurmLauncher") else config.device
+    here = None if launcher_kind(launcher) == "SlurmLauncher" else config.device
     return sorted(jobs, key=lambda job: list(roadmap(job.experiment.size)).index(job.experiment.step)), workers, here
 
 

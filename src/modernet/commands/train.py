@@ -11,6 +11,7 @@ Rerun the same command to resume an interrupted run; finished runs are skipped.
 
 import argparse
 import os
+import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -113,33 +114,44 @@ def _print_help(overrides: list[str]) -> None:
         print(config.hydra.help.template)
 
 
+def _take_config_dirs(words: list[str]) -> tuple[list[str], list[str]]:
+    """The folders of --config-dir, or -cd, and the other words in their order."""
+    # argparse would take -c, Hydra's --cfg, for the beginning of -cd.
+    words = [re.sub(r"^-cd(?==|$)", "--config-dir", word) for word in words]
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", action="append", default=[])
+    known, rest = parser.parse_known_args(words)
+    return known.config_dir, rest
+
+
+def _hydra_words(words: list[str]) -> list[str]:
+    """The command line as Hydra takes it: --wait is a field, -m stands before all overrides, and a study has it."""
+    wait = ["wait=true"] if "--wait" in words else []
+    words = [word for word in words if word != "--wait"]
+    is_multirun = any(word in MULTIRUN for word in words)
+    if not any(word.startswith("-") for word in words):
+        # The study sets hydra.mode too, but Hydra reads that first, and ignores the mistakes that it meets.
+        is_multirun = any(word.startswith("+study=") for word in words)
+    return ["--multirun"] * is_multirun + [word for word in words if word not in MULTIRUN] + wait
+
+
 def main() -> None:
     with exit_on_error():
         check_environment()
         if nameless := [word for word in sys.argv[1:] if word.startswith("=")]:
             raise UserError(explain_override(nameless[0]))
-        sys.argv[1:] = map(_quote_path, sys.argv[1:])
-        parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        parser.add_argument("--config-dir", "-cd", action="append", default=[])
-        known, rest = parser.parse_known_args()
-        for folder in known.config_dir:  # the plugin in hydra_plugins/modernet puts it on Hydra's search path
+        config_dirs, words = _take_config_dirs([_quote_path(word) for word in sys.argv[1:]])
+        for folder in config_dirs:  # the plugin in hydra_plugins/modernet puts it on Hydra's search path
             add_config_dir(folder)
-            sys.argv[1:] = rest
-        if "--wait" in rest:
-            rest = sys.argv[1:] = [word for word in sys.argv[1:] if word != "--wait"]
-            sys.argv.append("wait=true")
         if is_torchrun():
             end_with_parent(PARENT)
-        flags = [word for word in rest if word.startswith("-")]
+        words = _hydra_words(words)
+        flags = [word for word in words if word.startswith("-")]
         _check_flags(flags)
-        if MULTIRUN & {*flags}:  # Hydra's parser wants it before or behind all overrides
-            sys.argv[1:] = ["--multirun", *(word for word in sys.argv[1:] if word not in MULTIRUN)]
         if {"--help", "-h"} & {*flags}:
-            _print_help([word for word in rest if word not in flags])
+            _print_help([word for word in words if word not in flags])
             return
-        if not flags and any(word.startswith("+study=") for word in rest):
-            # The study sets hydra.mode too, but Hydra reads that first, and ignores the mistakes that it meets.
-            sys.argv.append("--multirun")
+        sys.argv[1:] = words
         train()
 
 

@@ -11,7 +11,7 @@ from modernet.config.schema import ModelConfig
 from modernet.config.search_path import cached_per_config_dirs, config_files, read_config
 from modernet.errors import UserError
 
-START, END = "resnet50", "convnext"  # files in configs/step/ between which the published roadmap runs
+END = "convnext"  # file in configs/step/ of the last published step
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from modernet.config.identity import to_plain
+from modernet.config.identity import NAMES, to_plain
 from modernet.config.roadmap import roadmap, step_option, to_dict
 from modernet.config.schema import DataConfig, ModelConfig, RecipeConfig
 from modernet.config.search_path import cached_per_config_dirs, config_files
 
 Sections = tuple[ModelConfig, RecipeConfig, DataConfig]
 
-NAMELESS = ("recipe.name", "data.root", "data.allow_pipe")  # they decide no result
+NAMELESS = NAMES - {"protocol", "data.name"}  # fields that no name of a network has
 
 
 def to_sections(config: DictConfig) -> Sections:

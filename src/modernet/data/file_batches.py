@@ -3,10 +3,11 @@
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from modernet.config.schema import DataConfig, RecipeConfig
 from modernet.data.augment import Labels, normalize_and_mix
@@ -15,6 +16,7 @@ from modernet.data.host_augment import normalize_and_mix_
 from modernet.data.randaugment import rand_augment
 from modernet.errors import LocalMistake
 from modernet.runtime.seeding import Purpose, seed_everything
+from modernet.runtime.signals import ignore_signals
 
 T = TypeVar("T")
 Batch = tuple[Tensor, Tensor]  # (N, 3, H, W) uint8 images, (N,) int64 labels
@@ -41,6 +43,21 @@ class Stopwatch:
         """The seconds since the last call."""
         seconds, self.seconds = self.seconds, 0.0
         return seconds
+
+
+def build_data_loader(
+    batches: Dataset, num_workers: int, device: torch.device, sampler: Iterable[Any] | None = None
+) -> DataLoader:
+    """A DataLoader whose data set has batches for items; with a `sampler` its processes stay for the next epoch."""
+    return DataLoader(
+        batches,
+        sampler=sampler,  # pyright: ignore[reportArgumentType]
+        batch_size=None,
+        num_workers=num_workers,
+        worker_init_fn=ignore_signals,
+        pin_memory=device.type == "cuda",
+        persistent_workers=sampler is not None and num_workers > 0,
+    )
 
 
 def load_batches(loader: Iterable[Loaded], skipped: SkippedImages, fetching: Stopwatch) -> Iterator[Batch]:

@@ -17,14 +17,13 @@ from modernet.config.schema import DataConfig, RecipeConfig
 from modernet.data.augment import Labels, normalize
 from modernet.data.damaged import Loaded, SkippedImages, load_or_explain, skip_or_raise, stack_samples
 from modernet.data.decoding import decode_image
-from modernet.data.file_batches import Batch, BatchAugmentation, Stopwatch, load_batches, to_device
+from modernet.data.file_batches import Batch, BatchAugmentation, Stopwatch, build_data_loader, load_batches, to_device
 from modernet.data.file_lists import ImageSplit, list_images, list_train_images
 from modernet.data.splits import hold_out, training_order
 from modernet.data.transforms import ImageTransform
 from modernet.errors import DamagedImage
 from modernet.runtime.distributed import BatchLayout
 from modernet.runtime.seeding import Purpose, derive_seed
-from modernet.runtime.signals import ignore_signals
 
 # The file cannot be read, on any machine. After other errors, as of too many open files, it can.
 FAULTS_OF_FILES = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP)
@@ -171,16 +170,8 @@ class ImageFolderLoader:
 
     def _data_loader(self, split: ImageSplit) -> tuple[DataLoader, BatchSampler]:
         sampler = BatchSampler()
-        loader = DataLoader(
-            ImageBatches(FileTable(split), ImageTransform(self.data, self.recipe, self.seed), self._augmentation),
-            sampler=sampler,  # pyright: ignore[reportArgumentType]
-            batch_size=None,  # an item of the data set is a batch
-            num_workers=self.num_workers,
-            worker_init_fn=ignore_signals,
-            pin_memory=self.device.type == "cuda",
-            persistent_workers=self.num_workers > 0,
-        )
-        return loader, sampler
+        batches = ImageBatches(FileTable(split), ImageTransform(self.data, self.recipe, self.seed), self._augmentation)
+        return build_data_loader(batches, self.num_workers, self.device, sampler), sampler
 
     @cached_property
     def _train_loader(self) -> tuple[DataLoader, BatchSampler]:

@@ -15,7 +15,7 @@ from modernet.config.schema import DataConfig, RecipeConfig
 from modernet.data.augment import Labels, normalize
 from modernet.data.damaged import Loaded, SkippedImages, load_or_explain, skip_or_raise, stack_samples
 from modernet.data.decoding import decode_image
-from modernet.data.file_batches import Batch, BatchAugmentation, Stopwatch, load_batches, to_device
+from modernet.data.file_batches import Batch, BatchAugmentation, Stopwatch, build_data_loader, load_batches, to_device
 from modernet.data.shard_lanes import EpochLanes, Sample, Shard, num_lanes
 from modernet.data.shard_lists import list_shards
 from modernet.data.shard_sizes import count_images
@@ -23,7 +23,6 @@ from modernet.data.splits import hold_out_blockwise
 from modernet.data.transforms import ImageTransform
 from modernet.errors import DamagedImage, UserError
 from modernet.runtime.distributed import BatchLayout, DistributedEnv
-from modernet.runtime.signals import ignore_signals
 
 IMAGE_KEYS = ("jpg", "jpeg", "png", "webp")  # names of a sample's image in the tar file
 LABEL_KEY = "cls"
@@ -190,13 +189,7 @@ class ShardLoader:
         return sum(shard.num_images for shard in self.train)
 
     def _data_loader(self, batches: IterableDataset) -> DataLoader:
-        return DataLoader(
-            batches,
-            batch_size=None,  # an item of the data set is a batch
-            num_workers=self.num_workers,
-            worker_init_fn=ignore_signals,
-            pin_memory=self.device.type == "cuda",
-        )
+        return build_data_loader(batches, self.num_workers, self.device)
 
     def train_batches(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Tensor, Labels]]:
         """This rank's micro-batches of an epoch, from optimizer step `first_step` on.

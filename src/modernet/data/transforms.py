@@ -71,7 +71,7 @@ class ImageTransform:
         return self.recipe.train_image_size or self.data.image_size
 
     def random_crop(self, image: Tensor, *sample: int) -> Tensor:
-        """A random resized crop, or its mirror image. `sample` (epoch, index) and the seed determine it."""
+        """A random resized crop, or its mirror image. `sample`, with the epoch first, and the seed determine it."""
         generator = torch.Generator().manual_seed(derive_seed(self.seed, Purpose.SAMPLE, *sample))
         draws = torch.rand(NUM_CROP_DRAWS, generator=generator, dtype=torch.float64).tolist()
         top, left, height, width, is_flipped = random_resized_crop(image.shape[0], image.shape[1], draws)

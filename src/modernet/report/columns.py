@@ -88,8 +88,7 @@ def _text_cell(value: str | None) -> Cell:
 
 def _metric_column(metric: Metric) -> Column:
     def cell(measured: Row | Record) -> Cell:
-        value = measured.metrics.get(metric.name)
-        return Cell(metric.format_value(value), value=value if value is not None and math.isfinite(value) else None)
+        return _number_cell(measured.metrics.get(metric.name), metric.format)
 
     return Column(metric.heading, metric.description, cell, shown=False)
 

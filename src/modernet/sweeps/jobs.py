@@ -55,12 +55,17 @@ def _merge_params(overrides: list[Override], params: Mapping[str, Any]) -> list[
     return [*parse_overrides(added), *overrides]
 
 
+def launcher_kind(launcher: Any) -> str:
+    """The class of the launcher with this config node, as in SlurmLauncher."""
+    return launcher["_target_"].rpartition(".")[2]
+
+
 def devices_per_run(launcher: Any) -> int:
     """Processes that train one run, one per device: the tasks of a Slurm job, or those that torchrun started.
 
     `launcher` is the config node of Hydra's launcher.
     """
-    if launcher["_target_"].endswith(".SlurmLauncher"):
+    if launcher_kind(launcher) == "SlurmLauncher":
         return launcher["nodes"] * launcher["tasks_per_node"]
     return distributed_env().world_size
 

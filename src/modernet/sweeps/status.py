@@ -54,11 +54,6 @@ def format_result(record: Record) -> str:
     return f"top-1 {record.top1:.1f} %, {record.train_seconds:.1f} s"
 
 
-def _format_minutes(seconds: float) -> str:
-    """1:12, or 1:02:03."""
-    return format_clock(seconds).removeprefix("0")
-
-
 def _is_running(job: Job) -> bool:
     try:
         return is_locked(job.folder)
@@ -85,7 +80,7 @@ class SweepStatus:
     def __str__(self) -> str:
         """`done 4/15, running 2, ETA 1:12`."""
         seconds = self.seconds_left()
-        return f"{self.counts()}, running {self.running}, ETA {'?' if seconds is None else _format_minutes(seconds)}"
+        return f"{self.counts()}, running {self.running}, ETA {'?' if seconds is None else format_clock(seconds)}"
 
     def counts(self) -> str:
         """`done 4/15`, and the number of failed runs where there are any."""
@@ -152,4 +147,4 @@ def show_status(jobs: list[Job], todo: list[Job], interval: float = POLL_SECONDS
             ended.set()
             thread.join()
             show()
-            bar.set_description_str(f"{status.counts()} in {_format_minutes(time.monotonic() - status.started)}")
+            bar.set_description_str(f"{status.counts()} in {format_clock(time.monotonic() - status.started)}")

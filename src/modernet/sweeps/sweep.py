@@ -26,7 +26,7 @@ from modernet.runtime.logging import sweep_terminal
 from modernet.runtime.signals import stop_signals
 from modernet.runtime.text import describe
 from modernet.sweeps import slurm
-from modernet.sweeps.jobs import Job
+from modernet.sweeps.jobs import Job, launcher_kind
 from modernet.sweeps.status import show_status
 from modernet.training.leftovers import remove_leftovers
 
@@ -39,7 +39,7 @@ def run_sweep(jobs: list[Job], launch: Launch, launcher: Any) -> None:
     `launch` takes the overrides of each run, `launcher` is the config node of Hydra's launcher. Raises UserError where
     Slurm refuses such jobs, and RunFailed where some runs are not done in the end.
     """
-    kind = launcher["_target_"].rpartition(".")[2]
+    kind = launcher_kind(launcher)
     where, wait = "", lambda: None
     if kind == "SlurmLauncher":
         slurm.check_launcher(launcher)

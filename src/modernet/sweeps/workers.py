@@ -5,7 +5,7 @@ from typing import Any
 
 from modernet.errors import UserError
 from modernet.runtime.distributed import distributed_env
-from modernet.sweeps.jobs import devices_per_run
+from modernet.sweeps.jobs import devices_per_run, launcher_kind
 
 
 def check_n_jobs(n_jobs: Any) -> None:
@@ -51,7 +51,7 @@ def launcher_workers(launcher: Any, device: str, num_runs: int) -> Workers:
     import joblib  # the sweep of a finished command needs no workers
 
     cores = joblib.cpu_count()  # those that this process may use
-    match launcher["_target_"].rpartition(".")[2]:
+    match launcher_kind(launcher):
         case "LocalLauncher":
             runs = max(min(runs_at_once(launcher["n_jobs"], device), num_runs), 1)
             return Workers(runs, 1, max(cores // runs, 1))

@@ -75,9 +75,9 @@ class MetricSums:
     def load_state_dict(self, saved: list[float]) -> None:
         """Continue from saved sums; rank 0 holds them for all ranks."""
         if self.env.is_main_process:
-            size = len(self.sums) if len(saved) == 2 * len(self.sums) else 4  # earlier checkpoints count none skipped
-            self.sums[:size] = torch.tensor(saved[:size], dtype=self.sums.dtype)
-            self.marked[:size] = torch.tensor(saved[size:], dtype=self.sums.dtype)
+            sums, marked = torch.tensor(saved, dtype=self.sums.dtype).view(2, -1)
+            self.sums.copy_(sums)
+            self.marked.copy_(marked)
 
 
 def measure_resources(device: torch.device, train_seconds: float, data_seconds: float) -> dict[str, float]:

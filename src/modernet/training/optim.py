@@ -34,7 +34,7 @@ OPTIMIZERS: dict[str, Callable[[ParameterGroups, RecipeConfig, bool], optim.Opti
     "adamw": lambda groups, recipe, fused: optim.AdamW(groups, recipe.peak_lr, recipe.betas, fused=fused),
     "lamb": _build_lamb,
 }
-FUSED_DEVICES = ("cpu", "cuda")  # where torch has its optimizers as one kernel
+FUSED_DEVICES = ("cpu", "cuda")  # where we use torch's optimizers of one kernel
 
 # Fraction of the peak at `progress` through the steps after warm-up, 0 <= progress < 1.
 SCHEDULES: dict[str, Callable[[float], float]] = {

@@ -14,7 +14,7 @@ LINE_INTERVAL = 30.0  # seconds between lines where there is no terminal
 
 def format_clock(seconds: float) -> str:
     """1:02:03, or 2:03."""
-    return tqdm.format_interval(seconds)
+    return tqdm.format_interval(seconds).removeprefix("0")
 
 
 class Progress:

@@ -26,7 +26,6 @@ from modernet.runtime.os_errors import is_out_of_memory
 from modernet.training.finetune import find_misfits, is_state_dict
 
 OUR_NAMES = "modernet"
-NAMES = (OUR_NAMES, "torchvision", "authors")
 
 
 def run_folder(path: str | Path) -> Path:
