@@ -77,6 +77,9 @@ def page(tmp_path) -> Path:
     return path
 
 
+DECIDED = re.compile(r"are decided after Holm's correction: (.*) with one recipe, (.*) with own best rates\.")
+
+
 def line_of(text: str, start: str) -> str:
     return next(line for line in text.splitlines() if line.startswith(f"| {start}"))
 
@@ -150,6 +153,9 @@ def test_network_or_recipe_has_both_tables_and_names_the_steps_that_change_their
         "with both differences change the sign where each network has its own best rate: `gelu`."
         in generated["answers"]
     )
+    decided = DECIDED.search(generated["answers"])
+    assert decided
+    assert decided[1] == decided[2] == ", ".join(f"`{name}`" for name in MAIN_PATH[2:-1]) + " and `convnext`"
     assert "] with one recipe" in generated["recipe"]
     assert "] at its own best rate" in generated["recipe"]
     assert f"-m +step=gelu recipe.lr={2 * usual_lr():g} seed=0,1,2" in generated["commands"]
@@ -194,6 +200,7 @@ def test_leave_one_out_and_layer_scale_compare_with_the_end(page, tmp_path):
     assert "+3.00" in line_of(generated["layer_scale"], "none")
     assert "+1.00" in line_of(generated["steps"], "gelu")  # worth a point: without it the end has a point less
     assert "-3.00" in line_of(generated["steps"], "convnext")
+    assert "Not finished yet: leave-one-out (2 of 13 steps with 3 seeds), Shapley." in generated["steps"]
     assert "not run" in line_of(generated["steps"], "layer_norm")
     assert (
         "`convnext` against itself without one step after 6 epochs (2 of 13 steps with 3 seeds), 2 are decided; "
@@ -244,6 +251,10 @@ def test_all_tables_of_a_length_have_the_noise_of_its_steps(page, tmp_path):
     own_best = line_of(generated["recipe"], "gelu").split("|")[-3:-1]
     assert own_best[0].strip() == "1"
     assert "[" not in own_best[1]
+    decided = DECIDED.search(generated["answers"])
+    assert decided
+    assert "`gelu`" in decided[1]
+    assert "`gelu`" not in decided[2]
     assert "One seed alone is behind a network of `gelu` and `fewer_activations`." in generated["answers"]
 
 

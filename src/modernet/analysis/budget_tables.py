@@ -117,8 +117,9 @@ def describe_closing(closing: Closing) -> str:
     """
     if len(closing.budgets) < FEWEST_FOR_A_LINE:
         return "needs three lengths"
+    fit = "" if closing.lack_of_fit_p is None else f"; lack of fit {format_p_equation(closing.lack_of_fit_p)}"
     if closing.slope.low is not None and closing.slope.sign == 0:
-        return "undecided: the interval of the slope includes zero"
+        return f"undecided: the interval of the slope includes zero{fit}"
     if closing.zero is None:
         return "none: the gap does not close"
     limit = FAR * closing.budgets[-1]
@@ -128,6 +129,5 @@ def describe_closing(closing: Closing) -> str:
     if closing.zero_low is not None and closing.zero_high is not None:
         high = f"above {limit:,}" if closing.zero_high > limit else f"{closing.zero_high:,.1f}"
         interval = f" [{closing.zero_low:,.1f}, {high}]"
-    fit = "" if closing.lack_of_fit_p is None else f"; lack of fit {format_p_equation(closing.lack_of_fit_p)}"
     kind = " by extrapolation" if closing.is_extrapolated else ""
     return f"{closing.zero:,.1f} epochs{interval}{kind}{fit}"

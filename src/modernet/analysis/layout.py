@@ -16,6 +16,7 @@ from modernet.analysis.stats import (
     contrast,
     pool_std,
     pooled_interval,
+    satterthwaite,
     seeds_needed,
     summarize,
     welch,
@@ -71,7 +72,9 @@ class Layout:
             return seeds_needed(gap, self.noise.std, self.networks)
         if after.std is None or before.std is None:
             return None
-        return seeds_needed(gap, sqrt((after.std**2 + before.std**2) / 2))
+        variances = after.std**2, before.std**2
+        per_seed = satterthwaite((variance, 1) for variance in variances)
+        return seeds_needed(gap, sqrt(mean(variances)), per_seed)
 
 
 def build_layout(values: Iterable[Sequence[float]]) -> Layout:

@@ -155,18 +155,18 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return corrected
 
 
-def power(effect: float, n: int, networks: int = 2) -> float:
+def power(effect: float, n: int, networks: float = 2) -> float:
     """Power of the two-sided t-test of two networks of n runs whose means differ by `effect` standard deviations.
 
-    The standard deviation is pooled over this number of networks of n runs. The square of a noncentral t is a
-    noncentral F, which has both tails at once.
+    The standard deviation is pooled over this number of networks of n runs; of two with unequal noise it is between 1
+    and 2, by Satterthwaite. The square of a noncentral t is a noncentral F, which has both tails at once.
     """
     freedom = networks * (n - 1)
     critical = t_quantile(freedom)
     return 1 - float(ncfdtr(1, freedom, effect**2 * n / 2, critical**2))
 
 
-def seeds_needed(difference: float, std: float, networks: int = 2) -> int | None:
+def seeds_needed(difference: float, std: float, networks: float = 2) -> int | None:
     """Seeds per network for a power of 0.8 to detect this difference, if these are its true value and the true noise.
 
     `networks` is that of `power`. None where there is no difference or no noise; at most a million.

@@ -76,6 +76,14 @@ def _answer_recipe(study: Study) -> list[str]:
             f"{count_noun(len(compared), 'step')} with both differences change the sign where each network has its "
             f"own best rate{': ' * bool(changed)}{', '.join(changed)}. {_single_runs(compared, own_best)}".rstrip()
         )
+        decided = [
+            join_words([f"`{row.variant}`" for row in rows if row.variant in compared and row.is_decided] or ["none"])
+            for rows in (one_recipe, own_best)
+        ]
+        sentences.append(
+            f"Of these steps, those are decided after Holm's correction: {decided[0]} with one recipe, {decided[1]} "
+            "with own best rates."
+        )
     return sentences
 
 

@@ -7,6 +7,7 @@ from tabulate import tabulate
 from modernet.analysis.budget import all_epochs
 from modernet.analysis.budget_tables import budget_table, crossing_table, format_epochs, gap_table
 from modernet.analysis.contrasts import compare_with
+from modernet.analysis.formatting import count_noun, count_range
 from modernet.analysis.layout import Layout
 from modernet.analysis.learning_rate import sign_changes
 from modernet.analysis.row import Row
@@ -17,6 +18,7 @@ from modernet.analysis.study_parts import (
     BUDGET_EPOCHS,
     BUDGET_NETWORKS,
     LAYER_SCALES,
+    NUM_SEEDS,
     Study,
     of_network,
     swept_kernel_size,
@@ -147,16 +149,21 @@ def _steps(study: Study, shapley: Mapping[str, Gains]) -> str:
         f"path, {format_epochs(epochs)}": {row.variant: row.gap for row in study.roadmap_rows(epochs)}
         for epochs in study.roadmap_epochs()
     }
-    leave_one_out = {step: contrast.difference for step, contrast in study.leave_one_out().items()}
+    leave_one_out = study.leave_one_out()
     if not leave_one_out and not shapley:  # the table of signs has the path
         return ""
+    steps, seeds = network_steps(END, study.size), [one.sample.n for one in leave_one_out.values()]
     if leave_one_out:
-        columns[f"leave-one-out, {format_epochs(study.epochs)}"] = leave_one_out
+        title = f"leave-one-out, {format_epochs(study.epochs)}"
+        columns[title] = {step: one.difference for step, one in leave_one_out.items()}
     columns |= shapley
-    missing = {"Leave-one-out": not leave_one_out, "Shapley": not shapley}
-    names = [name for name, is_missing in missing.items() if is_missing]
-    table = steps_table(network_steps(END, study.size), columns)
-    return _join(table, f"Not finished yet: {', '.join(names)}." if names else "")
+    unfinished = [] if shapley else ["Shapley"]
+    if len(seeds) < len(steps) or min(seeds) < NUM_SEEDS:
+        count = (
+            f" ({len(seeds)} of {count_noun(len(steps), 'step')} with {count_range(seeds, 'seed')})" if seeds else ""
+        )
+        unfinished.insert(0, f"leave-one-out{count}")
+    return _join(steps_table(steps, columns), f"Not finished yet: {', '.join(unfinished)}." if unfinished else "")
 
 
 def _signs(study: Study) -> str:

@@ -181,7 +181,7 @@ class Study:
     def parts(self) -> list[Part]:
         """Every part, also without runs."""
         train = f"python train.py protocol={self.usual.protocol}"
-        path, steps = set(main_path(self.size)), network_steps(END, self.size)
+        path, steps, scales = set(main_path(self.size)), network_steps(END, self.size), set(LAYER_SCALES)
         full, short = of_protocol(self.runs, self.epochs), of_protocol(self.runs, 2)
         kernels, short_kernels = ([run for run in runs if swept_kernel_size(run.network)] for runs in (full, short))
         budget = [run for epochs in BUDGET_EPOCHS for run in of_protocol(self.runs, epochs)]
@@ -213,7 +213,8 @@ class Study:
                 lrs=rates,
             ),
             *self._own_best_parts(train),
-            part("Layer Scale", "layer_scale", of_network(full, set(LAYER_SCALES)), len(LAYER_SCALES)),
+            part("Layer Scale", "layer_scale", of_network(full, scales), len(scales)),
+            part("Layer Scale, 2 epochs", "layer_scale recipe.epochs=2", of_network(short, scales), len(scales)),
             part("leave-one-out", "leave_one_out", list(leave_one_out.values()), 1 + len(steps)),
         ]
 
