@@ -38,7 +38,7 @@ def test_excluded_files_are_reported_by_path_with_a_reason(runs):
         "other_config": make_record("stage_ratio", 10.0, 9, config={"seed": 9, "model": {"act": "other"}}),
         "repeated": make_record("stage_ratio", 92.0, 0),
     }
-    hint = "is it from another version, or from configs that --config-dir names?"
+    hint = "is it from another version, from configs that --config-dir names, or was it renamed?"
     reasons = {
         "broken": "not a record (not a JSON object: Expecting ',' delimiter",
         "binary": "not a record (not a JSON object: Expecting value",
@@ -129,6 +129,20 @@ def test_of_configurations_with_one_name_the_newest_counts_and_the_others_are_na
         assert excluded == [f"excluded: {line}" for line in selection.excluded]
     [row] = [row for row in build_rows(selection.records.values()) if row.n]
     assert (row.n, row.top1) == (1, 70.0)
+
+
+@pytest.mark.parametrize(("field", "value"), [("params", 700_000), ("gmacs", 0.5)])
+def test_runs_of_a_step_whose_code_was_changed_are_another_configuration(tmp_path, field, value):
+    """The config is the same, the cost of the network is not."""
+    old = [gelu(60.0 + seed, seed, f"2026-01-0{seed + 1}T00:00:00+00:00") for seed in range(2)]
+    new = replace(gelu(70.0, 2, "2026-02-01T00:00:00+00:00"), **{field: value})
+    *old_paths, new_path, other_path = write_runs(tmp_path, *old, new, make_record("convnext", 60.0))
+    selection = select(tmp_path)
+    assert [*selection.records] == [new_path, other_path]
+    assert [line.partition(":")[0] for line in selection.excluded] == list(map(str, old_paths))
+    assert all(f"which differs in {field}; the newest counts" in line for line in selection.excluded)
+    result = run_command("compare", "gelu", "convnext", "--runs", tmp_path)
+    assert result.stderr.count(f"which differs in {field}") == 2, result.stderr
 
 
 def test_folders_of_two_machines_merge_and_a_copied_run_counts_once(tmp_path):

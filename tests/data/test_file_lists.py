@@ -119,6 +119,10 @@ def test_imagenette_and_imagenet_are_subfolders_of_the_root(tmp_path):
         ),
         (lambda root: (root / "val/dog").rename(root / "dog"), "only train/ has dog$"),
         (
+            lambda root: [(root / f"train/{name}").mkdir() for name in ("\u00fc", "u\u0308")],
+            "train has two folders \u00fc, which differ in how their accents are written",
+        ),
+        (
             lambda root: copytree(root / "val/cat", root / "test/cat"),
             "train and test must have the same classes; only train/ has dog$",
         ),
@@ -132,6 +136,18 @@ def test_other_layouts_are_refused(image_folder, spoil, message):
     spoil(image_folder)
     with pytest.raises(UserError, match=message):
         list_images(files_config("folder", image_folder))
+
+
+@pytest.mark.parametrize("evaluated", ["val", "test"])
+def test_names_with_accents_are_equal_however_they_are_written(image_folder, evaluated):
+    (image_folder / "train/dog").rename(image_folder / "train/gr\u00fcn")
+    if evaluated == "test":  # it has the labels, though there is val/
+        copytree(image_folder / "val", image_folder / "test")
+    (image_folder / evaluated / "dog").rename(image_folder / evaluated / "gru\u0308n")
+    train, other = list_images(files_config("folder", image_folder))
+    assert other.folder == image_folder / evaluated
+    assert train.classes == other.classes == ("cat", "gr\u00fcn")
+    assert all((other.folder / file.name).is_file() for file in other.files)
 
 
 def test_folder_without_classes_is_refused(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from helpers import data_config, execution_config, printed_record, short_experiment
 
 from modernet.config.schema import DataConfig
+from modernet.data.class_names import known_class_names
 from modernet.data.fingerprint import inspect_data, resolve_data
 from modernet.data.in_memory import load_images
 from modernet.errors import UserError
@@ -57,11 +58,16 @@ def test_cifar10_is_complete(cifar10_root):
         ({"y_train": np.full(60, -1)}, r"y_train must hold integers from 0, got -1"),
         ({"x_test": np.zeros((0, 32, 32, 3), np.uint8), "y_test": np.zeros(0, np.uint8)}, "at least 1 image, got none"),
         ({"classes": np.array(["cat", "dog"])}, "classes has 2 names, but there is a label 2"),
+        ({"classes": np.array([*"abcdefghia"])}, "classes has a name twice"),
     ],
 )
 def test_invalid_arrays_are_refused(save_npz, changes, message):
     with pytest.raises(UserError, match=message):
         load_images(save_npz(**changes))
+
+
+def test_names_of_classes_may_be_bytes(save_npz):
+    assert known_class_names(save_npz(classes=np.array([*"abcdefghij"], "S1"))) == [*"abcdefghij"]
 
 
 def test_missing_and_damaged_files_are_refused(tmp_path):

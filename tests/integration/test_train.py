@@ -78,6 +78,20 @@ def test_run_writes_record_metrics_config_log_and_weights(train, tmp_path):
     assert visible_names(tmp_path / "runs") == ["digits"]
 
 
+def test_a_finished_run_of_a_renamed_step_says_which_name_it_has(train, train_in_process, tmp_path):
+    (tmp_path / "mine/step").mkdir(parents=True)
+    text = "# @package _global_\n# Mine.\ndefaults: [gelu, _self_]\nstep: {}\nmodel: {{kernel_size: 5}}\n"
+    (tmp_path / "mine/step/early.yaml").write_text(text.format("early"))
+    words = ("--config-dir", tmp_path / "mine", *QUICK)
+    finished = printed_record(train_in_process(*words, "+step=early", MODERNET_CONFIG_DIR=""))
+    (tmp_path / "mine/step/early.yaml").unlink()
+    (tmp_path / "mine/step/late.yaml").write_text(text.format("late"))
+    result = train(*words, "+step=late", MODERNET_CONFIG_DIR="")
+    assert printed_record(result) == finished
+    assert "record.json is of the step early, which is not here" in result.stderr
+    assert "is trained as late" in result.stderr
+
+
 def test_finished_run_is_cached_and_found_without_torch(train, train_in_process, tmp_path):
     finished = printed_record(train_in_process("+step=gelu", *QUICK))
     path = next(tmp_path.rglob("record.json"))

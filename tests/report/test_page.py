@@ -113,7 +113,6 @@ def test_excluded_files_are_named_without_paths_of_this_machine(page, folder):
     assert "No such file" in run["curves"]
 
 
-@pytest.mark.filterwarnings("ignore:Glyph")  # of matplotlib, for characters that no font has
 def test_markup_in_records_stays_text(tmp_path):
     text = dict.fromkeys(("device", "torch", "commit", "data", "recipe"), MARKUP)
     hostile = make_record("gelu", 80.0, variant=f"{MARKUP}\x01", **text)

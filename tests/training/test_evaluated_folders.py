@@ -82,12 +82,16 @@ def test_no_images_to_load_are_a_mistake(run):
             ["--images", "../images"],
             "folders that are no class of the run: test, train, val; allowed: cat, dog, or their numbers from 0",
         ),
+        (["--images", "../other"], "folders that are no class of the run: fox; allowed: cat, dog, or their numbers"),
         (["--images", "../images/val", "data.root=."], "--images takes the place of --data, data.root and data.split"),
         (["--images", "../images/val", "--data", "fake"], "--images takes the place of --data"),
     ],
 )
 def test_wrong_folders_of_images_are_one_line_and_status_2(flowers, monkeypatch, words, message):
     monkeypatch.chdir(flowers)
+    if "../other" in words:
+        shutil.copytree("../images/val/dog", "../other/dog", dirs_exist_ok=True)
+        shutil.copytree("../images/val/dog", "../other/fox", dirs_exist_ok=True)
     result = run_command("evaluate", flowers, *words)
     assert (result.returncode, result.stdout, len(result.stderr.splitlines())) == (2, "", 1)
     assert message in result.stderr

@@ -15,7 +15,7 @@ from safetensors import safe_open
 
 from modernet import load_images, load_run
 from modernet.data.fingerprint import resolve_data
-from modernet.record import load_record
+from modernet.record import load_record, write_record
 from modernet.training.trainer import Trainer
 
 
@@ -51,6 +51,18 @@ def test_evaluate_prints_the_result_of_the_record_and_writes_its_files(run, tmp_
     assert [int(row["images"]) for row in per_class] == matrix.sum(1).tolist()
     expected = 100 * matrix.diagonal() / matrix.sum(1)
     assert [float(row["top1"]) for row in per_class] == pytest.approx(expected.tolist())
+
+
+def test_another_accuracy_than_the_records_is_noted(run, tmp_path):
+    """As after a change of what a step computes."""
+    copied = shutil.copytree(run, tmp_path / "run")
+    record = load_record(copied / "record.json")
+    for top1, is_noted in ((record.top1, False), ((record.top1 or 0) - 1, True)):
+        write_record(copied, replace(record, top1=top1))
+        result = run_command("evaluate", copied, "--out", tmp_path)
+        assert result.returncode == 0, result.stderr
+        note = f"note: the record says {top1:.2f} %; has the code of the step changed since?\n"
+        assert result.stderr == note * is_noted
 
 
 def test_a_run_in_bf16_is_evaluated_in_bf16(tmp_path):
@@ -142,7 +154,9 @@ def test_image_files_are_loaded_as_in_the_evaluation_of_the_run(flowers, tmp_pat
     result = run_command("evaluate", flowers, "--out", tmp_path, "--logits", tmp_path / "logits.npz", "num_workers=0")
     assert result.returncode == 0, result.stderr
     with torch.inference_mode(), np.load(tmp_path / "logits.npz") as arrays:
-        logits = load_run(flowers)(load_images(flowers, sorted((flowers / "../images/test").glob("*/*"))))
+        paths = sorted((flowers / "../images/test").glob("*/*"))
+        logits = load_run(flowers)(load_images(flowers, paths))
+        assert torch.equal(load_images(flowers, str(paths[0])), load_images(flowers, paths[:1]))
         torch.testing.assert_close(logits, torch.from_numpy(arrays["logits"]))
 
 

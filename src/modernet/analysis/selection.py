@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from modernet.analysis.row import split_variant
 from modernet.analysis.settings import Mixed, mixed_settings
@@ -19,7 +20,7 @@ from modernet.runtime.text import shorten
 
 RowKey = tuple[str, str, str]  # protocol, size and variant of a row of the table
 
-UNKNOWN = "is it from another version, or from configs that --config-dir names?"
+UNKNOWN = "is it from another version, from configs that --config-dir names, or was it renamed?"
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,15 @@ def _reason_to_exclude(record: Record, steps_of: Callable[[str], Collection[str]
 
 
 def configuration(record: Record) -> str:
-    """Hash of everything that decides the result except the seed; a new field with a default does not change it."""
-    return run_hash(record.config | {"seed": None})
+    """A text of everything that decides the result except the seed; a new field with a default does not change it.
+
+    What a step computes is code and in no config; where that was changed, the costs of the network can tell.
+    """
+    return f"{run_hash(record.config | {'seed': None})} {_costs(record)}"
+
+
+def _costs(record: Record) -> dict[str, Any]:
+    return {"params": record.params, "gmacs": f"{record.gmacs:.6g}"}
 
 
 def row_key(record: Record) -> RowKey:
@@ -101,7 +109,8 @@ def _describe_end(record: Record) -> str:
 def _differing_fields(record: Record, other: Record) -> list[str]:
     """The names of the fields by which two configurations differ."""
     mine, others = (
-        record_settings(one) | {"data_fingerprint": one.config.get("data_fingerprint")} for one in (record, other)
+        record_settings(one) | {"data_fingerprint": one.config.get("data_fingerprint"), **_costs(one)}
+        for one in (record, other)
     )
     return [name for name in mine | others if mine.get(name) != others.get(name)]
 

@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # they import torch, which a mistake in the arguments does no
 PREFIXES = ("data.", "device=", "num_workers=")
 REPLACED = ("data.root=", "data.split=")  # by --images
 SHOWN_CLASSES = 20  # per_class.csv has all
+TOLERANCE = 0.5  # points of top-1 between machines, which round differently
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -184,11 +185,8 @@ def _print_results(evaluation: "Evaluation", names: Sequence[str], title: str) -
     note = f" and {skipped:,} damaged ones, which count as wrong, except per class" if skipped else ""
     print(f"{title}, {len(evaluation.labels):,} images{note}")
     print(f"top-1 {evaluation.accuracy(1):.2f} %, top-5 {evaluation.accuracy(5):.2f} %, loss {evaluation.loss:.4f}")
-    largest = (
-        ""
-        if evaluation.has_equal_classes
-        else f"; the largest class has {evaluation.largest_class:.2f} % of the images"
-    )
+    share = f"; the largest class has {evaluation.largest_class:.2f} % of the images"
+    largest = "" if evaluation.has_equal_classes else share
     print(f"balanced accuracy {evaluation.balanced_accuracy:.2f} %, the mean of the classes{largest}\n")
     shown = [
         [escape_markdown(name), *(None if isnan(value) else value for value in values)]
@@ -202,6 +200,7 @@ def main() -> None:
     with exit_on_error():
         arguments = _parse_arguments()
         from modernet.data.splits import evaluated_split
+        from modernet.figures.fonts import find_families, missing_letters
         from modernet.training.checks import check_image_size
         from modernet.training.evaluation_files import write_files, write_logits
         from modernet.training.trained import evaluated_crop, finished_record, load_run, recipe_of, run_folder
@@ -232,11 +231,16 @@ def main() -> None:
         title = f"{record.variant}, seed {record.seed}: {evaluated if images else f'{data.name}, {evaluated}'}"
         facts = {"variant": record.variant, "seed": record.seed, **of_data}
         facts |= {"evaluated": evaluated, "ema": arguments.ema}
+        trained = record.top1_ema if arguments.ema else record.top1
+        if not images_name and trained is not None and abs(evaluation.accuracy(1) - trained) > TOLERANCE:
+            print(f"note: the record says {trained:.2f} %; has the code of the step changed since?", file=sys.stderr)
         out = arguments.out or _default_folder(folder, images_name, arguments.ema)
         paths = write_files(out, evaluation, names, title, facts)
         if arguments.logits:
             write_logits(arguments.logits, evaluation, names)
             paths.append(arguments.logits)
+        if letters := missing_letters(names, find_families(names)):
+            print(f"note: no installed font has {' '.join(sorted(letters))}, as in confusion.png", file=sys.stderr)
         _print_results(evaluation, names, title)
         print(*paths, sep="\n")
 

@@ -18,7 +18,8 @@ def known_class_names(data: DataConfig) -> Sequence[str]:
         return list_train_images(data).classes
     if data.kind == "npz":
         with npz_path(data).open("rb") as raw, np.load(raw) as file:
-            return [str(name) for name in file["classes"]] if "classes" in file else ()
+            names = file["classes"].tolist() if "classes" in file else ()
+        return [name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in names]
     return ()
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import stat
+import unicodedata
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ def list_test_images(data: DataConfig) -> ImageSplit:
             f"{_layout(root)}; there is neither {val} nor {test}; data.split=train/val needs train/ alone and holds "
             "a tenth of it out"
         )
-    has_labels = any((test / name).is_dir() for name in train.classes)  # not in ImageNet, whose test labels are secret
+    has_labels = test.is_dir() and _class_folders(test).keys() & {*train.classes}  # ImageNet's test labels are secret
     is_test = not val.is_dir() or (has_labels and data.split == "train/test")
     evaluated = _list_split(test if is_test else val)
     differences = [
@@ -107,14 +108,14 @@ def list_test_images(data: DataConfig) -> ImageSplit:
 def list_labeled_images(folder: Path, names: Sequence[str]) -> ImageSplit:
     """The images FOLDER/CLASS/**/NAME.jpg, labelled with the numbers of their classes in `names`.
 
-    Classes may be missing. Where a folder is not called like a class, all are numbers of classes. Raises UserError for
+    Classes may be missing. Where no folder is called like a class, all are numbers of classes. Raises UserError for
     other folders, and for those without images.
     """
     if not folder.is_dir():
         raise MissingData(f"there is no folder {folder}; it must hold a folder of images per class")
     split = _list_split(folder)
-    numbers = {name: number for number, name in enumerate(names)}
-    if not numbers.keys() >= set(split.classes):
+    numbers = {_composed(name): number for number, name in enumerate(names)}
+    if not numbers.keys() & {*split.classes}:
         numbers = {str(number): number for number in range(len(names))}
     if unknown := [name for name in split.classes if name not in numbers]:
         raise UserError(
@@ -133,13 +134,32 @@ def _layout(root: Path) -> str:
     return f"{root} must hold train/ and val/ (or test/), each with a folder of images per class"
 
 
+def _composed(name: str) -> str:
+    """The name with each accent in its letter: macOS may write ü as u and an accent, which is another text."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _class_folders(folder: Path) -> dict[str, str]:
+    """Name of a class -> name of its folder. Raises UserError for two folders of one name."""
+    found: dict[str, str] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not _is_folder(entry) or _is_hidden(entry):
+                continue
+            if (name := _composed(entry.name)) in found:
+                raise UserError(f"{folder} has two folders {name}, which differ in how their accents are written")
+            found[name] = entry.name
+    return found
+
+
 @cache
 def _list_split(folder: Path) -> ImageSplit:
-    classes = tuple(sorted(entry.name for entry in os.scandir(folder) if _is_folder(entry) and not _is_hidden(entry)))
+    folders = _class_folders(folder)
+    classes = tuple(sorted(folders))
     if not classes:
         raise UserError(f"{folder} must hold a folder of images per class; it holds no folders")
     with ThreadPoolExecutor(THREADS) as executor:
-        images = list(executor.map(_list_class, [folder] * len(classes), classes))
+        images = list(executor.map(_list_class, [folder] * len(classes), [folders[name] for name in classes]))
     empty = [name for name, entries in zip(classes, images, strict=True) if not entries]
     if empty:
         raise UserError(

@@ -54,6 +54,8 @@ def load_arrays(path: Path) -> NpzArrays:
     train, test = (_checked_split(path, split, arrays) for split in ("train", "test"))
     largest = max(int(labels.max()) for _, labels in (train, test))
     num_classes = len(arrays["classes"]) if "classes" in arrays else largest + 1
+    if "classes" in arrays and len({*arrays["classes"].tolist()}) < num_classes:
+        raise UserError(f"{path}: classes has a name twice; each class needs a name of its own")
     if largest >= num_classes:
         raise UserError(f"{path}: classes has {num_classes} names, but there is a label {largest}")
     return NpzArrays(train, test, num_classes)

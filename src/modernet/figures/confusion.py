@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from modernet.figures.fonts import find_families
 from modernet.figures.style import PAGE, FigureFormat, new_figure, styled
 
 MAX_NUMBERS = 20  # classes up to which each cell has its number, and each row its name
@@ -22,13 +23,17 @@ def plot_confusion(
     caption = "Rows: true classes. Columns: predicted classes. Numbers and shades: percent of the images of the row."
     width = min(form.width, 5.2 if classes <= 10 else 7.1)
     figure = new_figure(form, width - 0.5, title, caption, width=width)
+    fonts = find_families([title, *names])
+    for text in figure.texts:
+        text.set_fontfamily(fonts)
     axes = figure.subplots()
     image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
     if classes <= MAX_NUMBERS:
-        axes.set_xticks(range(classes), names, rotation=90 if max(map(len, names)) > 2 else 0, fontsize=7.5)
-        axes.set_yticks(range(classes), names, fontsize=7.5)
+        rotation = 90 if max(map(len, names)) > 2 else 0
+        axes.set_xticks(range(classes), names, rotation=rotation, fontsize=7.5, family=fonts)
+        axes.set_yticks(range(classes), names, fontsize=7.5, family=fonts)
         for row, column in np.ndindex(confusion.shape):
             if confusion[row, column]:
                 colour = "white" if percent[row, column] > 60 else "black"

@@ -7,9 +7,10 @@ and `to_svg` turns each marked shape into `<g class="mark"><title>TEXT</title>..
 import io
 import json
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -42,8 +43,8 @@ def add_tooltips(marks: Line2D | Iterable[Patch], texts: Sequence[str]) -> None:
 def to_svg(figure: Figure, salt: str = "modernet") -> str:
     """The figure as an `<svg>` element with tooltips. Figures with different salts have different ids."""
     file = io.StringIO()
-    with rc_context({**STYLE, "svg.hashsalt": salt}):
-        figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    style = {**STYLE, "svg.hashsalt": salt}
+    _save(figure, file, "svg", style, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     root = ElementTree.fromstring(INVALID_IN_XML.sub("\ufffd", file.getvalue()))
     _remove_style_sheets(root)
     root.set("style", "stroke-linejoin: round; stroke-linecap: butt")
@@ -99,6 +100,11 @@ def _files(path: Path) -> list[Path]:
 
 def _render(figure: Figure, file_format: str, **options: Any) -> bytes:
     file = io.BytesIO()
-    with rc_context(STYLE):
-        figure.savefig(file, format=file_format, **options)
+    _save(figure, file, file_format, STYLE, **options)
     return file.getvalue()
+
+
+def _save(figure: Figure, file: IO[Any], file_format: str, style: dict[Any, Any], **options: Any) -> None:
+    with rc_context(style), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a line for each letter that no font has, which is drawn as a box
+        figure.savefig(file, format=file_format, **options)

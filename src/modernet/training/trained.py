@@ -88,13 +88,15 @@ def evaluated_crop(record: Record) -> float:
     return (recipe_of(record).crop_pct or data.crop_pct) if data.in_files else 1.0
 
 
-def load_images(folder: str | Path, paths: Sequence[str | Path]) -> Tensor:
-    """(N, 3, H, W): image files of any size as `load_run(folder)` takes them, as in the evaluation of the run.
+def load_images(folder: str | Path, paths: Sequence[str | Path] | str | Path) -> Tensor:
+    """(N, 3, H, W): one image file, or several, of any size, as `load_run(folder)` takes them.
 
-    They are resized, cropped at the centre and normalized. Raises UserError where the folder holds no finished run, and
-    for no paths, DamagedImage for a file that is no image, and OSError for one that cannot be read.
+    They are resized, cropped at the centre and normalized, as in the evaluation of the run. Raises UserError where the
+    folder holds no finished run, and for no paths, DamagedImage for a file that is no image, and OSError for one that
+    cannot be read.
     """
     record = finished_record(run_folder(folder))
+    paths = [paths] if isinstance(paths, str | Path) else paths
     if not paths:
         raise UserError("load_images needs one path or more")
     data = DataConfig(**record.config["data"])
