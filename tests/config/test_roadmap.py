@@ -180,6 +180,8 @@ def test_train_takes_the_short_forms_of_config_dir_and_cfg(train_in_process, tmp
     result = train_in_process(*words, "-c", "job", "+step=wider", MODERNET_CONFIG_DIR="")
     assert result.returncode == 0, result.stderr
     assert "step: wider" in result.stdout.splitlines()
+    result = train_in_process(*words, "--help", MODERNET_CONFIG_DIR="")
+    assert "+step=wider" in result.stdout.split(), result.stderr
 
 
 def test_config_dir_with_the_separator_of_paths_is_refused(tmp_path, monkeypatch):
