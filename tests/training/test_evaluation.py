@@ -93,7 +93,8 @@ def test_classes_with_other_names_are_named(run, tmp_path, monkeypatch, num_name
     """The file may have fewer or more names than the network has outputs."""
     arrays = {"x_train": np.zeros((20, 8, 8, 3), np.uint8), "y_train": np.arange(20) % 7}
     arrays |= {"x_test": np.zeros((10, 8, 8, 3), np.uint8), "y_test": np.arange(10) % 7}
-    np.savez(tmp_path / "birds.npz", **arrays, classes=[f"bird {label}" for label in range(num_names)])
+    last = "bird \U0010fffd"  # of the private use area
+    np.savez(tmp_path / "birds.npz", **arrays, classes=[*(f"bird {label}" for label in range(num_names - 1)), last])
     (tmp_path / "configs/data").mkdir(parents=True)
     text = f"# Birds.\ndefaults: [digits, _self_]\nname: birds\nkind: npz\nroot: {tmp_path}\n"
     (tmp_path / "configs/data/birds.yaml").write_text(text)
@@ -102,9 +103,11 @@ def test_classes_with_other_names_are_named(run, tmp_path, monkeypatch, num_name
     result = run_command("evaluate", run, *words, "--out", tmp_path)
     assert result.returncode == 0, result.stderr
     assert "note: the classes of the run have other names: 0 for bird 0" in result.stderr
+    assert ("note: no font here has \U0010fffd: boxes in" in result.stderr) == (num_names <= 10)
     assert "nan" not in result.stdout
     per_class = list(csv.DictReader((tmp_path / "per_class.csv").read_text().splitlines()))
-    names = [f"bird {label}" if label < num_names else str(label) for label in range(10)]
+    birds = [f"bird {label}" for label in range(num_names - 1)] + [last]
+    names = [*birds[:10], *map(str, range(num_names, 10))]
     assert [row["class"] for row in per_class] == names
 
 

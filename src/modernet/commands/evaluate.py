@@ -239,8 +239,8 @@ def main() -> None:
         if arguments.logits:
             write_logits(arguments.logits, evaluation, names)
             paths.append(arguments.logits)
-        if letters := missing_letters(names, find_families(names)):
-            print(f"note: no installed font has {' '.join(sorted(letters))}, as in confusion.png", file=sys.stderr)
+        if letters := " ".join(sorted(missing_letters(names, find_families(names)))):
+            print(f"note: no font here has {letters}: boxes in confusion.png and .pdf", file=sys.stderr)
         _print_results(evaluation, names, title)
         print(*paths, sep="\n")
 
