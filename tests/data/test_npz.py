@@ -59,6 +59,8 @@ def test_cifar10_is_complete(cifar10_root):
         ({"x_test": np.zeros((0, 32, 32, 3), np.uint8), "y_test": np.zeros(0, np.uint8)}, "at least 1 image, got none"),
         ({"classes": np.array(["cat", "dog"])}, "classes has 2 names, but there is a label 2"),
         ({"classes": np.array([*"abcdefghia"])}, "classes has a name twice"),
+        ({"classes": np.array([[*"abcde"], [*"fghij"]])}, r"classes must be \(num_classes,\), .*, got \(2, 5\)"),
+        ({"classes": np.array("a")}, r"classes must be \(num_classes,\), .*, got \(\)"),
     ],
 )
 def test_invalid_arrays_are_refused(save_npz, changes, message):

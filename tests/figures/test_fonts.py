@@ -1,11 +1,13 @@
 """Letters that matplotlib's own font lacks are drawn by an installed font that has them."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from modernet.figures.confusion import plot_confusion
+from modernet.figures import fonts
+from modernet.figures.confusion import letters_without_font, plot_confusion
 from modernet.figures.fonts import OWN, find_families, missing_letters
 from modernet.figures.svg import save_figure
 
@@ -22,6 +24,19 @@ def test_letters_beyond_matplotlibs_font_get_a_font_that_has_them(texts, missing
     assert not missing_letters(texts, families)
 
 
+@pytest.mark.parametrize("name", ["Gone", ".LastResort"])
+def test_fonts_that_are_gone_or_have_boxes_and_control_characters_are_passed_over(monkeypatch, name):
+    files = [font.fname for font in fonts.fontManager.ttflist if "Last Resort" in font.name]
+    file = files[0] if name == ".LastResort" else "/gone/font.ttf"
+    entry = replace(fonts.fontManager.ttflist[0], name=name, fname=file, style="normal", weight=400)
+    monkeypatch.setattr(fonts.fontManager, "ttflist", [*fonts.fontManager.ttflist, entry])
+    fonts._files.cache_clear()
+    assert find_families([NO_LETTER, "a\nb\x1b"]) == [OWN]
+    assert missing_letters(["a\nb\x1b"]) == set()
+    monkeypatch.undo()
+    fonts._files.cache_clear()
+
+
 def test_a_letter_that_no_font_has_is_left():
     families = find_families([NO_LETTER, STIX_LETTER])
     assert missing_letters([NO_LETTER, STIX_LETTER], families) == {NO_LETTER}
@@ -35,3 +50,8 @@ def test_names_of_classes_are_drawn_by_the_font_that_has_them_without_a_warning(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         save_figure(figure, tmp_path / "confusion")
+    assert letters_without_font([STIX_LETTER, NO_LETTER]) == "\\U0010fffd"
+    assert letters_without_font([NO_LETTER] * 21) == ""  # so many names are not drawn
+    pdf = (tmp_path / "confusion.pdf").read_bytes()
+    assert b"/Type3" in pdf
+    assert b"/TrueType" not in pdf

@@ -103,7 +103,7 @@ def test_classes_with_other_names_are_named(run, tmp_path, monkeypatch, num_name
     result = run_command("evaluate", run, *words, "--out", tmp_path)
     assert result.returncode == 0, result.stderr
     assert "note: the classes of the run have other names: 0 for bird 0" in result.stderr
-    assert ("note: no font here has \U0010fffd: boxes in" in result.stderr) == (num_names <= 10)
+    assert ("note: no font here has \\U0010fffd: boxes in" in result.stderr) == (num_names <= 10)
     assert "nan" not in result.stdout
     per_class = list(csv.DictReader((tmp_path / "per_class.csv").read_text().splitlines()))
     birds = [f"bird {label}" for label in range(num_names - 1)] + [last]
@@ -213,6 +213,9 @@ def test_crop_of_the_command_line_wins_over_the_recipes(tmp_path):
             logits[crop_pct] = arrays["logits"]
     assert np.array_equal(logits[None], logits[0.5])
     assert not np.array_equal(logits[None], logits[1.0])
+    assert run_command("evaluate", tmp_path / "run", f"data.crop_pct={experiment.data.crop_pct}").returncode == 0
+    folders = [path.name for path in (tmp_path / "run").glob("evaluation*")]
+    assert folders == ["evaluation-folder-test"], "another crop than the recipe's, though it is that of the data"
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from modernet.config import help as config_help
 from modernet.config import studies
 from modernet.config.experiment import build_execution, build_experiment, build_wandb, initialize_hydra
 from modernet.config.overrides import explain_override
-from modernet.config.roadmap import roadmap
+from modernet.config.roadmap import is_known
 from modernet.config.search_path import CONFIGS, add_config_dir
 from modernet.data.fingerprint import check_data_unchanged, resolve_data
 from modernet.errors import RunFailed, UserError
@@ -77,7 +77,7 @@ def _train(config: DictConfig, is_sweep: bool) -> float | None:
     elif is_main_process:
         for warning in () if is_sweep else experiment.warnings:
             print(f"warning: {warning}", file=sys.stderr)
-        if record.step != experiment.step and record.step not in roadmap(record.size):
+        if record.step != experiment.step and not is_known(record.step, record.size):
             print(
                 f"warning: {folder / RECORD_FILE} is of the step {record.step}, which is not here, so that no table "
                 f"has it; without its folder the same run is trained as {experiment.step}",

@@ -105,6 +105,11 @@ def roadmap(size: str = "t") -> dict[str, ModelConfig]:
     return {name: model for name, (_, model) in _composed(size).items()}
 
 
+def is_known(step: str, size: str) -> bool:
+    """Whether there is a step of this name in a size of this name."""
+    return size in sizes() and step in roadmap(size)
+
+
 def main_path(size: str = "t") -> list[str]:
     """Names of the published steps, from ResNet to ConvNeXt; steps beside or behind them are side steps."""
     published = _path_to(END, {step.name: step for step in all_steps()})

@@ -51,7 +51,7 @@ def skip_or_raise(error: DamagedImage, data: DataConfig, skipped: list[str]) -> 
     """Append a line to `skipped`. Raises UserError where data.on_error=raise."""
     if data.on_error == "raise":
         hint = "a larger data.max_pixels decodes it, " if "data.max_pixels" in str(error) else ""
-        raise UserError(f"{error}; {hint}data.on_error=skip leaves it out, in training as another run") from error
+        raise UserError(f"{error}; {hint}data.on_error=skip goes on without it, in training as another run") from error
     skipped.append(str(error))
 
 

@@ -91,6 +91,7 @@ def list_test_images(data: DataConfig) -> ImageSplit:
             "a tenth of it out"
         )
     forms = {unicodedata.normalize(form, name) for name in train.classes for form in ("NFC", "NFD")}
+    forms |= {*_class_folders(root / "train").values()}
     has_labels = any((test / name).is_dir() for name in forms)  # not in ImageNet, whose test labels are secret
     is_test = not val.is_dir() or (has_labels and data.split == "train/test")
     evaluated = _list_split(test if is_test else val)

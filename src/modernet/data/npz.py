@@ -7,8 +7,10 @@ import hashlib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from modernet.config.schema import DataConfig
 from modernet.data.file_lists import npz_hint, npz_path
@@ -53,12 +55,18 @@ def load_arrays(path: Path) -> NpzArrays:
         raise UserError(f"{path} is not a readable .npz file ({error}); {npz_hint(path.stem)}") from error
     train, test = (_checked_split(path, split, arrays) for split in ("train", "test"))
     largest = max(int(labels.max()) for _, labels in (train, test))
-    num_classes = len(arrays["classes"]) if "classes" in arrays else largest + 1
-    if "classes" in arrays and len({*arrays["classes"].tolist()}) < num_classes:
-        raise UserError(f"{path}: classes has a name twice; each class needs a name of its own")
+    num_classes = _count_names(path, arrays["classes"]) if "classes" in arrays else largest + 1
     if largest >= num_classes:
         raise UserError(f"{path}: classes has {num_classes} names, but there is a label {largest}")
     return NpzArrays(train, test, num_classes)
+
+
+def _count_names(path: Path, names: NDArray[Any]) -> int:
+    if names.ndim != 1:
+        raise UserError(f"{path}: classes must be (num_classes,), the names of the classes, got {names.shape}")
+    if len({*names.tolist()}) < len(names):
+        raise UserError(f"{path}: classes has a name twice; each class needs a name of its own")
+    return len(names)
 
 
 def load_npz(data: DataConfig) -> tuple[Split, Split]:

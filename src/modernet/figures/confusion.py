@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from modernet.figures.fonts import find_families
+from modernet.figures.fonts import find_families, missing_letters
 from modernet.figures.style import PAGE, FigureFormat, new_figure, styled
+from modernet.runtime.text import printable
 
 MAX_NUMBERS = 20  # classes up to which each cell has its number, and each row its name
 
@@ -23,9 +24,9 @@ def plot_confusion(
     caption = "Rows: true classes. Columns: predicted classes. Numbers and shades: percent of the images of the row."
     width = min(form.width, 5.2 if classes <= 10 else 7.1)
     figure = new_figure(form, width - 0.5, title, caption, width=width)
-    fonts = find_families([title, *names])
-    for text in figure.texts:
-        text.set_fontfamily(fonts)
+    fonts = find_families([title, *_drawn(names)])
+    for text in figure.texts if len(fonts) > 1 else ():
+        text.set(fontfamily=fonts, fontweight="normal")  # other fonts may have no bold one
     axes = figure.subplots()
     image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
     axes.set_xlabel("predicted class")
@@ -41,3 +42,13 @@ def plot_confusion(
                 axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color=colour)
     figure.colorbar(image, ax=axes, label="percent of the row", shrink=0.8)
     return figure
+
+
+def letters_without_font(names: Sequence[str]) -> str:
+    """The letters of the drawn names that no font here has, which are boxes in PNG and PDF; empty for none."""
+    drawn = _drawn(names)
+    return printable(" ".join(sorted(missing_letters(drawn, find_families(drawn)))))
+
+
+def _drawn(names: Sequence[str]) -> Sequence[str]:
+    return names if len(names) <= MAX_NUMBERS else ()

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterable
 from functools import cache
+from unicodedata import category
 
 from matplotlib.font_manager import fontManager, get_font
 
 OWN = "DejaVu Sans"  # comes with matplotlib
-PLACEHOLDER = "Last Resort"  # in the names of fonts that have a box for every letter
+PLACEHOLDER = "lastresort"  # in the names of fonts that have a box for every letter
 REGULAR = (400, "normal", "regular", "book")  # weights
 
 
 def missing_letters(texts: Iterable[str], families: Iterable[str] = (OWN,)) -> set[str]:
     """The letters of the texts that none of these fonts has."""
     codes = set().union(*map(_codes, families))
-    return {letter for text in texts for letter in text if ord(letter) not in codes}
+    letters = {letter for text in texts for letter in text if ord(letter) not in codes}
+    return {letter for letter in letters if category(letter) != "Cc"}  # line breaks and other control characters
 
 
 def find_families(texts: Iterable[str]) -> list[str]:
@@ -33,9 +35,12 @@ def find_families(texts: Iterable[str]) -> list[str]:
 def _files() -> dict[str, str]:
     """Family -> file of its upright font of regular weight."""
     fonts = [font for font in fontManager.ttflist if font.style == "normal" and font.weight in REGULAR]
-    return {font.name: font.fname for font in fonts if PLACEHOLDER not in font.name}
+    return {font.name: font.fname for font in fonts if PLACEHOLDER not in font.name.replace(" ", "").lower()}
 
 
 @cache
 def _codes(family: str) -> frozenset[int]:
-    return frozenset(get_font(_files()[family]).get_charmap())
+    try:
+        return frozenset(get_font(_files()[family]).get_charmap())
+    except (OSError, RuntimeError):  # matplotlib keeps a list of fonts, and this one is gone or damaged
+        return frozenset()

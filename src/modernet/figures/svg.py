@@ -18,6 +18,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 
 from modernet.figures.style import STYLE
 from modernet.runtime.io import write_bytes, write_text
@@ -100,7 +101,9 @@ def _files(path: Path) -> list[Path]:
 
 def _render(figure: Figure, file_format: str, **options: Any) -> bytes:
     file = io.BytesIO()
-    _save(figure, file, file_format, STYLE, **options)
+    has_other_fonts = any(len(text.get_fontfamily()) > 1 for text in figure.findobj(Text))
+    style = STYLE | {"pdf.fonttype": 3} if has_other_fonts else STYLE  # TrueType would embed OpenType fonts wrongly
+    _save(figure, file, file_format, style, **options)
     return file.getvalue()
 
 
