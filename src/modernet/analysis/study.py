@@ -133,3 +133,8 @@ def group_top1s(runs: Iterable[StudyRun], key: Callable[[StudyRun], Any]) -> dic
     for run in sorted(runs, key=lambda run: run.record.seed):
         result[run.network][key(run)].append(run.top1)
     return {network: dict(sorted(values.items())) for network, values in result.items()}
+
+
+def of_network(runs: Iterable[StudyRun], networks: set[str]) -> list[StudyRun]:
+    """The runs of these networks."""
+    return [run for run in runs if run.network in networks]

@@ -12,7 +12,7 @@ from modernet.analysis.layout import Layout
 from modernet.analysis.learning_rate import sign_changes
 from modernet.analysis.row import Row
 from modernet.analysis.stats import Difference, summarize
-from modernet.analysis.study import of_protocol
+from modernet.analysis.study import of_network, of_protocol
 from modernet.analysis.study_answers import build_answers
 from modernet.analysis.study_parts import (
     BUDGET_EPOCHS,
@@ -20,7 +20,6 @@ from modernet.analysis.study_parts import (
     LAYER_SCALES,
     NUM_SEEDS,
     Study,
-    of_network,
     swept_kernel_size,
 )
 from modernet.analysis.study_tables import (

@@ -1,8 +1,8 @@
 """The parts of a study: which runs belong to each, and the command that makes them."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import median
@@ -11,17 +11,17 @@ from modernet.analysis.contrasts import Contrast, compare_with
 from modernet.analysis.layout import Layout, build_layout
 from modernet.analysis.learning_rate import BestRate, best_rates
 from modernet.analysis.row import Row
-from modernet.analysis.stats import Difference, Sample, holm
 from modernet.analysis.study import (
     StudyRun,
     at_rate,
     classify_runs,
     group_top1s,
     held_out,
+    of_network,
     of_protocol,
     to_records,
 )
-from modernet.analysis.table import build_rows, difference_values, layout_values
+from modernet.analysis.table import build_rows, with_layout
 from modernet.config.experiment import Experiment, ablate
 from modernet.config.identity import network_hash
 from modernet.config.roadmap import END, main_path, network_steps, roadmap
@@ -87,7 +87,7 @@ class Study:
         """Rows of the results table of the protocol at one length of training; of all networks by default."""
         runs = of_protocol(self.runs, epochs)
         chosen = runs if networks is None else of_network(runs, set(networks))
-        return _with_noise(build_rows(to_records(chosen)), self.layout(epochs))
+        return with_layout(build_rows(to_records(chosen)), self.layout(epochs))
 
     def layout(self, epochs: int) -> Layout:
         """The noise of one length of training, that of its published steps, and so the same in all of its tables."""
@@ -154,7 +154,7 @@ class Study:
         own_best = [run for one in self.best_rates.values() for run in at_rate(self.runs, one.network, one.lr)]
         left, right = ([row for row in build_rows(to_records(runs), True) if row.n] for runs in (one_recipe, own_best))
         layout = self.layout(self.epochs)
-        return _with_noise(left, layout), _with_noise(right, layout)
+        return with_layout(left, layout), with_layout(right, layout)
 
     def without_step(self, step: str) -> list[StudyRun]:
         """The runs of the end of the roadmap without one of its steps."""
@@ -227,29 +227,6 @@ class Study:
             runs = [run for network in networks for run in at_rate(self.runs, network, lr)]
             parts.append(Part(f"own best learning rate {lr:g}", command, runs, NUM_SEEDS * len(networks)))
         return parts
-
-
-def _with_noise(rows: Sequence[Row], layout: Layout) -> list[Row]:
-    """The rows with the intervals and p-values that the layout gives; Holm's correction is over these rows."""
-    samples = {row.variant: Sample(row.n, row.top1, row.top1_std) for row in rows if row.top1 is not None}
-    gaps = [
-        layout.compare(samples[row.variant], samples[row.before])
-        if row.before in samples and row.variant in samples
-        else Difference(None)
-        for row in rows
-    ]
-    result = []
-    for row, gap, corrected in zip(rows, gaps, holm([gap.p for gap in gaps]), strict=True):
-        sample = samples.get(row.variant)
-        low, high = (layout.interval(sample) if sample else None) or (None, None)
-        values = {**difference_values("difference", gap), **layout_values(layout), "top1_low": low, "top1_high": high}
-        result.append(replace(row, **values, difference_holm=corrected))  # pyright: ignore
-    return result
-
-
-def of_network(runs: Iterable[StudyRun], networks: set[str]) -> list[StudyRun]:
-    """The runs of these networks."""
-    return [run for run in runs if run.network in networks]
 
 
 def swept_kernel_size(network: str) -> int | None:

@@ -220,3 +220,21 @@ def group_records(records: Mapping[Path, Record]) -> dict[Group, dict[Path, Reco
 def group_rows(rows: Iterable[Row]) -> dict[Group, list[Row]]:
     """The rows of each group, in the order of `rows`."""
     return {group: list(members) for group, members in groupby(rows, key=lambda row: row.group)}
+
+
+def with_layout(rows: Sequence[Row], layout: Layout) -> list[Row]:
+    """The rows with the intervals and p-values that the layout gives; Holm's correction is over these rows."""
+    samples = {row.variant: Sample(row.n, row.top1, row.top1_std) for row in rows if row.top1 is not None}
+    gaps = [
+        layout.compare(samples[row.variant], samples[row.before])
+        if row.before in samples and row.variant in samples
+        else Difference(None)
+        for row in rows
+    ]
+    result = []
+    for row, gap, corrected in zip(rows, gaps, holm([gap.p for gap in gaps]), strict=True):
+        sample = samples.get(row.variant)
+        low, high = (layout.interval(sample) if sample else None) or (None, None)
+        values = {**difference_values("difference", gap), **layout_values(layout), "top1_low": low, "top1_high": high}
+        result.append(replace(row, **values, difference_holm=corrected))  # pyright: ignore
+    return result

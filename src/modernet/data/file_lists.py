@@ -145,12 +145,11 @@ def _class_folders(folder: Path) -> dict[str, str]:
     """Name of a class -> name of its folder. Raises UserError for two folders of one name."""
     found: dict[str, str] = {}
     with os.scandir(folder) as entries:
-        for entry in entries:
-            if not _is_folder(entry) or _is_hidden(entry):
-                continue
-            if (name := _composed(entry.name)) in found:
-                raise UserError(f"{folder} has two folders {name}, which differ in how their accents are written")
-            found[name] = entry.name
+        folders = [entry.name for entry in entries if _is_folder(entry) and not _is_hidden(entry)]
+    for name in folders:
+        if (composed := _composed(name)) in found:
+            raise UserError(f"{folder} has two folders {composed}, which differ in how their accents are written")
+        found[composed] = name
     return found
 
 
