@@ -1,9 +1,13 @@
 """Augmentation of batches: single images exactly, probabilities over many draws."""
 
+import random
+
 import numpy as np
 import pytest
 import torch
 from helpers import data_config, recipe_config
+from timm.data.mixup import Mixup
+from timm.data.random_erasing import RandomErasing
 
 from modernet.data.augment import (
     build_mixing,
@@ -62,6 +66,25 @@ def test_random_erasing_draws_rectangles_of_the_published_areas():
         assert mask.sum() == mask.any(1).sum() * mask.any(0).sum()  # one rectangle
 
 
+def timm_rectangle(erasing: RandomErasing) -> tuple[int, int, int, int]:
+    """Top, bottom, left and right of what timm erases from an image of 64 x 64 pixels."""
+    is_erased = erasing(torch.full((1, 64, 64), 9.0))[0] != 9
+    rows, columns = (is_erased.any(axis).nonzero() for axis in (1, 0))
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
+def test_random_erasing_draws_the_rectangles_of_timm():
+    random.seed(0)
+    torch.manual_seed(0)
+    erasing = RandomErasing(1.0, mode="pixel", device="cpu")
+    theirs = np.array([timm_rectangle(erasing) for _ in range(2000)])
+    ours = erasing_rectangles(20_000, 64, 64, 1.0).numpy()
+    deciles = np.arange(0.1, 1, 0.1)
+    for values in ([0], [1], [1, 0], [2], [3], [3, 2]):  # positions, and the sides as differences of two
+        a, b = (drawn[:, values[0]] - (drawn[:, values[1]] if values[1:] else 0) for drawn in (ours, theirs))
+        assert np.abs(np.quantile(a, deciles) - np.quantile(b, deciles)).max() <= 3, values
+
+
 def test_random_erasing_fills_with_noise_per_pixel():
     torch.manual_seed(0)
     images = torch.full((400, 3, 16, 16), 7.0)
@@ -98,6 +121,18 @@ def test_mixup_draws_from_its_beta_distribution():
     assert num_cutmix < 20
     assert np.mean(weights) == pytest.approx(0.5, abs=0.03)
     assert np.var(weights) == pytest.approx(1 / (4 * (2 * 0.8 + 1)), rel=0.1)  # of Beta(0.8, 0.8)
+
+
+@pytest.mark.parametrize("alphas", [(0.8, 1.0), (0.8, 0.0), (0.0, 1.0)])
+def test_weights_of_mixed_labels_are_distributed_as_timms(alphas):
+    mixup_alpha, cutmix_alpha = alphas
+    weights, _ = mixed_batches(2000, mixup_alpha=mixup_alpha, cutmix_alpha=cutmix_alpha)
+    np.random.seed(0)  # noqa: NPY002, timm draws from numpy's global generator
+    mixing = Mixup(mixup_alpha, cutmix_alpha, label_smoothing=0.0, num_classes=2)
+    labels = torch.tensor([0, 1])
+    theirs = [mixing(torch.zeros(2, 3, 32, 32), labels)[1][0, 1].item() for _ in range(2000)]
+    deciles = np.arange(0.1, 1, 0.1)
+    assert np.abs(np.quantile(weights, deciles) - np.quantile(theirs, deciles)).max() < 0.06
 
 
 def test_cutmix_alone_mixes_every_batch():

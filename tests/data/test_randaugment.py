@@ -1,5 +1,7 @@
 """RandAugment is that of the authors' policy: timm's operations, each of them compared with timm's."""
 
+import random
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
@@ -10,7 +12,7 @@ from PIL import Image
 from timm.data import auto_augment
 
 from modernet.data.image_ops import Sampling
-from modernet.data.randaugment import OPERATIONS, rand_augment
+from modernet.data.randaugment import CHOICES, OPERATIONS, Operation, rand_augment
 
 FILL = (124, 116, 104)
 RECIPE = recipe_config("modern")
@@ -146,6 +148,48 @@ def test_rand_augment_applies_each_drawn_operation_with_probability_half():
     assert 0.21 < unchanged < 0.31
     assert augmented.unique(dim=0).shape[0] > 100
     assert torch.equal(images, original.repeat(1000, 1, 1, 1))  # the input is not modified
+
+
+def draw_timm_levels(n: int) -> list[list[float]]:
+    """The levels that timm draws for each operation in `n` images, in 0..10 and without their signs."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002, timm draws from numpy's global generator
+    policy = auto_augment.rand_augment_transform("rand-m9-mstd0.5-inc1", {"img_mean": FILL})
+
+    def record_in(levels: list[float]) -> Callable[..., tuple[()]]:
+        return lambda level, hparams: levels.append(level) or ()
+
+    recorded: list[list[float]] = [[] for _ in policy.ops]
+    for operation, levels in zip(policy.ops, recorded, strict=True):
+        operation.level_fn, operation.aug_fn = record_in(levels), lambda image, **_: image
+    image = Image.new("RGB", (1, 1))
+    for _ in range(n):
+        policy(image)
+    return recorded
+
+
+def draw_levels(n: int, monkeypatch: pytest.MonkeyPatch) -> list[torch.Tensor]:
+    """The levels that rand_augment draws for each operation in `n` images, in -10..10."""
+    recorded: list[list[torch.Tensor]] = [[] for _ in CHOICES]
+
+    def recording(levels: list[torch.Tensor], signed: bool) -> Operation:
+        return Operation(lambda images, level, _: (levels.append(10 * level), images)[1], signed)
+
+    choices = [recording(levels, choice.signed) for levels, choice in zip(recorded, CHOICES, strict=True)]
+    monkeypatch.setattr("modernet.data.randaugment.CHOICES", choices)
+    torch.manual_seed(0)
+    rand_augment(torch.zeros(n, 3, 1, 1, dtype=torch.uint8), RECIPE, MEAN)
+    return [torch.cat(levels) for levels in recorded[:-1]]  # the last choice is no operation
+
+
+def test_rand_augment_draws_operations_levels_and_signs_as_timm(monkeypatch):
+    n = 10_000
+    theirs, ours = draw_timm_levels(n), draw_levels(n, monkeypatch)
+    deciles = np.arange(0.1, 1, 0.1)
+    for name, a, b in zip(OPERATIONS, ours, theirs, strict=True):
+        assert len(a) / n == pytest.approx(len(b) / n, abs=0.015), name
+        assert np.abs(np.quantile(a.abs().numpy(), deciles) - np.quantile(b, deciles)).max() < 0.15, name
+        assert (a < 0).float().mean().item() == pytest.approx(0.5 if OPERATIONS[name].signed else 0.0, abs=0.08), name
 
 
 def test_rand_augment_of_magnitude_zero_returns_its_input():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from timm.loss.binary_cross_entropy import BinaryCrossEntropy
-from timm.loss.cross_entropy import SoftTargetCrossEntropy
+from timm.loss.cross_entropy import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from torch.nn.functional import one_hot
 
 from modernet.config.schema import RecipeConfig
@@ -27,6 +27,11 @@ def test_binary_cross_entropy_equals_timm(labels, smoothing):
     torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=0, check_dtype=False)
 
 
-def test_cross_entropy_of_mixed_labels_equals_timm():
-    ours = training_loss(logits(), MIXED, RecipeConfig())
-    torch.testing.assert_close(ours, SoftTargetCrossEntropy()(logits(), MIXED), rtol=1e-6, atol=0)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_equals_timm(smoothing):
+    """The authors smooth mixed labels in timm's Mixup, and other labels in the loss."""
+    recipe = RecipeConfig(label_smoothing=smoothing)
+    mixed = SoftTargetCrossEntropy()(logits(), MIXED * (1 - smoothing) + smoothing / 5)
+    torch.testing.assert_close(training_loss(logits(), MIXED, recipe), mixed, rtol=1e-6, atol=0)
+    single = LabelSmoothingCrossEntropy(smoothing)(logits(), LABELS)
+    torch.testing.assert_close(training_loss(logits(), LABELS, recipe), single, rtol=1e-6, atol=0)

@@ -73,3 +73,5 @@ def test_optimizer_and_its_hyperparameters_come_from_the_recipe():
     assert sgd.defaults["momentum"] == 0.9
     assert isinstance(adamw, torch.optim.AdamW)
     assert adamw.defaults["betas"] == (0.9, 0.999)
+    assert adamw.defaults["eps"] == 1e-8  # authors' code
+    assert not sgd.defaults["nesterov"]
