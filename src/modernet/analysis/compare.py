@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from modernet.analysis.layout import Layout, build_layout
+from modernet.analysis.outdated import outdated_fields
 from modernet.analysis.row import Row, group_of, is_published_step, network_name
 from modernet.analysis.selection import Selection, choose, configuration, row_key
 from modernet.analysis.settings import comparable_sets
@@ -215,6 +216,7 @@ def _build_row(arm: Arm, label: str, before: str | None, gap: Difference, layout
         params=first.params,
         images_per_second=median(run.images_per_second for run in arm.records),
         epochs=first.epochs,
+        outdated=outdated_fields(first),
         metrics=mean_metrics(arm.records),
     )
 

@@ -21,6 +21,7 @@ from modernet.analysis.formatting import (
     to_markdown_table,
 )
 from modernet.analysis.layout import ALPHA_STD, POOLED, WELCH
+from modernet.analysis.outdated import outdated_sentence
 from modernet.analysis.row import Row
 from modernet.analysis.table_text import to_csv, to_dicts
 from modernet.record import Metric, declared_metrics
@@ -81,6 +82,7 @@ def _paragraphs(comparison: Comparison) -> list[str]:
     ]
     return [
         *settings,
+        *filter(None, [outdated_sentence([(row.variant, row.outdated) for row in comparison.rows])]),
         _noise(comparison),
         "top-1: percent of the evaluated images after the last epoch, mean ± std over n seeds. Differences are in "
         "percentage points, with 95 % confidence intervals. They are planned contrasts: the std of the runs is pooled "

@@ -2,6 +2,7 @@
 
 from modernet.analysis.formatting import count_noun, format_p_equation, format_seeds_needed, format_std_tests
 from modernet.analysis.layout import ALPHA_STD, WELCH
+from modernet.analysis.outdated import outdated_sentence
 from modernet.analysis.row import Row
 from modernet.analysis.stats import ALPHA
 from modernet.record import declared_metrics
@@ -61,6 +62,11 @@ def mixed_settings_note(rows: list[Row]) -> str:
         if fields
         else ""
     )
+
+
+def outdated_note(rows: list[Row]) -> str:
+    """The rows whose configs changed after their runs, with both values; empty where none did."""
+    return outdated_sentence([(row.name, row.outdated) for row in rows if row.n])
 
 
 def seeds_needed_note(rows: list[Row]) -> str:

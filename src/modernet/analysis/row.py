@@ -99,6 +99,7 @@ class Row:
     paper_difference_high: float | None = None
     mixed_settings: str | None = None  # fields of recipe and data, as in recipe.epochs, that differ within the group
     sign: str | None = None  # a Verdict of modernet.analysis.signs
+    outdated: str | None = None  # fields with other values than the configs have today: model.act=relu (now gelu)
     metrics: dict[str, float] = field(default_factory=dict)  # name of a declared metric -> mean over runs
 
     @property

@@ -9,8 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from modernet.analysis.outdated import describe_outdated
 from modernet.analysis.row import split_variant
-from modernet.analysis.settings import Mixed, mixed_settings
+from modernet.analysis.settings import describe_mixed, mixed_settings
 from modernet.analysis.where import Where, record_settings
 from modernet.config.identity import run_hash
 from modernet.config.roadmap import roadmap, sizes
@@ -206,15 +207,6 @@ def select(folders: Path | Sequence[Path], protocol: str | None = None, where: W
     return Selection(chosen.records, finished.excluded + chosen.excluded)
 
 
-def _describe_mixed(mixed: Mixed) -> str:
-    values = "; ".join(f"{value} in {shorten(sorted(names), 3)}" for value, names in mixed.variants.items())
-    with_recipe = f" with recipe {mixed.recipe}" if mixed.recipe else ""
-    return (
-        f"in {mixed.group}, runs{with_recipe} differ in {mixed.field}, and only those with the same value are "
-        f"compared: {values}"
-    )
-
-
 def no_records_error(
     folders: Path | Sequence[Path], protocol: str | None = None, where: Where | None = None
 ) -> UserError:
@@ -237,7 +229,7 @@ def print_excluded(excluded: Sequence[str]) -> None:
 def load_selection(
     folders: Path | Sequence[Path], protocol: str | None = None, where: Where | None = None
 ) -> Selection:
-    """`select` for a command: prints to stderr what it excludes, and which rows differ in their settings.
+    """`select` for a command: prints to stderr what it excludes, and which rows are outdated or differ in settings.
 
     Raises UserError where nothing is left.
     """
@@ -245,6 +237,7 @@ def load_selection(
     print_excluded(selection.excluded)
     if not selection.records:
         raise no_records_error(folders, protocol, where)
-    for mixed in mixed_settings(selection.records.values()):
-        print(f"warning: {_describe_mixed(mixed)}", file=sys.stderr)
+    records = selection.records.values()
+    for line in [*map(describe_mixed, mixed_settings(records)), *describe_outdated(records)]:
+        print(f"warning: {line}", file=sys.stderr)
     return selection

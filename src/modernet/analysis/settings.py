@@ -10,6 +10,7 @@ from modernet.analysis.where import record_settings
 from modernet.config.identity import to_plain
 from modernet.config.roadmap import roadmap
 from modernet.record import Record
+from modernet.runtime.text import shorten
 
 MODEL, RECIPE = "model.", "recipe."
 
@@ -43,6 +44,16 @@ def mixed_settings(records: Iterable[Record]) -> list[Mixed]:
         for (group, recipe, name, _), values in found.items()
         if len(values) > 1
     ]
+
+
+def describe_mixed(mixed: Mixed) -> str:
+    """The line for a command's stderr."""
+    values = "; ".join(f"{value} in {shorten(sorted(names), 3)}" for value, names in mixed.variants.items())
+    with_recipe = f" with recipe {mixed.recipe}" if mixed.recipe else ""
+    return (
+        f"in {mixed.group}, runs{with_recipe} differ in {mixed.field}, and only those with the same value are "
+        f"compared: {values}"
+    )
 
 
 def _group_by_config(records: Iterable[Record]) -> dict[tuple[Group, str, str], list[Record]]:

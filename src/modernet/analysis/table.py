@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import mean, median
 
 from modernet.analysis.layout import Layout, build_layout, estimate_seed_effect
+from modernet.analysis.outdated import outdated_fields
 from modernet.analysis.paper import reference_rows
 from modernet.analysis.row import Group, Row, group_of, is_published_step, network_name, split_variant
 from modernet.analysis.settings import comparable_sets
@@ -134,6 +135,7 @@ def _build_row(group: Group, variant: str, runs: list[Record], samples: dict[str
         params=runs[0].params,
         images_per_second=median(run.images_per_second for run in runs),
         epochs=runs[0].epochs,
+        outdated=outdated_fields(runs[0]),
         metrics=mean_metrics(runs),
     )
 

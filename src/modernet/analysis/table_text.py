@@ -19,7 +19,7 @@ from modernet.analysis.formatting import (
     to_latex_table,
     to_markdown_table,
 )
-from modernet.analysis.notes import mixed_settings_note, noise_note, notes, seeds_needed_note
+from modernet.analysis.notes import mixed_settings_note, noise_note, notes, outdated_note, seeds_needed_note
 from modernet.analysis.references import reference_cells, reference_notes
 from modernet.analysis.row import Group, Row
 from modernet.analysis.table import group_rows
@@ -90,7 +90,7 @@ def _heading(group: Group, rows: list[Row]) -> str:
 
 
 def _group_notes(rows: list[Row]) -> list[str]:
-    return [mixed_settings_note(rows), noise_note(rows), seeds_needed_note(rows)]
+    return [mixed_settings_note(rows), outdated_note(rows), noise_note(rows), seeds_needed_note(rows)]
 
 
 def _closing_notes(rows: list[Row], with_references: bool) -> list[str]:
@@ -111,13 +111,19 @@ def to_latex(rows: list[Row], with_references: bool = False) -> str:
 
 
 def to_dicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """The fields of each row, followed by a key for each declared metric that any row has; None where unknown."""
+    """The fields of each row, followed by a key for each declared metric that any row has; None where unknown.
+
+    So has `outdated` a key where any row is.
+    """
     rows = list(rows)
     names = [metric.name for metric in declared_metrics(rows)]
+    is_outdated = any(row.outdated for row in rows)
     result = []
     for row in rows:
         values = asdict(row)
         measured = values.pop("metrics")
+        if not is_outdated:
+            del values["outdated"]
         result.append(values | {name: measured.get(name) for name in names})
     return result
 

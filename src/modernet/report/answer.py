@@ -3,13 +3,18 @@
 from collections.abc import Sequence
 
 from modernet.analysis.formatting import count_noun, count_seeds, format_difference, format_p_equation, join_words
-from modernet.analysis.notes import mixed_settings_note
+from modernet.analysis.notes import mixed_settings_note, outdated_note
 from modernet.analysis.row import Row
 from modernet.analysis.stats import ALPHA
 from modernet.report.summary import TESTED, classify
 
 
 def answer(rows: Sequence[Row], title: str) -> str:
+    """`_answer`, and a note where rows are older than their configs."""
+    return " ".join(filter(None, [_answer(rows, title), outdated_note(list(rows))]))
+
+
+def _answer(rows: Sequence[Row], title: str) -> str:
     """One sentence about the published steps of a group, or about its variants where it has no two steps.
 
     Another one follows where rows differ in more than their networks. `title` is that of the group: CIFAR-10, 6 epochs,

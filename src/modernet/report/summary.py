@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from modernet.analysis.formatting import count_noun, format_accuracy, format_difference, format_p_equation
 from modernet.analysis.layout import WELCH
-from modernet.analysis.notes import mixed_settings_note
+from modernet.analysis.notes import mixed_settings_note, outdated_note
 from modernet.analysis.signs import COMPARED
 from modernet.analysis.stats import ALPHA
 from modernet.analysis.table import Row
@@ -103,7 +103,7 @@ def describe_group(rows: Sequence[Row]) -> list[str]:
     """A sentence each on the runs of a group, its total difference, its best variant, and the paper's signs."""
     run = [row for row in rows if row.n]
     steps = [row for row in run if row.is_published]
-    sentences = [_describe_runs(rows, run, steps), *filter(None, [mixed_settings_note(run)])]
+    sentences = [_describe_runs(rows, run, steps), *filter(None, [mixed_settings_note(run), outdated_note(run)])]
     if len(steps) > 1 and steps[-1].start_difference is not None:
         sentences.append(_describe_total(steps[-1]))
     if len(run) > 1:

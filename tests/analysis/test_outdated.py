@@ -1,0 +1,99 @@
+"""A value of a config that is changed after runs were trained, while no newer runs exist."""
+
+import json
+from pathlib import Path
+
+import hydra
+import pytest
+from helpers import run_command
+from records import make_record, write_runs
+
+from modernet.analysis.selection import select
+from modernet.analysis.table import build_rows
+from modernet.config.experiment import build_experiment, initialize_hydra
+from modernet.config.search_path import VARIABLE
+from modernet.record import Record
+from modernet.report.answer import answer
+
+CONFIGS = {
+    "step/wider_kernel.yaml": "defaults: [convnext, _self_]\nstep: wider_kernel\nmodel: {{kernel_size: {0}}}\n",
+    "step/wider_relu.yaml": "defaults: [wider_kernel, _self_]\nstep: wider_relu\nmodel: {{act: relu}}\n",
+    "recipe/decayed.yaml": "defaults: [modern, _self_]\nname: decayed\nweight_decay: 0.{0}\n",
+    "protocol/short.yaml": "defaults: [digits, _self_]\nprotocol: short\nrecipe: {{epochs: {0}, warmup_epochs: 1}}\n",
+}
+
+
+def write_configs(folder: Path, number: int) -> str:
+    for name, text in CONFIGS.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        header = "" if name.startswith("recipe/") else "# @package _global_\n"
+        path.write_text(header + text.format(number))
+    return str(folder)
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch) -> tuple[str, str]:
+    """The same configs with other values, the first of which are in use."""
+    before, after = (write_configs(tmp_path / f"configs{number}", number) for number in (11, 13))
+    monkeypatch.setenv(VARIABLE, before)
+    return before, after
+
+
+def train(*words: str, top1: float = 80.0) -> Record:
+    """The record that a run of these overrides would leave."""
+    with initialize_hydra():
+        run = build_experiment(hydra.compose("config", [*words]))
+    config = run.config | {"data": run.config["data"] | {"num_classes": 10}}
+    return make_record(
+        run.step, top1, run.seed, run.variant, protocol=run.protocol, recipe=run.recipe.name, config=config
+    )
+
+
+def outdated(runs: Path) -> dict[str, str | None]:
+    return {row.variant: row.outdated for row in build_rows(select(runs).records.values()) if row.n}
+
+
+def test_every_view_names_the_field_and_both_values(tmp_path, folders, monkeypatch):
+    records = [train(f"+step={step}", f"seed={seed}") for seed in (0, 1) for step in ("convnext", "wider_kernel")]
+    write_runs(tmp_path / "runs", *records)
+    assert outdated(tmp_path / "runs") == {"convnext": None, "wider_kernel": None}
+    assert "outdated" not in run_command("table", tmp_path / "runs", "--csv").stdout
+    monkeypatch.setenv(VARIABLE, folders[1])
+    fields = "model.kernel_size=11 (now 13)"
+    assert outdated(tmp_path / "runs") == {"convnext": None, "wider_kernel": fields}
+    note = f"Runs have other values than their configs now: {fields} in wider_kernel."
+    line = f"warning: in digits, size micro, runs have other values than their configs now: {fields} in wider_kernel"
+    table = run_command("table", tmp_path / "runs")
+    assert note in table.stdout
+    assert line in table.stderr.splitlines()
+    assert note in run_command("compare", "convnext", "wider_kernel", "--runs", tmp_path / "runs").stdout
+    rows = json.loads(run_command("table", tmp_path / "runs", "--json").stdout)
+    assert [row["outdated"] for row in rows if row["n"]] == [None, fields]
+    assert note in answer(build_rows(select(tmp_path / "runs").records.values()), "Digits, 12 epochs, size micro")
+
+
+def test_only_values_that_the_name_does_not_state_count(tmp_path, folders, monkeypatch):
+    """A step behind the changed one has the value too; recipes and protocols have values as well."""
+    runs = [
+        train("+step=wider_relu"),
+        train("+step=wider_kernel", "model.kernel_size=9"),
+        train("+step=convnext", "recipe=decayed"),
+        train("+step=convnext", "recipe=decayed", "recipe.weight_decay=0.2"),
+        train("+step=gelu", "protocol=short"),
+        train("+step=gelu", "protocol=short", "recipe.epochs=5"),
+    ]
+    write_runs(tmp_path / "runs", *runs)
+    assert set(outdated(tmp_path / "runs").values()) == {None}
+    monkeypatch.setenv(VARIABLE, folders[1])
+    assert {name: fields for name, fields in outdated(tmp_path / "runs").items() if fields} == {
+        "wider_relu": "model.kernel_size=11 (now 13)",
+        "convnext+recipe=decayed": "recipe.weight_decay=0.11 (now 0.13)",
+        "gelu": "recipe.epochs=11 (now 13)",
+    }
+
+
+def test_runs_of_configs_that_are_not_here_are_not_outdated(tmp_path, folders, monkeypatch):
+    write_runs(tmp_path / "runs", train("+step=gelu", "protocol=short"), train("+step=convnext", "recipe=decayed"))
+    monkeypatch.delenv(VARIABLE)
+    assert set(outdated(tmp_path / "runs").values()) == {None}
