@@ -90,6 +90,28 @@ def test_a_finished_run_of_a_renamed_step_says_which_name_it_has(train, train_in
     assert printed_record(result) == finished
     assert "record.json is of the step early, which is not here" in result.stderr
     assert "is trained as late" in result.stderr
+    sweep = train("-m", *words, "+step=late", MODERNET_CONFIG_DIR="")
+    line = next(line for line in sweep.stderr.splitlines() if line.startswith("warning: "))
+    assert "record.json is of the step early, which is not here" in line
+
+
+def test_a_finished_run_that_had_the_name_of_a_changed_step_says_so(train, train_in_process, tmp_path):
+    """One line for all seeds of a sweep, which stands before its paths."""
+    text = "# @package _global_\n# Mine.\ndefaults: [gelu, _self_]\nstep: mine\nmodel: {{kernel_size: {}}}\n"
+    for number in (5, 9):
+        (tmp_path / f"{number}/step").mkdir(parents=True)
+        (tmp_path / f"{number}/step/mine.yaml").write_text(text.format(number))
+    before, after = (
+        ("--config-dir", tmp_path / number, *QUICK, "-m", f"+step={step}", "seed=0,1")
+        for number, step in (("5", "mine"), ("9", "gelu"))
+    )
+    assert "under another name" not in train_in_process(*before, MODERNET_CONFIG_DIR="").stderr
+    result = train(*after, "model.kernel_size=5", MODERNET_CONFIG_DIR="")
+    assert "2 runs: 2 done, 0 to train" in result.stderr
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    assert "(and 1 more) is the run of gelu+" in line
+    assert "kernel_size=5" in line
+    assert "under another name, mine+" in line
 
 
 def test_finished_run_is_cached_and_found_without_torch(train, train_in_process, tmp_path):

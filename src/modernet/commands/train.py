@@ -28,7 +28,6 @@ from modernet.config import help as config_help
 from modernet.config import studies
 from modernet.config.experiment import build_execution, build_experiment, build_wandb, initialize_hydra
 from modernet.config.overrides import explain_override
-from modernet.config.roadmap import is_known
 from modernet.config.search_path import CONFIGS, add_config_dir
 from modernet.data.fingerprint import check_data_unchanged, resolve_data
 from modernet.errors import RunFailed, UserError
@@ -41,6 +40,7 @@ from modernet.sweeps.slurm import requeue_on_warning
 from modernet.tracking.replay import replay
 from modernet.tracking.settings import check_environment, is_agent
 from modernet.training.leftovers import remove_leftovers
+from modernet.training.renamed import name_warnings
 
 MULTIRUN = {"-m", "--multirun"}
 
@@ -75,14 +75,8 @@ def _train(config: DictConfig, is_sweep: bool) -> float | None:
                 failed
             )
     elif is_main_process:
-        for warning in () if is_sweep else experiment.warnings:
+        for warning in () if is_sweep else (*experiment.warnings, *name_warnings([(folder, record, experiment)])):
             print(f"warning: {warning}", file=sys.stderr)
-        if record.step != experiment.step and not is_known(record.step, record.size):
-            print(
-                f"warning: {folder / RECORD_FILE} is of the step {record.step}, which is not here, so that no table "
-                f"has it; without its folder the same run is trained as {experiment.step}",
-                file=sys.stderr,
-            )
         if record.status == "done":
             remove_leftovers(folder)
         if is_agent():

@@ -29,6 +29,7 @@ from modernet.sweeps import slurm
 from modernet.sweeps.jobs import Job, launcher_kind
 from modernet.sweeps.status import show_status
 from modernet.training.leftovers import remove_leftovers
+from modernet.training.renamed import name_warnings
 
 Launch = Callable[[list[list[str]]], Sequence[JobReturn]]
 
@@ -52,6 +53,9 @@ def run_sweep(jobs: list[Job], launch: Launch, launcher: Any) -> None:
     _print(
         f"{len(jobs)} run{'s' * (len(jobs) != 1)}: {before}{len(todo)} to train{where if todo else ''}", to_stderr=True
     )
+    finished = [(job.folder, record, job.experiment) for job in jobs if (record := results[job.folder]) is not None]
+    for warning in name_warnings(finished):
+        _print(f"warning: {warning}", to_stderr=True)
     reasons: dict[Path, str] = {}
     if todo:
         _check_writable(todo[0].folder.parent)
