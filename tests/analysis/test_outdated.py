@@ -1,6 +1,7 @@
 """A value of a config that is changed after runs were trained, while no newer runs exist."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import hydra
@@ -71,6 +72,22 @@ def test_every_view_names_the_field_and_both_values(tmp_path, folders, monkeypat
     rows = json.loads(run_command("table", tmp_path / "runs", "--json").stdout)
     assert [row["outdated"] for row in rows if row["n"]] == [None, fields]
     assert note in answer(build_rows(select(tmp_path / "runs").records.values()), "Digits, 12 epochs, size micro")
+
+
+def test_a_value_that_is_set_back_finds_its_runs_again(tmp_path, folders, monkeypatch):
+    """A finished run is not trained again, so it stays the older one for ever."""
+    old = replace(train("+step=wider_kernel", top1=70.0), ended="2026-01-01T00:00:00+00:00")
+    monkeypatch.setenv(VARIABLE, folders[1])
+    new = replace(train("+step=wider_kernel", top1=80.0), ended="2026-02-01T00:00:00+00:00")
+    old_path, new_path = write_runs(tmp_path, old, new)
+    assert [*select(tmp_path).records] == [new_path]
+    monkeypatch.setenv(VARIABLE, folders[0])
+    selection = select(tmp_path)
+    assert [*selection.records] == [old_path]
+    (line,) = selection.excluded
+    assert line.startswith(f"{new_path}: another configuration with the name wider_kernel")
+    assert f"differs in model.kernel_size; the one of today's configs counts: {old_path}" in line
+    assert outdated(tmp_path) == {"wider_kernel": None}
 
 
 def test_only_values_that_the_name_does_not_state_count(tmp_path, folders, monkeypatch):

@@ -26,7 +26,7 @@ def outdated_fields(record: Record) -> str | None:
     choices = {group: named[group] for group in CHOICES if group in named}
     today = values_today(step, record.protocol, record.size, choices)
     if today and any(name.startswith("model.") for name in _differences(record, named, today)):
-        today = composed_values(step, record.protocol, record.size, choices)
+        today = composed_values(step, record.protocol, record.size, **choices)
     found = _differences(record, named, today) if today else {}
     words = [f"{name}={_format(before)} (now {_format(now)})" for name, (before, now) in found.items()]
     return shorten(words, SHOWN_FIELDS) or None
@@ -75,6 +75,6 @@ def outdated_sentence(variants: Sequence[tuple[str, str | None]]) -> str:
         for fields, members in names.items()
     )
     return (
-        f"Runs have other values than their configs now: {described}. Once a run with the values of now is finished, "
-        "it alone counts in its row."
+        f"Runs have other values than their configs now: {described}. Once a run with today's values is finished, "
+        "only such runs count in its row."
     )

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from modernet.analysis.outdated import describe_outdated
+from modernet.analysis.outdated import describe_outdated, outdated_fields
 from modernet.analysis.row import split_variant
 from modernet.analysis.settings import describe_mixed, mixed_settings
 from modernet.analysis.where import Where, record_settings
@@ -93,14 +93,19 @@ def load_finished(folders: Path | Sequence[Path], protocol: str | None = None, w
     return Selection(finished, excluded)
 
 
-def _newest(runs: Mapping[Path, Record], configurations: Mapping[Path, str]) -> Path:
-    """A path of the configuration that bears the name: that of the run that ended last.
+def _path_that_counts(runs: Mapping[Path, Record], configurations: Mapping[Path, str]) -> Path:
+    """A path of the configuration that bears the name: of several the one that the configs have today.
 
-    A record without a date is older than all others. Among records without dates the configuration of most runs counts,
-    and of equally many the first path.
+    Of those, or where it is none, that of the run that ended last. A record without a date is older than all others.
+    Among records without dates the configuration of most runs counts, and of equally many the first path.
     """
     counts = Counter(configurations[path] for path in runs)
-    return max(runs, key=lambda path: (runs[path].ended or "", counts[configurations[path]]))
+
+    def rank(path: Path) -> tuple[bool, str, int]:
+        is_todays = len(counts) > 1 and outdated_fields(runs[path]) is None
+        return is_todays, runs[path].ended or "", counts[configurations[path]]
+
+    return max(runs, key=rank)
 
 
 def _describe_end(record: Record) -> str:
@@ -149,8 +154,9 @@ def describe_contradiction(records: Mapping[Path, Record]) -> str:
 def choose(finished: Mapping[Path, Record]) -> Selection:
     """Of finished records those of the table: one configuration for each name in a protocol and size, each seed once.
 
-    Where several configurations have one name, as after a change of a default, the one that ended last counts; so does
-    that of a variant and its step, where they differ in more than the variant's name says. Copies of a run count once.
+    Where several configurations have one name, as after a change of a default, today's counts, else the one that ended
+    last; of a variant and its step the newer, where they differ in more than the variant's name says. Copies of a run
+    count once.
     Raises UserError for two records of one run with different results.
     """
     configurations = {path: configuration(record) for path, record in finished.items()}
@@ -159,20 +165,22 @@ def choose(finished: Mapping[Path, Record]) -> Selection:
         rows[row_key(record)][path] = record
     chosen: dict[Path, Record] = {}
     excluded: list[str] = []
-    newest_paths = {key: _newest(runs, configurations) for key, runs in rows.items()}
-    changed_steps = _changed_steps({key: (path, finished[path]) for key, path in newest_paths.items()})
+    paths = {key: _path_that_counts(runs, configurations) for key, runs in rows.items()}
+    changed_steps = _changed_steps({key: (path, finished[path]) for key, path in paths.items()})
     for key, runs in rows.items():
         if reason := changed_steps.get(key):
             excluded += [f"{path}: {reason}" for path in runs]
             continue
-        newest = newest_paths[key]
+        counting = paths[key]
+        is_newest = (runs[counting].ended or "") == max(record.ended or "" for record in runs.values())
+        rule = "the newest counts" if is_newest else "the one of today's configs counts"
         first_paths: dict[int, Path] = {}
         for path, record in runs.items():
-            if configurations[path] != configurations[newest]:
+            if configurations[path] != configurations[counting]:
                 excluded.append(
                     f"{path}: another configuration with the name {record.variant}, {_describe_end(record)}, which "
-                    f"differs in {shorten(_differing_fields(record, runs[newest]), 3)}; the newest counts: {newest}, "
-                    f"{_describe_end(runs[newest])}"
+                    f"differs in {shorten(_differing_fields(record, runs[counting]), 3)}; {rule}: {counting}, "
+                    f"{_describe_end(runs[counting])}"
                 )
                 continue
             first = first_paths.setdefault(record.seed, path)

@@ -8,7 +8,7 @@ modernet compare convnext convnext+act=relu --where "seed<3 and device=='cpu'"
 modernet compare kernel_size "step=='move_up_depthwise' and model.kernel_size>3" --runs results/runs runs_of_a_server
 A filter compares fields of record.json and of its config with values: == != < <= > >= in, and, or, not. DIR is
 results/runs by default; several folders are merged, and the same run in two of them counts once. Where several
-configurations have one name, the one that ended last counts, and stderr names the others.
+configurations have one name, today's counts, else the one that ended last, and stderr names the others.
 """
 
 import argparse

@@ -3,7 +3,8 @@
 modernet table [FOLDER ...] [--protocol P] [--where FILTER] [--csv | --json | --latex] [--references]
 
 FOLDER is results/runs by default; several folders, as those of two machines, are merged. The same run in two of them
-counts once. Where several configurations have one name, the one that ended last counts, and stderr names the others.
+counts once. Where several configurations have one name, today's counts, else the one that ended last, and stderr names
+the others.
 """
 
 import argparse

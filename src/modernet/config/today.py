@@ -30,14 +30,9 @@ def values_today(step: str, protocol: str, size: str, choices: Mapping[str, str]
     if any(name not in config_files(group) for group, name in groups.items()) or step not in roadmap(size):
         return None
     source, changed = _last_other_change(step, size)
-    composed = _compose(source, protocol, size, **choices)
+    composed = composed_values(source, protocol, size, **choices)
     model = {f"model.{name}": value for name, value in to_plain(asdict(roadmap(size)[step])).items()}
     return composed and composed | {name: value for name, value in model.items() if name in changed}
-
-
-def composed_values(step: str, protocol: str, size: str, choices: Mapping[str, str]) -> Values | None:
-    """`values_today` as Hydra composes them, also where a protocol's value decides what a step changes."""
-    return _compose(step, protocol, size, **choices)
 
 
 def _last_other_change(step: str, size: str) -> tuple[str, set[str]]:
@@ -56,9 +51,10 @@ def _last_other_change(step: str, size: str) -> tuple[str, set[str]]:
 
 
 @cached_per_config_dirs
-def _compose(
+def composed_values(
     step: str, protocol: str, size: str, recipe: str | None = None, data: str | None = None
 ) -> dict[str, Any] | None:
+    """`values_today` as Hydra composes them, right also where a protocol sets a field that a step changes."""
     try:
         with _hydra():
             sections = compose_sections(step, protocol, size, recipe, data)

@@ -10,27 +10,26 @@ from modernet.report.summary import TESTED, classify
 
 
 def answer(rows: Sequence[Row], title: str) -> str:
-    """`_answer`, and a note where rows are older than their configs."""
-    return " ".join(filter(None, [_answer(rows, title), outdated_note(list(rows))]))
-
-
-def _answer(rows: Sequence[Row], title: str) -> str:
     """One sentence about the published steps of a group, or about its variants where it has no two steps.
 
-    Another one follows where rows differ in more than their networks. `title` is that of the group: CIFAR-10, 6 epochs,
-    size micro.
+    A note follows where rows differ in more than their networks, and one where runs are older than their configs.
+    `title` is that of the group: CIFAR-10, 6 epochs, size micro.
     """
     run = [row for row in rows if row.n]
+    mixed = mixed_settings_note(run)
+    return " ".join(filter(None, [_describe_rows(run, title, bool(mixed)), mixed, outdated_note(run)]))
+
+
+def _describe_rows(run: Sequence[Row], title: str, is_mixed: bool) -> str:
     steps = [row for row in run if row.is_published]
     protocol, _, setting = title.partition(", ")
     where = f"On {protocol} ({setting}, {count_seeds(run)})"
     members = [row for row in (steps if len(steps) > 1 else run) if row.before]
     tested = [row for row in members if classify(row) in TESTED]
-    mixed = mixed_settings_note(run)
     if tested:
-        return " ".join(filter(None, [f"{where}, {_describe_tests(tested)}{_describe_total(steps)}.", mixed]))
-    if mixed:
-        return f"{where}, no difference between steps is tested. {mixed}"
+        return f"{where}, {_describe_tests(tested)}{_describe_total(steps)}."
+    if is_mixed:
+        return f"{where}, no difference between steps is tested."
     reason = (
         "no two neighbouring steps were run"
         if all(row.difference is None for row in members)
