@@ -7,23 +7,21 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from modernet.figures.fonts import find_families, missing_letters
-from modernet.figures.style import PAGE, FigureFormat, new_figure, styled
+from modernet.figures.style import PAGE, new_figure, styled
 from modernet.runtime.text import printable
 
 MAX_NUMBERS = 20  # classes up to which each cell has its number, and each row its name
 
 
 @styled
-def plot_confusion(
-    confusion: NDArray[np.int64], names: Sequence[str], title: str, *, form: FigureFormat = PAGE
-) -> Figure:
+def plot_confusion(confusion: NDArray[np.int64], names: Sequence[str], title: str) -> Figure:
     """Percent of the images of each class (rows) that are predicted as each class (columns)."""
     classes = len(confusion)
     images = confusion.sum(1, keepdims=True)
     percent = 100 * confusion / np.maximum(images, 1)
     caption = "Rows: true classes. Columns: predicted classes. Numbers and shades: percent of the images of the row."
-    width = min(form.width, 5.2 if classes <= 10 else 7.1)
-    figure = new_figure(form, width - 0.5, title, caption, width=width)
+    width = min(PAGE.width, 5.2 if classes <= 10 else 7.1)
+    figure = new_figure(PAGE, width - 0.5, title, caption, width=width)
     fonts = find_families([title, *_drawn(names)])
     for text in figure.texts if len(fonts) > 1 else ():
         text.set(fontfamily=fonts, fontweight="normal")  # other fonts may have no bold one

@@ -8,7 +8,7 @@ import io
 import json
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 from xml.etree import ElementTree
@@ -17,7 +17,6 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.text import Text
 
 from modernet.figures.style import STYLE
@@ -31,14 +30,10 @@ ElementTree.register_namespace("", NAMESPACE)
 ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
 
 
-def add_tooltips(marks: Line2D | Iterable[Patch], texts: Sequence[str]) -> None:
-    """Give each point of a line, or each bar, its tooltip; points at NaN are not drawn and have none."""
-    if isinstance(marks, Line2D):
-        drawn = [bool(np.isfinite(point).all()) for point in np.asarray(marks.get_xydata())]
-        marks.set_gid(TOOLTIPS + json.dumps([text for text, visible in zip(texts, drawn, strict=True) if visible]))
-    else:
-        for bar, text in zip(marks, texts, strict=True):
-            bar.set_gid(TOOLTIPS + json.dumps([text]))
+def add_tooltips(marks: Line2D, texts: Sequence[str]) -> None:
+    """Give each mark of a line its tooltip; points at NaN are not drawn and have none."""
+    drawn = [bool(np.isfinite(point).all()) for point in np.asarray(marks.get_xydata())]
+    marks.set_gid(TOOLTIPS + json.dumps([text for text, visible in zip(texts, drawn, strict=True) if visible]))
 
 
 def to_svg(figure: Figure, salt: str = "modernet") -> str:
@@ -52,7 +47,7 @@ def to_svg(figure: Figure, salt: str = "modernet") -> str:
     for group in root.findall(f".//{{{NAMESPACE}}}g[@id]"):
         name = group.attrib.pop("id")
         if name.startswith(TOOLTIPS):
-            shapes = group.findall(f".//{{{NAMESPACE}}}use") or group.findall(f"{{{NAMESPACE}}}path")
+            shapes = group.findall(f".//{{{NAMESPACE}}}use")
             for shape, text in zip(shapes, json.loads(name.removeprefix(TOOLTIPS)), strict=True):
                 _wrap_with_tooltip(shape, text)
     return ElementTree.tostring(root, encoding="unicode")
@@ -66,16 +61,15 @@ def _remove_style_sheets(root: ElementTree.Element) -> None:
 
 
 def _wrap_with_tooltip(shape: ElementTree.Element, text: str) -> None:
-    """Turn a shape into a group that holds its tooltip, an invisible circle around a mark, and the shape."""
+    """Turn a shape into a group that holds its tooltip, an invisible circle around it, and the shape."""
     tag, attributes = shape.tag, dict(shape.attrib)
     shape.tag = f"{{{NAMESPACE}}}g"
     shape.attrib.clear()
     shape.set("class", "mark")
     ElementTree.SubElement(shape, f"{{{NAMESPACE}}}title").text = INVALID_IN_XML.sub("\ufffd", text)
-    if "x" in attributes:  # a marker of a line; bars are large enough to hit
-        circle = {"cx": attributes["x"], "cy": attributes["y"], "r": HIT_RADIUS}
-        circle["style"] = "fill: none; pointer-events: all"
-        ElementTree.SubElement(shape, f"{{{NAMESPACE}}}circle", circle)
+    circle = {"cx": attributes["x"], "cy": attributes["y"], "r": HIT_RADIUS}
+    circle["style"] = "fill: none; pointer-events: all"
+    ElementTree.SubElement(shape, f"{{{NAMESPACE}}}circle", circle)
     ElementTree.SubElement(shape, tag, attributes)
 
 
