@@ -4,16 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from modernet.analysis.layout import Layout, build_layout
-from modernet.analysis.outdated import outdated_fields
 from modernet.analysis.row import Row, group_of, is_published_step, network_name
 from modernet.analysis.selection import Selection, choose, configuration, row_key
 from modernet.analysis.settings import comparable_sets
-from modernet.analysis.stats import Difference, confidence_interval, holm, summarize
-from modernet.analysis.table import difference_values, layout_values, mean_metrics, roadmap_position, top1s
+from modernet.analysis.stats import Difference, holm, summarize
+from modernet.analysis.table import difference_values, layout_values, roadmap_position, run_values, top1s
 from modernet.analysis.where import is_filter, parse_where, record_fields, record_settings
 from modernet.errors import UserError
 from modernet.record import Record
@@ -200,24 +198,15 @@ def _labels(arms: Sequence[Arm], settings: Sequence[Mapping[str, Any]]) -> list[
 
 
 def _build_row(arm: Arm, label: str, before: str | None, gap: Difference, layout: Layout) -> Row:
-    first, sample = arm.first, summarize(top1s(arm.records))
-    low, high = confidence_interval(sample) or (None, None)
-    return replace(
-        Row(first.protocol, first.size, "", label, n=sample.n),
-        top1=sample.mean,
-        top1_std=sample.std,
-        top1_low=low,
-        top1_high=high,
-        top1s=top1s(arm.records),
+    return Row(
+        arm.first.protocol,
+        arm.first.size,
+        "",
+        label,
         before=before,
+        **run_values(arm.records),
         **difference_values("difference", gap),
-        **layout_values(layout),  # pyright: ignore
-        gmacs=first.gmacs,
-        params=first.params,
-        images_per_second=median(run.images_per_second for run in arm.records),
-        epochs=first.epochs,
-        outdated=outdated_fields(first),
-        metrics=mean_metrics(arm.records),
+        **layout_values(layout),
     )
 
 

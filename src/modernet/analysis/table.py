@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import chain, groupby, product
 from pathlib import Path
 from statistics import mean, median
+from typing import Any
 
 from modernet.analysis.layout import Layout, build_layout, estimate_seed_effect
 from modernet.analysis.outdated import outdated_fields
@@ -51,7 +52,7 @@ def _variants_in_order(group: Group, run: Iterable[str]) -> list[str]:
     )
 
 
-def _paper_values(name: str, before: str | None, size: str) -> dict[str, float | str | None]:
+def _paper_values(name: str, before: str | None, size: str) -> dict[str, Any]:
     """The paper's values for the network of this name, and its difference to the one before."""
     rows = reference_rows(size)
     after, earlier = (rows[step].sample if step in rows else None for step in (name, before))
@@ -65,7 +66,7 @@ def _paper_values(name: str, before: str | None, size: str) -> dict[str, float |
     }
 
 
-def difference_values(prefix: str, gap: Difference) -> dict[str, float | None]:
+def difference_values(prefix: str, gap: Difference) -> dict[str, Any]:
     """A difference as fields of Row, named after the prefix."""
     return {prefix: gap.mean, f"{prefix}_low": gap.low, f"{prefix}_high": gap.high, f"{prefix}_p": gap.p}
 
@@ -79,7 +80,7 @@ def _by_seed(runs: Iterable[Record]) -> dict[int, float]:
     return {run.seed: run.top1 for run in runs if run.top1 is not None}
 
 
-def layout_values(layout: Layout) -> dict[str, str | float | None]:
+def layout_values(layout: Layout) -> dict[str, Any]:
     """The layout of a difference as fields of Row."""
     std, freedom = layout.pooled or (None, None)
     return {
@@ -91,10 +92,25 @@ def layout_values(layout: Layout) -> dict[str, str | float | None]:
     }
 
 
-def mean_metrics(runs: Sequence[Record]) -> dict[str, float]:
-    """Name of each declared metric -> mean over the runs that measured it."""
-    names = [metric.name for metric in declared_metrics(runs) if metric.in_rows]
-    return {name: mean(run.metrics[name] for run in runs if name in run.metrics) for name in names}
+def run_values(runs: Sequence[Record]) -> dict[str, Any]:
+    """What the runs of one variant say of themselves, as fields of Row."""
+    sample = summarize(top1s(runs))
+    low, high = confidence_interval(sample) or (None, None)
+    metrics = [metric.name for metric in declared_metrics(runs) if metric.in_rows]
+    return {
+        "n": sample.n,
+        "top1": sample.mean,
+        "top1_std": sample.std,
+        "top1_low": low,
+        "top1_high": high,
+        "top1s": top1s(runs),
+        "gmacs": runs[0].gmacs,
+        "params": runs[0].params,
+        "images_per_second": median(run.images_per_second for run in runs),
+        "epochs": runs[0].epochs,
+        "outdated": outdated_fields(runs[0]),
+        "metrics": {name: mean(run.metrics[name] for run in runs if name in run.metrics) for name in metrics},
+    }
 
 
 def _build_row(group: Group, variant: str, runs: list[Record], samples: dict[str, Sample], layout: Layout) -> Row:
@@ -109,7 +125,7 @@ def _build_row(group: Group, variant: str, runs: list[Record], samples: dict[str
         n=0,
         before=_with_changes(before, group),
         start=_with_changes(first, group) if name != first else None,
-        **_paper_values(name, before, group.size),  # pyright: ignore
+        **_paper_values(name, before, group.size),
     )
     if not runs:
         return row
@@ -118,25 +134,13 @@ def _build_row(group: Group, variant: str, runs: list[Record], samples: dict[str
         layout.compare(sample, samples[other]) if other in samples else Difference(None)
         for other in (row.before, row.start)
     )
-    low, high = confidence_interval(sample) or (None, None)
     return replace(
         row,
-        n=sample.n,
-        top1=sample.mean,
-        top1_std=sample.std,
-        top1_low=low,
-        top1_high=high,
-        top1s=top1s(runs),
+        **run_values(runs),
         **difference_values("difference", to_before),
         **difference_values("start_difference", to_start),
-        **layout_values(layout),  # pyright: ignore
+        **layout_values(layout),
         seeds_needed=layout.seeds_needed(sample, samples[row.before]) if row.before in samples else None,
-        gmacs=runs[0].gmacs,
-        params=runs[0].params,
-        images_per_second=median(run.images_per_second for run in runs),
-        epochs=runs[0].epochs,
-        outdated=outdated_fields(runs[0]),
-        metrics=mean_metrics(runs),
     )
 
 
@@ -238,5 +242,5 @@ def with_layout(rows: Sequence[Row], layout: Layout) -> list[Row]:
         sample = samples.get(row.variant)
         low, high = (layout.interval(sample) if sample else None) or (None, None)
         values = {**difference_values("difference", gap), **layout_values(layout), "top1_low": low, "top1_high": high}
-        result.append(replace(row, **values, difference_holm=corrected))  # pyright: ignore
+        result.append(replace(row, **values, difference_holm=corrected))
     return result
