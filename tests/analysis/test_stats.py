@@ -16,7 +16,6 @@ from modernet.analysis.stats import (
     holm,
     pool_std,
     power,
-    sample_std,
     seeds_needed,
     summarize,
     welch,
@@ -137,7 +136,7 @@ def test_pooled_std_needs_a_network_with_two_runs():
 
 
 def test_no_confidence_interval_for_a_single_run_or_zero_std():
-    assert sample_std([90.0]) is None
+    assert summarize([90.0]).std is None
     assert confidence_interval(summarize([90.0])) is None
     assert welch_of([91.0], [90.0, 90.5]) == Difference(1 - 0.25)
     assert confidence_interval(summarize([90.0, 90.0])) is None

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
 from modernet.analysis.row import Row
-from modernet.analysis.stats import ALPHA, Difference
+from modernet.analysis.stats import ALPHA, Difference, Sample
 
 SHOWN_SEEDS = 1_000  # larger numbers of seeds are shown as > 1,000
 
@@ -39,10 +39,13 @@ def _format_apart(value: float, sign: str, decimals: int, limit: float) -> str:
 
 
 def format_accuracy(row: Row) -> str:
+    """`format_sample` of the row's runs, or that it was not run."""
+    return "not run" if row.sample is None else format_sample(row.sample)
+
+
+def format_sample(sample: Sample) -> str:
     """Mean ± std in percent; the accuracy alone for a single run."""
-    if row.top1 is None:
-        return "not run"
-    return f"{row.top1:.2f}" + (f" ± {row.top1_std:.2f}" if row.n > 1 else "")
+    return f"{sample.mean:.2f}" + ("" if sample.std is None else f" ± {sample.std:.2f}")
 
 
 def format_difference(gap: Difference) -> str:

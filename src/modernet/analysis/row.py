@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from modernet.analysis.stats import ALPHA, Difference
+from modernet.analysis.stats import ALPHA, Difference, Sample
 from modernet.config.names import variant_name
 from modernet.config.roadmap import main_path
 from modernet.record import Record
@@ -106,6 +106,11 @@ class Row:
     def group(self) -> Group:
         """The table that the row belongs to."""
         return Group(self.protocol, self.size, self.changes)
+
+    @property
+    def sample(self) -> Sample | None:
+        """Number, mean and standard deviation of its runs; None where it was not run."""
+        return None if self.top1 is None else Sample(self.n, self.top1, self.top1_std)
 
     @property
     def gap(self) -> Difference:

@@ -59,14 +59,9 @@ class Difference:
         return Difference(mean, low, high, self.p)
 
 
-def sample_std(values: Sequence[float]) -> float | None:
-    """The sample standard deviation; None for a single value."""
-    return stdev(values) if len(values) > 1 else None
-
-
 def summarize(values: Sequence[float]) -> Sample:
     """Number, mean and standard deviation of at least one value."""
-    return Sample(len(values), mean(values), sample_std(values))
+    return Sample(len(values), mean(values), stdev(values) if len(values) > 1 else None)
 
 
 def t_quantile(freedom: float) -> float:

@@ -11,6 +11,7 @@ from modernet.analysis.formatting import (
     format_difference,
     format_interval,
     format_p_value,
+    format_sample,
     tabulate_text,
 )
 from modernet.analysis.layout import POOLED
@@ -88,7 +89,7 @@ def resolution_note(title: str, rows: Sequence[Row]) -> str:
 
 def _sensitivity(steps: Sequence[Row]) -> str:
     """The number of differences that each of both tests decides; it can depend on the test more than on the runs."""
-    samples = {row.variant: Sample(row.n, row.top1, row.top1_std) for row in steps if row.top1 is not None}
+    samples = {row.variant: row.sample for row in steps if row.sample}
     pairs = [(samples[row.variant], samples[row.before]) for row in steps if row.before in samples]
     pooled = pool_std(samples.values())
     by_pooled = [contrast(*pair, pooled).p for pair in pairs] if pooled and pooled.std else []
@@ -146,14 +147,10 @@ def sign_change_lines(changes: Sequence[SignChange]) -> str:
 
 def contrast_table(reference: str, sample: Sample, contrasts: Mapping[str, Contrast], header: str) -> str:
     """One reference, and networks against it."""
-    body = [[reference, str(sample.n), _format_sample(sample), "", ""]]
+    body = [[reference, str(sample.n), format_sample(sample), "", ""]]
     for name, (sample, gap, p) in contrasts.items():
-        body.append([name, str(sample.n), _format_sample(sample), format_difference(gap), format_p_value(p)])
+        body.append([name, str(sample.n), format_sample(sample), format_difference(gap), format_p_value(p)])
     return tabulate_text([header, "n", "top-1 (%)", f"vs {reference} (points)", "p (Holm)"], body)
-
-
-def _format_sample(sample: Sample) -> str:
-    return f"{sample.mean:.2f}" + ("" if sample.std is None else f" ± {sample.std:.2f}")
 
 
 def steps_table(steps: Sequence[str], columns: Mapping[str, Mapping[str, Difference]]) -> str:

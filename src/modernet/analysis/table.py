@@ -230,7 +230,7 @@ def group_rows(rows: Iterable[Row]) -> dict[Group, list[Row]]:
 
 def with_layout(rows: Sequence[Row], layout: Layout) -> list[Row]:
     """The rows with the intervals and p-values that the layout gives; Holm's correction is over these rows."""
-    samples = {row.variant: Sample(row.n, row.top1, row.top1_std) for row in rows if row.top1 is not None}
+    samples = {row.variant: row.sample for row in rows if row.sample}
     gaps = [
         layout.compare(samples[row.variant], samples[row.before])
         if row.before in samples and row.variant in samples

@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from statistics import mean
 from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,11 +12,12 @@ from modernet.analysis.formatting import (
     count_noun,
     format_interval,
     format_p_equation,
+    format_sample,
     format_std_tests,
     tabulate_text,
 )
 from modernet.analysis.layout import WELCH, estimate_seed_effect
-from modernet.analysis.stats import sample_std
+from modernet.analysis.stats import summarize
 from modernet.attribution.measures import (
     COST_TOLERANCE,
     MEASURES,
@@ -136,9 +136,8 @@ def _effort(attribution: Attribution) -> tuple[int, float]:
 def _network_cells(attribution: Attribution) -> list[list[str]]:
     cells = []
     for network, runs in attribution.records.items():
-        std = sample_std(top1s(runs))
-        top1 = f"{mean(top1s(runs)):.2f}" + (f" ± {std:.2f}" if std is not None else "")
         name = attribution.plan.design.describe(attribution.plan.distinct[network])
+        top1 = format_sample(summarize(top1s(runs)))
         cells.append([name, str(len(runs)), top1, f"{runs[0].gmacs:.4f}", f"{runs[0].params:,}"])
     return cells
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modernet.analysis.formatting import count_noun, format_accuracy, format_difference, format_p_equation
+from modernet.analysis.formatting import count_noun, count_seeds, format_accuracy, format_difference, format_p_equation
 from modernet.analysis.layout import WELCH
 from modernet.analysis.notes import mixed_settings_note, outdated_note
 from modernet.analysis.signs import COMPARED
@@ -118,14 +118,12 @@ def describe_group(rows: Sequence[Row]) -> list[str]:
 
 
 def _describe_runs(rows: Sequence[Row], run: list[Row], steps: list[Row]) -> str:
-    seeds = sorted({row.n for row in run})
-    per_variant = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else count_noun(seeds[0], "seed")
     parts = []
     if published := sum(row.is_published for row in rows):
         parts.append(f"{len(steps)} of {count_noun(published, 'step')}")
     if len(run) > len(steps):
         parts.append(count_noun(len(run) - len(steps), "variant"))
-    return f"{' and '.join(parts)}, {per_variant} each: {count_noun(sum(row.n for row in run), 'run')}."
+    return f"{' and '.join(parts)}, {count_seeds(run)} each: {count_noun(sum(row.n for row in run), 'run')}."
 
 
 def _describe_total(last: Row) -> str:
