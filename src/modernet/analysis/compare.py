@@ -98,8 +98,7 @@ def _select_word(word: str, finished: Mapping[Path, Record]) -> Selection:
         raise UserError(
             f"there is no record of '{word}'; allowed: {known}, and filters such as \"model.act=='gelu' and seed<3\""
         )
-    matches = parse_where(word).filter(finished.values())
-    matching = {path: record for (path, record), match in zip(finished.items(), matches, strict=True) if match}
+    matching = parse_where(word).select(finished)
     if not matching:
         raise UserError(f'no finished record matches "{word}"')
     return choose(matching)

@@ -81,8 +81,7 @@ def load_finished(folders: Path | Sequence[Path], protocol: str | None = None, w
                 seen.add(file)
                 loaded[path] = record
     if where is not None:
-        matches = where.filter(loaded.values())
-        loaded = {path: record for (path, record), match in zip(loaded.items(), matches, strict=True) if match}
+        loaded = where.select(loaded)
     steps_of = cache(lambda size: roadmap(size).keys() if size in sizes() else None)
     finished: dict[Path, Record] = {}
     for path, record in loaded.items():

@@ -2,9 +2,10 @@
 
 import ast
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from modernet.config.identity import NAMES, SCHEMAS, non_defaults, to_plain
@@ -66,18 +67,18 @@ class Where:
     text: str
     tree: ast.expr
 
-    def filter(self, records: Iterable[Record]) -> list[bool]:
-        """Whether each record matches.
+    def select(self, records: Mapping[Path, Record]) -> dict[Path, Record]:
+        """The records that match.
 
         Raises UserError for a field that none of the records has, and where the filter compares values of two kinds,
         such as `seed=='0'`.
         """
-        values = [record_fields(record) for record in records]
-        known = set().union(*values)
+        values = {path: record_fields(record) for path, record in records.items()}
+        known = set().union(*values.values())
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Name | ast.Attribute) and (name := _dotted(node)) is not None:
                 self._check_name(name, known)
-        return [self._condition(self.tree, of_record) for of_record in values]
+        return {path: record for path, record in records.items() if self._condition(self.tree, values[path])}
 
     def _check_name(self, name: str, known: set[str]) -> None:
         is_prefix = any(other.startswith(f"{name}.") for other in known)  # visited as a part of a longer name, too
