@@ -21,9 +21,10 @@ from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
 from modernet import commands
+from modernet.config.identity import SCHEMAS
 from modernet.config.overrides import explain_override
 from modernet.config.roadmap import all_steps, steps_help
-from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig, SizeConfig, WandbConfig
+from modernet.config.schema import ExecutionConfig, SizeConfig, WandbConfig
 from modernet.config.search_path import sweep_files, user_config_dirs
 from modernet.errors import ConnectionLost, Interrupted, LocalMistake, ModernetError, OutOfMemory, RunFailed, UserError
 from modernet.runtime.distributed import distributed_env
@@ -38,14 +39,7 @@ T = TypeVar("T")
 SHOW_TRACEBACK = os.environ.get(TRACEBACK_VARIABLE) == "1" and SET_BY_US not in os.environ
 
 # Section of the config -> the dataclass that validates it; execution fields stand at the top level.
-SECTIONS = {
-    "model": ModelConfig,
-    "recipe": RecipeConfig,
-    "data": DataConfig,
-    "size": SizeConfig,
-    "wandb": WandbConfig,
-    "": ExecutionConfig,
-}
+SECTIONS = {**SCHEMAS, "size": SizeConfig, "wandb": WandbConfig, "": ExecutionConfig}
 # Names of modernet 0.1.
 RENAMED = {
     "without": "ablate",

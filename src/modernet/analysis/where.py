@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from modernet.config.identity import NAMES, SCHEMAS, non_defaults, to_plain
+from modernet.config.identity import NAMES, SCHEMAS, non_defaults, schema_defaults
 from modernet.errors import UserError
 from modernet.record import Record
 
@@ -27,9 +27,7 @@ EQUALITIES: dict[type, Callable[[Any, Any], bool]] = {ast.Eq: operator.eq, ast.N
 
 @cache
 def _defaults() -> dict[str, Any]:
-    return {
-        f"{section}.{field.name}": to_plain(field.default) for section, cls in SCHEMAS.items() for field in fields(cls)
-    }
+    return {f"{section}.{name}": default for section in SCHEMAS for name, default in schema_defaults(section).items()}
 
 
 def record_fields(record: Record) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig
 
-from modernet.config.identity import run_hash, to_plain
+from modernet.config.identity import SCHEMAS, run_hash, to_plain
 from modernet.config.roadmap import apply_steps, network_steps, to_dict
 from modernet.config.schema import DataConfig, ExecutionConfig, ModelConfig, RecipeConfig, SizeConfig, WandbConfig
 from modernet.config.search_path import CONFIGS, cached_per_config_dirs, config_options
@@ -26,13 +26,7 @@ FOLDER_NAME_LENGTH = 40  # characters of a variant in the name of its folder
 
 # Below the yaml files, so that a field which a yaml does not mention has its default and can be overridden.
 ConfigStore.instance().store(
-    "schema",
-    {
-        "model": asdict(ModelConfig()),
-        "recipe": asdict(RecipeConfig()),
-        "data": asdict(DataConfig()),
-        "wandb": asdict(WandbConfig()),
-    },
+    "schema", {section: asdict(schema()) for section, schema in {**SCHEMAS, "wandb": WandbConfig}.items()}
 )
 
 

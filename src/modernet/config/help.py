@@ -11,11 +11,12 @@ from annotated_types import Ge, Gt, Le, Lt
 from omegaconf import DictConfig, OmegaConf
 from pydantic.fields import FieldInfo
 
+from modernet.config.identity import SCHEMAS
 from modernet.config.roadmap import steps_help
-from modernet.config.schema import DataConfig, ModelConfig, RecipeConfig, WandbConfig
+from modernet.config.schema import WandbConfig
 from modernet.config.search_path import CONFIGS, config_groups, config_options
 
-SECTIONS = {"model": ModelConfig, "recipe": RecipeConfig, "data": DataConfig, "wandb": WandbConfig}
+SECTIONS = {**SCHEMAS, "wandb": WandbConfig}
 TYPE_NAMES = {int: "integer", float: "number", bool: "true or false", str: "text", type(None): "null"}
 BOUNDS = {Gt: ("gt", ">"), Ge: ("ge", ">="), Lt: ("lt", "<"), Le: ("le", "<=")}
 
