@@ -43,7 +43,7 @@ def all_steps() -> list[Step]:
         if step.parent is not None and step.parent not in names:
             allowed = ", ".join(sorted(names))
             raise UserError(f"{step.path}: its defaults name '{step.parent}', which is no step; allowed: {allowed}")
-    published = _path_to(END, {step.name: step for step in steps})
+    published = _published(steps)
 
     def subtree(step: Step) -> list[Step]:
         children = [child for child in steps if child.parent == step.name]
@@ -53,12 +53,15 @@ def all_steps() -> list[Step]:
     return [step for root in steps if root.parent is None for step in subtree(root)]
 
 
-def _path_to(name: str | None, steps: dict[str, Step]) -> list[str]:
-    path: list[str] = []
-    while name is not None and name in steps:
-        path.append(name)
-        name = steps[name].parent
-    return path[::-1]
+def _published(steps: list[Step]) -> set[str]:
+    """Names of the steps on the way to END."""
+    parents = {step.name: step.parent for step in steps}
+    path: set[str] = set()
+    name: str | None = END
+    while name is not None and name in parents:
+        path.add(name)
+        name = parents[name]
+    return path
 
 
 def to_dict(node: Any) -> dict[str, Any]:
@@ -112,7 +115,7 @@ def is_known(step: str, size: str) -> bool:
 
 def main_path(size: str = "t") -> list[str]:
     """Names of the published steps, from ResNet to ConvNeXt; steps beside or behind them are side steps."""
-    published = _path_to(END, {step.name: step for step in all_steps()})
+    published = _published(all_steps())
     return [name for name, (step, _) in _composed(size).items() if step.name in published]
 
 
