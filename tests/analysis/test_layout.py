@@ -156,7 +156,7 @@ def test_seed_effect_equals_the_two_way_layout_by_hand():
     # Columns 0, 1, 5 and 0, 3, 3: deviations -2 -1 3 and -2 1 1, seed means -2 0 2, residuals 0 -1 1 and 0 1 -1.
     # Seeds: 2 * 8 / 2 = 8; noise: 4 / 2 = 2. Correlation (8 - 2) / (8 + 2); F = 4 with 2 and 2 degrees of freedom.
     effect = estimate_seed_effect([{0: 0.0, 1: 1.0, 2: 5.0}, {2: 13.0, 1: 13.0, 0: 10.0}])
-    assert effect == (pytest.approx(0.6), pytest.approx(scipy_stats.f.sf(4, 2, 2)), 2, 3)
+    assert effect == (pytest.approx(0.6), pytest.approx(scipy_stats.f.sf(4, 2, 2)))
 
 
 @pytest.mark.parametrize("size", [0.0, 1.0, 3.0])
@@ -171,7 +171,6 @@ def test_seed_effect_covers_the_largest_set_of_networks_with_common_seeds():
     networks = with_seed_effect(1.0, networks=5, seeds=3)
     whole = estimate_seed_effect(networks)
     assert whole
-    assert (whole.networks, whole.seeds) == (5, 3)
     assert estimate_seed_effect([*networks, {0: 1.0}, {0: 1.0, 7: 2.0}]) == whole
     assert estimate_seed_effect([network | {10 + i: 1.0} for i, network in enumerate(networks)]) == whole
     extended = [network | {9: 1.0} for network in networks[:2]] + networks[2:]
@@ -183,7 +182,7 @@ def test_seed_effect_needs_two_networks_two_seeds_and_noise():
     assert estimate_seed_effect([{0: 1.0}, {0: 2.0}]) is None
     assert estimate_seed_effect([{0: 1.0, 1: 2.0}, {2: 1.0, 3: 2.0}]) is None
     assert estimate_seed_effect([{0: 1.0, 1: 1.0}, {0: 2.0, 1: 2.0}]) is None
-    assert estimate_seed_effect([{0: 1.0, 1: 2.0}, {0: 2.0, 1: 3.0}]) == (1.0, 0.0, 2, 2)
+    assert estimate_seed_effect([{0: 1.0, 1: 2.0}, {0: 2.0, 1: 3.0}]) == (1.0, 0.0)
 
 
 def test_seeds_needed_under_unequal_noise_are_those_of_as_many_seeds_for_both():

@@ -120,8 +120,6 @@ class SeedEffect(NamedTuple):
 
     correlation: float  # of two such runs; negative estimates are possible
     p: float  # of no effect of the seed
-    networks: int
-    seeds: int
 
 
 def estimate_seed_effect(networks: Iterable[Mapping[int, float]]) -> SeedEffect | None:
@@ -143,7 +141,7 @@ def estimate_seed_effect(networks: Iterable[Mapping[int, float]]) -> SeedEffect 
     if not of_seeds + of_noise:
         return None
     correlation = (of_seeds - of_noise) / (of_seeds + (rows - 1) * of_noise)
-    return SeedEffect(correlation, _f_test(of_seeds, of_noise, *freedom), rows, seeds)
+    return SeedEffect(correlation, _f_test(of_seeds, of_noise, *freedom))
 
 
 def _deviations(values: Sequence[float], center: float) -> list[float]:

@@ -192,7 +192,7 @@ def _build_group(group: Group, runs: Mapping[str, list[Record]], compares_all: b
             built |= {name: replace(row, mixed_settings=", ".join(mixed)) for name, row in rows.items()}
     seed_effect = estimate_seed_effect(map(_by_seed, runs.values()))
     if seed_effect:
-        correlation, p, *_ = seed_effect
+        correlation, p = seed_effect
         built = {name: replace(row, seed_correlation=correlation, seed_p=p) for name, row in built.items()}
     not_run = build_layout([])
     rows = [
