@@ -11,7 +11,7 @@ from modernet.errors import UserError
 DEFAULT_RUNS = Path("results/runs")
 
 
-def add_record_arguments(parser: argparse.ArgumentParser, runs_help: str = "the folders of runs, merged") -> None:
+def add_record_arguments(parser: argparse.ArgumentParser, runs_help: str) -> None:
     """--runs, --protocol, --where and --config-dir."""
     parser.add_argument("--runs", nargs="+", type=Path, default=[], metavar="DIR", help=runs_help)
     parser.add_argument("--protocol", help="only the records of this protocol")

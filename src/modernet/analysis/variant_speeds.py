@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 
 from modernet.analysis.row import Row
-from modernet.analysis.speeds import BENCHMARKS, Speed, load_speeds
+from modernet.analysis.speeds import Speed, load_speeds
 from modernet.record import Record
 
 GMACS_TOLERANCE = 0.1  # the head of a benchmark has another number of classes
@@ -25,7 +25,7 @@ class Speeds:
     source: str  # what was measured, for a caption
 
 
-def find_speeds(rows: Sequence[Row], records: Iterable[Record], folder: Path = BENCHMARKS) -> Speeds:
+def find_speeds(rows: Sequence[Row], records: Iterable[Record], folder: Path) -> Speeds:
     """The speeds of the rows of a group, whose records these are.
 
     The machine with most of the group's steps in `folder` wins. Without one, the medians of the runs count if all of

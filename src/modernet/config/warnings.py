@@ -8,7 +8,7 @@ from modernet.config.variant import Sections, compose_sections
 
 
 def config_warnings(
-    step: str, protocol: str, size: str, sections: Sections, changes: Collection[str] = ()
+    step: str, protocol: str, size: str, sections: Sections, changes: Collection[str]
 ) -> tuple[str, ...]:
     """One line for each. `changes` are the overrides in the variant's name, as in recipe.momentum=0.5."""
     recipe = sections[1]

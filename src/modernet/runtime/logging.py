@@ -40,8 +40,8 @@ class _SweepHandler(logging.Handler):
 
 
 @contextmanager
-def run_logging(path: Path | None, name: str, append: bool = False) -> Iterator[logging.Logger]:
-    """A logger that writes to stderr, above the progress bar if there is one, and to the file at `path`.
+def run_logging(path: Path | None, name: str, append: bool) -> Iterator[None]:
+    """The logger writes to stderr, above the progress bar if there is one, and to the file at `path`.
 
     Without a path it logs warnings only: ranks that write no files do not repeat each other. In a sweep the terminal
     gets warnings only, each after the run's name.
@@ -61,7 +61,7 @@ def run_logging(path: Path | None, name: str, append: bool = False) -> Iterator[
     logger.handlers = handlers
     try:
         with nullcontext() if in_sweep else logging_redirect_tqdm([logger]):
-            yield logger
+            yield
     finally:
         logger.handlers = []
         for handler in handlers:

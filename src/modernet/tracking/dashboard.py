@@ -78,7 +78,7 @@ def _learning_curves() -> list[wr.LinePlot]:
     ]
 
 
-def _filters(protocol: str | None, variants: list[str] | None = None) -> list[expr.FilterExpr]:
+def _filters(protocol: str | None, variants: list[str] | None) -> list[expr.FilterExpr]:
     """The finished runs of these variants, or every run; of this protocol, or of all."""
     allowed = {"protocol": protocol and [protocol], "variant": variants}
     # wandb-workspaces parses a filter as Python, and takes an = for a comparison even inside a string.
@@ -95,7 +95,7 @@ def dashboard_title(protocol: str | None) -> str:
     return f"modernet, {protocol or 'every protocol'}"
 
 
-def build_workspace(entity: str, project: str, protocol: str | None = None, results: str = "") -> ws.Workspace:
+def build_workspace(entity: str, project: str, protocol: str | None, results: str) -> ws.Workspace:
     """A workspace with the roadmap and the kernel sweep, not yet saved. All of its panels show the same runs.
 
     `results` is the results table as Markdown.
@@ -122,9 +122,7 @@ def build_workspace(entity: str, project: str, protocol: str | None = None, resu
     )
 
 
-def build_report(
-    entity: str, project: str, protocol: str | None = None, results: str = "", offline: bool = False
-) -> wr.Report:
+def build_report(entity: str, project: str, protocol: str | None, results: str, offline: bool = False) -> wr.Report:
     """A page with one grid of panels per question, each with a run set, not yet saved.
 
     A run set that names its project is looked up on the server, which needs a login; `offline` leaves the name out.
@@ -175,7 +173,7 @@ def build_report(
     )
 
 
-def to_specs(entity: str, project: str, protocol: str | None = None, results: str = "") -> dict[str, Any]:
+def to_specs(entity: str, project: str, protocol: str | None, results: str) -> dict[str, Any]:
     """What would be saved as `workspace` and `report`, as plain values; needs no login."""
     views = {
         "workspace": build_workspace(entity, project, protocol, results),
@@ -200,7 +198,7 @@ def _view_name(protocol: str | None) -> str:
     return hashlib.sha256(dashboard_title(protocol).encode()).hexdigest()[:11]
 
 
-def publish(api: Api, entity: str, project: str, protocol: str | None = None, results: str = "") -> dict[str, str]:
+def publish(api: Api, entity: str, project: str, protocol: str | None, results: str) -> dict[str, str]:
     """Save the workspace and the report over earlier ones of this protocol; returns their links.
 
     Raises UserError where the project does not exist or the login may not write to it.

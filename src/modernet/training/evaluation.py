@@ -1,7 +1,7 @@
 """A trained network on a data set: predictions of each image, accuracies per class, confusion matrix."""
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -77,8 +77,8 @@ class Evaluation:
 def predict(
     model: nn.Module,
     batches: Iterable[tuple[Tensor, Tensor]],
-    take_skipped: Callable[[], int] = int,
-    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    take_skipped: Callable[[], int],
+    autocast: Callable[[], AbstractContextManager[Any]],
 ) -> Evaluation:
     """The predictions of a network for batches of images (N, 3, H, W) and labels (N,) on its device.
 
