@@ -93,7 +93,7 @@ def layout_values(layout: Layout) -> dict[str, Any]:
 
 
 def run_values(runs: Sequence[Record]) -> dict[str, Any]:
-    """What the runs of one variant say of themselves, as fields of Row."""
+    """The fields of Row that follow from the runs of its variant."""
     sample = summarize(top1s(runs))
     low, high = confidence_interval(sample) or (None, None)
     metrics = [metric.name for metric in declared_metrics(runs) if metric.in_rows]
