@@ -27,7 +27,11 @@ EQUALITIES: dict[type, Callable[[Any, Any], bool]] = {ast.Eq: operator.eq, ast.N
 
 @cache
 def _defaults() -> dict[str, Any]:
-    return {f"{section}.{name}": default for section in SCHEMAS for name, default in schema_defaults(section).items()}
+    return {
+        f"{section}.{name}": default
+        for section, schema in SCHEMAS.items()
+        for name, default in schema_defaults(schema).items()
+    }
 
 
 def record_fields(record: Record) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def digest(values: Any, length: int = 10) -> str:
 
 def non_defaults(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of `model`, `recipe` or `data` that identify a run and differ from the schema's defaults."""
-    defaults = schema_defaults(section) | REMOVED.get(section, {})
+    defaults = schema_defaults(SCHEMAS[section]) | REMOVED.get(section, {})
     return {
         name: value
         for name, value in values.items()
@@ -40,9 +40,9 @@ def non_defaults(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def schema_defaults(section: str) -> dict[str, Any]:
-    """The default of each field of `model`, `recipe` or `data`, as plain values."""
-    return {field.name: to_plain(field.default) for field in fields(SCHEMAS[section])}
+def schema_defaults(schema: Any) -> dict[str, Any]:
+    """The default of each field of a section's dataclass, as plain values."""
+    return {field.name: to_plain(field.default) for field in fields(schema)}
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
