@@ -23,7 +23,7 @@ def test_variant_and_step_with_an_unnamed_difference_are_not_compared(tmp_path, 
     older, newer = (paths[:2], paths[2:]) if ended == OLD else (paths[2:], paths[:2])
     selection = select(tmp_path)
     assert list(selection.records) == newer
-    reason = f"gelu was changed between this run and {newer[0]}, in model.layer_scale; the newer counts"
+    reason = f"gelu was changed between this run and {newer[0]}, in model.layer_scale; the newest counts"
     assert selection.excluded == [f"{path}: {reason}" for path in older]
 
 

@@ -20,6 +20,12 @@ CONFIGS = {
     "step/wider_kernel.yaml": "defaults: [convnext, _self_]\nstep: wider_kernel\nmodel: {{kernel_size: {0}}}\n",
     "step/wider_relu.yaml": "defaults: [wider_kernel, _self_]\nstep: wider_relu\nmodel: {{act: relu}}\n",
     "recipe/decayed.yaml": "defaults: [modern, _self_]\nname: decayed\nweight_decay: 0.{0}\n",
+    "step/grouped.yaml": (
+        "defaults: [patchify_stem, _self_]\nstep: grouped\nmodel: {{groups: '${{half:${{model.width}}}}'}}\n"
+    ),
+    "step/narrow.yaml": "defaults: [grouped, _self_]\nstep: narrow\nmodel: {{width: {1}}}\n",
+    "step/warm.yaml": "defaults: [convnext, _self_]\nstep: warm\nrecipe: {{lr: 0.0{0}}}\n",
+    "step/warm_relu.yaml": "defaults: [warm, _self_]\nstep: warm_relu\nmodel: {{act: relu}}\n",
     "protocol/short.yaml": "defaults: [digits, _self_]\nprotocol: short\nrecipe: {{epochs: {0}, warmup_epochs: 1}}\n",
 }
 
@@ -29,7 +35,7 @@ def write_configs(folder: Path, number: int) -> str:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         header = "" if name.startswith("recipe/") else "# @package _global_\n"
-        path.write_text(header + text.format(number))
+        path.write_text(header + text.format(number, 2 * number))
     return str(folder)
 
 
@@ -86,7 +92,7 @@ def test_a_value_that_is_set_back_finds_its_runs_again(tmp_path, folders, monkey
     assert [*selection.records] == [old_path]
     (line,) = selection.excluded
     assert line.startswith(f"{new_path}: another configuration with the name wider_kernel")
-    assert f"differs in model.kernel_size; the one of today's configs counts: {old_path}" in line
+    assert f"differs in model.kernel_size; that of today's configs counts: {old_path}" in line
     assert outdated(tmp_path) == {"wider_kernel": None}
 
 
@@ -95,6 +101,9 @@ def test_only_values_that_the_name_does_not_state_count(tmp_path, folders, monke
     runs = [
         train("+step=wider_relu"),
         train("+step=wider_kernel", "model.kernel_size=9"),
+        train("+step=narrow"),
+        train("+step=warm_relu"),
+        train("+step=warm_relu", "recipe.lr=0.5"),
         train("+step=convnext", "recipe=decayed"),
         train("+step=convnext", "recipe=decayed", "recipe.weight_decay=0.2"),
         train("+step=gelu", "protocol=short"),
@@ -105,12 +114,45 @@ def test_only_values_that_the_name_does_not_state_count(tmp_path, folders, monke
     monkeypatch.setenv(VARIABLE, folders[1])
     assert {name: fields for name, fields in outdated(tmp_path / "runs").items() if fields} == {
         "wider_relu": "model.kernel_size=11 (now 13)",
+        "narrow": "model.width=22 (now 26), model.groups=11 (now 13)",
+        "warm_relu": "recipe.lr=0.011 (now 0.013)",
         "convnext+recipe=decayed": "recipe.weight_decay=0.11 (now 0.13)",
         "gelu": "recipe.epochs=11 (now 13)",
     }
+
+
+def test_the_number_of_classes_that_the_files_give_is_not_outdated(tmp_path):
+    write_runs(tmp_path / "runs", train("+step=gelu", "data.num_classes=null"), train("+step=gelu", "data=folder"))
+    assert set(outdated(tmp_path / "runs").values()) == {None}
 
 
 def test_runs_of_configs_that_are_not_here_are_not_outdated(tmp_path, folders, monkeypatch):
     write_runs(tmp_path / "runs", train("+step=gelu", "protocol=short"), train("+step=convnext", "recipe=decayed"))
     monkeypatch.delenv(VARIABLE)
     assert set(outdated(tmp_path / "runs").values()) == {None}
+
+
+def test_a_run_of_unknown_values_does_not_count_as_todays(tmp_path, folders):
+    """Records without the name of their recipe, as made by hand, are of unknown values."""
+    known = replace(train("+step=wider_kernel", "model.kernel_size=5"), ended="2026-02-01T00:00:00+00:00")
+    known = replace(known, variant="wider_kernel")
+    unnamed = {name: value for name, value in known.config["recipe"].items() if name != "name"}
+    old = replace(known, ended="2026-01-01T00:00:00+00:00", config=known.config | {"recipe": unnamed | {"lr": 0.5}})
+    _, new_path = write_runs(tmp_path, old, known)
+    selection = select(tmp_path)
+    assert [*selection.records] == [new_path]
+    assert "the newest counts" in selection.excluded[0]
+
+
+@pytest.mark.parametrize("is_todays", [True, False])
+def test_of_a_step_and_its_variant_the_one_with_todays_values_counts(tmp_path, folders, monkeypatch, is_todays):
+    """The step was trained before its value was changed, the variant after that; then the value may be set back."""
+    step = replace(train("+step=wider_kernel"), ended="2026-01-01T00:00:00+00:00")
+    monkeypatch.setenv(VARIABLE, folders[1])
+    variant = replace(train("+step=wider_kernel", "model.act_after=[0]"), ended="2026-02-01T00:00:00+00:00")
+    step_path, variant_path = write_runs(tmp_path, step, variant)
+    if is_todays:
+        monkeypatch.setenv(VARIABLE, folders[0])
+    selection = select(tmp_path)
+    assert [*selection.records] == [step_path if is_todays else variant_path]
+    assert "that of today's configs counts" in selection.excluded[0]

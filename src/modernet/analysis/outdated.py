@@ -1,12 +1,12 @@
 """Runs of a name whose configs have other values today: the table shows the older ones, and has to say so."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from modernet.analysis.row import Group, group_of, network_name
 from modernet.analysis.where import record_settings
-from modernet.config.today import Values, composed_values, values_today
+from modernet.config.today import values_today
 from modernet.record import Record
 from modernet.runtime.text import shorten
 
@@ -14,10 +14,30 @@ CHOICES = ("recipe", "data")  # groups that a variant may name: convnext+recipe=
 SHOWN_FIELDS = 3
 
 
+def is_todays(record: Record) -> bool:
+    """Whether a run has the values that its name stands for today."""
+    return _differences(record) == {}
+
+
+def newness(record: Record) -> tuple[bool, str]:
+    """Of runs with one name the largest counts: one with today's values, else the one that ended last or has a date."""
+    return is_todays(record), record.ended or ""
+
+
 def outdated_fields(record: Record) -> str | None:
     """`model.kernel_size=11 (now 13)`: the fields by which a run differs from what trains under its name today.
 
-    None where there are none, and where that is unknown: a config is not here, or the record does not name its own.
+    None where there are none, and where that is unknown.
+    """
+    differences = _differences(record) or {}
+    words = [f"{name}={_format(before)} (now {_format(now)})" for name, (before, now) in differences.items()]
+    return shorten(words, SHOWN_FIELDS) or None
+
+
+def _differences(record: Record) -> dict[str, tuple[Any, Any]] | None:
+    """Field -> its values in the run and today, of those that the variant does not name.
+
+    None where they are unknown: a config is not here, or the record does not name its own.
     """
     if any("name" not in record.config[group] for group in CHOICES):
         return None
@@ -25,15 +45,8 @@ def outdated_fields(record: Record) -> str | None:
     named = {name: value for name, _, value in (change.partition("=") for change in changes)}
     choices = {group: named[group] for group in CHOICES if group in named}
     today = values_today(step, record.protocol, record.size, choices)
-    if today and any(name.startswith("model.") for name in _differences(record, named, today)):
-        today = composed_values(step, record.protocol, record.size, **choices)
-    found = _differences(record, named, today) if today else {}
-    words = [f"{name}={_format(before)} (now {_format(now)})" for name, (before, now) in found.items()]
-    return shorten(words, SHOWN_FIELDS) or None
-
-
-def _differences(record: Record, named: Mapping[str, str], today: Values) -> dict[str, tuple[Any, Any]]:
-    """Field -> its values in the run and today, of those that the variant does not name."""
+    if today is None:
+        return None
     settings = record_settings(record)
     unknown = {"data.num_classes"} if today["data.num_classes"] is None else set()  # the files say it
     return {
@@ -74,7 +87,4 @@ def outdated_sentence(variants: Sequence[tuple[str, str | None]]) -> str:
         f"{fields} in {'all rows' if len(members) == len(variants) > 1 else ', '.join(members)}"
         for fields, members in names.items()
     )
-    return (
-        f"Runs have other values than their configs now: {described}. Once a run with today's values is finished, "
-        "only such runs count in its row."
-    )
+    return f"Runs have other values than their configs now: {described}."

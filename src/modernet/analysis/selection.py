@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from modernet.analysis.outdated import describe_outdated, outdated_fields
+from modernet.analysis.outdated import describe_outdated, is_todays, newness
 from modernet.analysis.row import split_variant
 from modernet.analysis.settings import describe_mixed, mixed_settings
 from modernet.analysis.where import Where, record_settings
@@ -93,18 +93,18 @@ def load_finished(folders: Path | Sequence[Path], protocol: str | None = None, w
 
 
 def _path_that_counts(runs: Mapping[Path, Record], configurations: Mapping[Path, str]) -> Path:
-    """A path of the configuration that bears the name: of several the one that the configs have today.
+    """A path of the configuration that counts: of several, `newness` decides.
 
-    Of those, or where it is none, that of the run that ended last. A record without a date is older than all others.
     Among records without dates the configuration of most runs counts, and of equally many the first path.
     """
     counts = Counter(configurations[path] for path in runs)
+    if len(counts) == 1:
+        return next(iter(runs))
+    return max(runs, key=lambda path: (*newness(runs[path]), counts[configurations[path]]))
 
-    def rank(path: Path) -> tuple[bool, str, int]:
-        is_todays = len(counts) > 1 and outdated_fields(runs[path]) is None
-        return is_todays, runs[path].ended or "", counts[configurations[path]]
 
-    return max(runs, key=rank)
+def _rule(record: Record) -> str:
+    return "that of today's configs counts" if is_todays(record) else "the newest counts"
 
 
 def _describe_end(record: Record) -> str:
@@ -135,10 +135,11 @@ def _changed_steps(rows: Mapping[RowKey, tuple[Path, Record]]) -> dict[RowKey, s
         step_path, step_record = rows[base]
         fields = [name for name in _differing_fields(record, step_record) if name.startswith("model.")]
         if unnamed := [name for name in fields if name not in named]:
-            is_older = (record.ended or "") <= (step_record.ended or "")
+            is_older = newness(record) <= newness(step_record)
             newer = step_path if is_older else path
             reasons[key if is_older else base] = (
-                f"{step} was changed between this run and {newer}, in {shorten(unnamed, 3)}; the newer counts"
+                f"{step} was changed between this run and {newer}, in {shorten(unnamed, 3)}; "
+                f"{_rule(step_record if is_older else record)}"
             )
     return reasons
 
@@ -171,15 +172,13 @@ def choose(finished: Mapping[Path, Record]) -> Selection:
             excluded += [f"{path}: {reason}" for path in runs]
             continue
         counting = paths[key]
-        is_newest = (runs[counting].ended or "") == max(record.ended or "" for record in runs.values())
-        rule = "the newest counts" if is_newest else "the one of today's configs counts"
         first_paths: dict[int, Path] = {}
         for path, record in runs.items():
             if configurations[path] != configurations[counting]:
                 excluded.append(
                     f"{path}: another configuration with the name {record.variant}, {_describe_end(record)}, which "
-                    f"differs in {shorten(_differing_fields(record, runs[counting]), 3)}; {rule}: {counting}, "
-                    f"{_describe_end(runs[counting])}"
+                    f"differs in {shorten(_differing_fields(record, runs[counting]), 3)}; {_rule(runs[counting])}: "
+                    f"{counting}, {_describe_end(runs[counting])}"
                 )
                 continue
             first = first_paths.setdefault(record.seed, path)

@@ -113,7 +113,7 @@ def to_latex(rows: list[Row], with_references: bool = False) -> str:
 def to_dicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
     """The fields of each row, followed by a key for each declared metric that any row has; None where unknown.
 
-    So has `outdated` a key where any row is.
+    `outdated` is a key only where a row has a value.
     """
     rows = list(rows)
     names = [metric.name for metric in declared_metrics(rows)]

@@ -1,5 +1,6 @@
 """The values that the configs give to a step today: runs may be older than them."""
 
+import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
@@ -18,43 +19,50 @@ from modernet.config.variant import compose_sections
 from modernet.errors import UserError
 
 Values = Mapping[str, Any]  # of fields as in model.act
+OF_OTHER_GROUPS = re.compile(r"\$\{(?!size\.)[\w.]+\}")  # an interpolation that the step and the size do not decide
 
 
 def values_today(step: str, protocol: str, size: str, choices: Mapping[str, str]) -> Values | None:
     """Every field that `+step=... protocol=... size=...` has today, with `choices` of recipe and data.
 
     None where a config of these names is not here or makes no network. Composing takes a tenth of a second, so steps
-    that change the network alone share the recipe and the data of the step before them.
+    that change the network alone share it with the step before them.
     """
     groups = {"protocol": protocol, "size": size, **choices}
     if any(name not in config_files(group) for group, name in groups.items()) or step not in roadmap(size):
         return None
-    source, changed = _last_other_change(step, size)
-    composed = composed_values(source, protocol, size, **choices)
+    source, changed = _composed_step(step, size)
+    composed = _compose(source, protocol, size, **choices)
     model = {f"model.{name}": value for name, value in to_plain(asdict(roadmap(size)[step])).items()}
     return composed and composed | {name: value for name, value in model.items() if name in changed}
 
 
-def _last_other_change(step: str, size: str) -> tuple[str, set[str]]:
-    """The last step up to this one that changes more than the network, or the start, and the fields changed since."""
+def _composed_step(step: str, size: str) -> tuple[str, set[str]]:
+    """The last step up to this one that has to be composed, and the fields of the network that change after it.
+
+    That is the start, or a step that changes more than the network or has further defaults; the step itself where the
+    way to it reads values of other groups.
+    """
     steps = {one.name: one for one in all_steps()}
+    path = [step]
+    while parent := parent_step(path[-1], size):
+        path.append(parent)
+    files = [steps[step_option(name, size)] for name in path]
+    if any(OF_OTHER_GROUPS.search(str(file.change)) for file in files):  # a later step may change what it reads
+        return step, set()
     changed: set[str] = set()
-    name, parent = step, parent_step(step, size)
-    while parent is not None:
-        file = steps[step_option(name, size)]
-        defaults = read_config(file.path)["defaults"]
-        if not file.change.keys() <= {"step", "model"} or [one for one in defaults if one != "_self_"][1:]:
-            break
+    for name, file in zip(path[:-1], files, strict=False):
+        defaults = [entry for entry in read_config(file.path)["defaults"] if entry != "_self_"]
+        if not file.change.keys() <= {"step", "model"} or len(defaults) > 1:
+            return name, changed
         changed |= {f"model.{field}" for field in file.change.get("model", {})}
-        name, parent = parent, parent_step(parent, size)
-    return name, changed
+    return path[-1], changed
 
 
 @cached_per_config_dirs
-def composed_values(
+def _compose(
     step: str, protocol: str, size: str, recipe: str | None = None, data: str | None = None
 ) -> dict[str, Any] | None:
-    """`values_today` as Hydra composes them, right also where a protocol sets a field that a step changes."""
     try:
         with _hydra():
             sections = compose_sections(step, protocol, size, recipe, data)

@@ -1,4 +1,4 @@
-"""Finished runs that bear another name than the command gives them: a run keeps the name that it was trained under."""
+"""Finished runs that have another name than the command gives them: a run keeps the name that it was trained under."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,11 +10,14 @@ from modernet.runtime.file_names import RECORD_FILE
 
 
 def name_warnings(finished: Iterable[tuple[Path, Record, Experiment]]) -> list[str]:
-    """A line for each pair of names, of folders with their records and what the command asks for."""
+    """A line for each pair of names, of folders with their records and what the command asks for.
+
+    Failed runs have none, as no table lists them.
+    """
     found: dict[tuple[str, str], list[tuple[Path, Record, Experiment]]] = {}
     for one in finished:
         _, record, experiment = one
-        if record.variant != experiment.variant:
+        if record.status == "done" and record.variant != experiment.variant:
             found.setdefault((record.variant, experiment.variant), []).append(one)
     return [_describe(*runs[0], len(runs) - 1) for runs in found.values()]
 
