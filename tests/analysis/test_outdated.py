@@ -15,17 +15,19 @@ from modernet.config.experiment import build_experiment, initialize_hydra
 from modernet.config.search_path import VARIABLE
 from modernet.record import Record
 from modernet.report.answer import answer
+from modernet.report.summary import describe_group
 
+HALF_THE_WIDTH = "model: {{groups: '${{half:${{model.width}}}}'}}\n"
 CONFIGS = {
     "step/wider_kernel.yaml": "defaults: [convnext, _self_]\nstep: wider_kernel\nmodel: {{kernel_size: {0}}}\n",
     "step/wider_relu.yaml": "defaults: [wider_kernel, _self_]\nstep: wider_relu\nmodel: {{act: relu}}\n",
     "recipe/decayed.yaml": "defaults: [modern, _self_]\nname: decayed\nweight_decay: 0.{0}\n",
-    "step/grouped.yaml": (
-        "defaults: [patchify_stem, _self_]\nstep: grouped\nmodel: {{groups: '${{half:${{model.width}}}}'}}\n"
-    ),
+    "step/grouped.yaml": f"defaults: [patchify_stem, _self_]\nstep: grouped\n{HALF_THE_WIDTH}",
     "step/narrow.yaml": "defaults: [grouped, _self_]\nstep: narrow\nmodel: {{width: {1}}}\n",
     "step/warm.yaml": "defaults: [convnext, _self_]\nstep: warm\nrecipe: {{lr: 0.0{0}}}\n",
     "step/warm_relu.yaml": "defaults: [warm, _self_]\nstep: warm_relu\nmodel: {{act: relu}}\n",
+    "step/half.yaml": f"defaults: [modern_recipe, _self_]\nstep: half\n{HALF_THE_WIDTH}",
+    "protocol/wide.yaml": "defaults: [digits, _self_]\nprotocol: wide\nmodel: {{width: 20}}\n",
     "protocol/short.yaml": "defaults: [digits, _self_]\nprotocol: short\nrecipe: {{epochs: {0}, warmup_epochs: 1}}\n",
 }
 
@@ -77,7 +79,9 @@ def test_every_view_names_the_field_and_both_values(tmp_path, folders, monkeypat
     assert note in run_command("compare", "convnext", "wider_kernel", "--runs", tmp_path / "runs").stdout
     rows = json.loads(run_command("table", tmp_path / "runs", "--json").stdout)
     assert [row["outdated"] for row in rows if row["n"]] == [None, fields]
-    assert note in answer(build_rows(select(tmp_path / "runs").records.values()), "Digits, 12 epochs, size micro")
+    of_table = build_rows(select(tmp_path / "runs").records.values())
+    assert note in answer(of_table, "Digits, 12 epochs, size micro")
+    assert note in describe_group(of_table)
 
 
 def test_a_value_that_is_set_back_finds_its_runs_again(tmp_path, folders, monkeypatch):
@@ -119,6 +123,12 @@ def test_only_values_that_the_name_does_not_state_count(tmp_path, folders, monke
         "convnext+recipe=decayed": "recipe.weight_decay=0.11 (now 0.13)",
         "gelu": "recipe.epochs=11 (now 13)",
     }
+
+
+def test_a_step_may_read_a_value_of_the_protocol(tmp_path, folders):
+    """Half the width is 10 in this protocol and 8 in the size."""
+    write_runs(tmp_path / "runs", train("+step=half", "protocol=wide"))
+    assert set(outdated(tmp_path / "runs").values()) == {None}
 
 
 def test_the_number_of_classes_that_the_files_give_is_not_outdated(tmp_path):

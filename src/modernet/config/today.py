@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from modernet.config.experiment import initialize_hydra
 from modernet.config.identity import to_plain
 from modernet.config.roadmap import all_steps, parent_step, roadmap, step_option
-from modernet.config.search_path import cached_per_config_dirs, config_files, read_config
+from modernet.config.search_path import cached_per_config_dirs, read_config
 from modernet.config.variant import compose_sections
 from modernet.errors import UserError
 
@@ -25,12 +25,9 @@ OF_OTHER_GROUPS = re.compile(r"\$\{(?!size\.)[\w.]+\}")  # an interpolation that
 def values_today(step: str, protocol: str, size: str, choices: Mapping[str, str]) -> Values | None:
     """Every field that `+step=... protocol=... size=...` has today, with `choices` of recipe and data.
 
-    None where a config of these names is not here or makes no network. Composing takes a tenth of a second, so steps
-    that change the network alone share it with the step before them.
+    None where the protocol or a choice is not here, or the values are invalid; step and size must be here. Composing
+    takes a tenth of a second, so steps that change the network alone share it with the step before them.
     """
-    groups = {"protocol": protocol, "size": size, **choices}
-    if any(name not in config_files(group) for group, name in groups.items()) or step not in roadmap(size):
-        return None
     source, changed = _composed_step(step, size)
     composed = _compose(source, protocol, size, **choices)
     model = {f"model.{name}": value for name, value in to_plain(asdict(roadmap(size)[step])).items()}
