@@ -35,6 +35,7 @@ RUNS = {
         "data.split=train/val",
     ],
     "tuning": ["+step=kernel_size", "recipe.init=fan_in", "recipe.lr=2e-3", "data.split=train/val"],
+    "shapley": ["protocol=cifar10_micro", "+step=convnext", "ablate=kernel_size", "recipe.epochs=2"],
     "roadmap": ["protocol=cifar10_micro", "+step=invert_bottleneck", "seed=1"],
     "beyond": ["protocol=cifar10_micro", "+step=grn", "seed=2"],
     "attribution_digits": ["+step=convnext", "ablate=gelu", "recipe={epochs:1,warmup_epochs:0.5}", "seed=1"],
