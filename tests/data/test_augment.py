@@ -1,13 +1,12 @@
 """Augmentation of batches: single images exactly, probabilities over many draws."""
 
-import random
-
 import numpy as np
 import pytest
 import torch
 from helpers import data_config, recipe_config
 from timm.data.mixup import Mixup
 from timm.data.random_erasing import RandomErasing
+from timm.utils.random import random_seed
 
 from modernet.data.augment import (
     build_mixing,
@@ -74,8 +73,7 @@ def timm_rectangle(erasing: RandomErasing) -> tuple[int, int, int, int]:
 
 
 def test_random_erasing_draws_the_rectangles_of_timm():
-    random.seed(0)
-    torch.manual_seed(0)
+    random_seed(0)
     erasing = RandomErasing(1.0, mode="pixel", device="cpu")
     theirs = np.array([timm_rectangle(erasing) for _ in range(2000)])
     ours = erasing_rectangles(20_000, 64, 64, 1.0).numpy()
@@ -127,7 +125,7 @@ def test_mixup_draws_from_its_beta_distribution():
 def test_weights_of_mixed_labels_are_distributed_as_timms(alphas):
     mixup_alpha, cutmix_alpha = alphas
     weights, _ = mixed_batches(2000, mixup_alpha=mixup_alpha, cutmix_alpha=cutmix_alpha)
-    np.random.seed(0)  # noqa: NPY002, timm draws from numpy's global generator
+    random_seed(0)
     mixing = Mixup(mixup_alpha, cutmix_alpha, label_smoothing=0.0, num_classes=2)
     labels = torch.tensor([0, 1])
     theirs = [mixing(torch.zeros(2, 3, 32, 32), labels)[1][0, 1].item() for _ in range(2000)]

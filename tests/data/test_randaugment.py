@@ -1,6 +1,5 @@
 """RandAugment is that of the authors' policy: timm's operations, each of them compared with timm's."""
 
-import random
 from collections.abc import Callable
 from itertools import product
 
@@ -10,6 +9,7 @@ import torch
 from helpers import recipe_config
 from PIL import Image
 from timm.data import auto_augment
+from timm.utils.random import random_seed
 
 from modernet.data.image_ops import Sampling
 from modernet.data.randaugment import CHOICES, OPERATIONS, Operation, rand_augment
@@ -152,8 +152,7 @@ def test_rand_augment_applies_each_drawn_operation_with_probability_half():
 
 def draw_timm_levels(n: int) -> list[list[float]]:
     """The levels that timm draws for each operation in `n` images, in 0..10 and without their signs."""
-    random.seed(0)
-    np.random.seed(0)  # noqa: NPY002, timm draws from numpy's global generator
+    random_seed(0)
     policy = auto_augment.rand_augment_transform("rand-m9-mstd0.5-inc1", {"img_mean": FILL})
 
     def record_in(levels: list[float]) -> Callable[..., tuple[()]]:
