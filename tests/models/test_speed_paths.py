@@ -49,6 +49,44 @@ def test_depthwise_convolution_is_dense_where_the_kernel_is_larger_than_the_imag
         assert "aten::conv2d" in operators()
 
 
+@pytest.mark.parametrize(
+    ("channels", "size", "kernel_size", "bias"),
+    [(96, (16, 16), 7, True), (180, (12, 20), 5, False), (8, (16, 16), 31, True), (96, (16, 16), 3, True)],
+)
+def test_wide_depthwise_convolution_equals_torchs(channels, size, kernel_size, bias):
+    x = torch.randn(3, channels, *size).to(memory_format=channels_last)
+    ours = DepthwiseConv(channels, kernel_size, 1, bias)
+    plain = nn.Conv2d(channels, channels, kernel_size, 1, kernel_size // 2, groups=channels, bias=bias)
+    assert_same_function(ours, plain, x)
+
+
+def weight_gradient_is_by_images(channels: int, kernel_size: int, stride: int = 1) -> bool:
+    x = torch.randn(2, channels, 16, 16).to(memory_format=channels_last)
+    gradient = DepthwiseConv(channels, kernel_size, stride, True)(x).grad_fn
+    return gradient is not None and "ByImages" in gradient.name()
+
+
+def test_weight_gradient_is_by_images_where_that_is_faster():
+    assert weight_gradient_is_by_images(96, 7)
+    assert weight_gradient_is_by_images(8, 31)
+    assert not weight_gradient_is_by_images(64, 7)  # calls would take longer than what they compute
+    assert not weight_gradient_is_by_images(512, 3)
+    assert not weight_gradient_is_by_images(96, 7, stride=2)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not weight_gradient_is_by_images(96, 7)  # a sum over images in bf16 would lose digits
+
+
+def test_weight_gradient_by_images_computes_only_what_is_asked_for():
+    layer = DepthwiseConv(96, 7, 1, True).requires_grad_(False)
+    x = torch.randn(2, 96, 16, 16).to(memory_format=channels_last).requires_grad_()
+    layer(x).sum().backward()
+    assert x.grad is not None
+    assert layer.weight.grad is layer.bias.grad is None
+    layer.requires_grad_(True)
+    layer(x.detach()).sum().backward()
+    assert layer.weight.grad is not None
+
+
 @pytest.mark.parametrize("format", [torch.contiguous_format, channels_last])
 def test_gelu_equals_torchs(format):
     x = torch.randn(2, 5, 3, 4).to(memory_format=format)

@@ -1,12 +1,15 @@
-"""The depthwise convolution; on a CPU, one whose kernel is larger than the image is a matrix product per channel."""
+"""The depthwise convolution, computed on a CPU with gradients in other ways than oneDNN's where these are faster."""
 
 from functools import lru_cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, channels_last, fx, nn
+from torch import Tensor, autograd, channels_last, fx, nn
 
 MAX_PIXELS = 16  # of images for which the matrices pay: 4x4
+MIN_PRODUCTS = 2**20  # of an image and a kernel, for which a weight gradient image by image pays
+ONEDNN_SIZE = 3  # of the kernels whose weight gradient oneDNN computes fast
 
 
 @lru_cache
@@ -30,24 +33,51 @@ def _by_matrices(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return output.contiguous(memory_format=channels_last)
 
 
+class _ByImages(autograd.Function):
+    """A convolution whose weight's gradient is the sum of one convolution per image, with its gradient as the kernel.
+
+    oneDNN's forward kernel is many times as fast as the one for the weight's gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(input, weight)
+        return F.conv2d(input, weight, bias, padding=weight.shape[-1] // 2, groups=len(weight))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        input, weight = ctx.saved_tensors
+        padding, channels = weight.shape[-1] // 2, len(weight)
+        needs_input, needs_weight, needs_bias = ctx.needs_input_grad
+        input_grad = F.conv2d(grad, weight.flip(2, 3), padding=padding, groups=channels) if needs_input else None
+        weight_grad = torch.zeros_like(weight) if needs_weight else None
+        if weight_grad is not None:
+            for image, kernels in zip(input.split(1), grad[:, :, None], strict=True):  # (1, C, H, W), (C, 1, H, W)
+                weight_grad += F.conv2d(image, kernels, padding=padding, groups=channels).transpose(0, 1)
+        return input_grad, weight_grad, grad.sum((0, 2, 3)) if needs_bias else None
+
+
 @fx.wrap  # its branch depends on the image size, which is unknown while torch.fx traces the network
 def depthwise_conv(input: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
     """(N, C, H, W), weight (C, 1, k, k) -> (N, C, H / stride, W / stride), padded by k // 2.
 
-    oneDNN takes 4 to 8 times as long, for the weight's gradient, at 4x4 and 2x2 pixels (docs/performance.md). Without
-    gradients its convolution is faster.
+    For the weight's gradient oneDNN takes 2 to 70 times as long as the other two ways (docs/performance.md). Without
+    gradients its convolution is the fastest.
     """
-    height, width = input.shape[2:]
+    channels, height, width = input.shape[1:]
+    size = weight.shape[-1]
     if (
         torch.is_grad_enabled()
         and not torch.compiler.is_compiling()  # torch.compile writes its own kernel
         and stride == 1
-        and height * width <= MAX_PIXELS
-        and weight.shape[-1] > max(height, width)
         and input.device.type == "cpu"
         and input.is_contiguous(memory_format=channels_last)
     ):
-        return _by_matrices(input, weight, bias)
+        if height * width <= MAX_PIXELS and size > max(height, width):
+            return _by_matrices(input, weight, bias)
+        products = channels * height * width * size**2
+        if size > ONEDNN_SIZE and products >= MIN_PRODUCTS and not torch.is_autocast_enabled("cpu"):
+            return _ByImages.apply(input, weight, bias)
     return F.conv2d(input, weight, bias, stride, weight.shape[-1] // 2, groups=len(weight))
 
 
