@@ -26,7 +26,17 @@ from modernet.config.overrides import explain_override
 from modernet.config.roadmap import all_steps, steps_help
 from modernet.config.schema import ExecutionConfig, SizeConfig, WandbConfig
 from modernet.config.search_path import sweep_files, user_config_dirs
-from modernet.errors import ConnectionLost, Interrupted, LocalMistake, ModernetError, OutOfMemory, RunFailed, UserError
+from modernet.errors import (
+    ConnectionLost,
+    DeviceFault,
+    DiskFull,
+    Interrupted,
+    LocalMistake,
+    ModernetError,
+    OutOfMemory,
+    RunFailed,
+    UserError,
+)
 from modernet.runtime.distributed import distributed_env
 from modernet.runtime.os_errors import DISK_FULL, explain_os_error, is_out_of_memory
 from modernet.runtime.text import describe, printable, squeeze
@@ -37,6 +47,9 @@ SEVERAL_VALUES = re.compile(r"Ambiguous value for argument '(([^=]+)=(.*))'")  #
 SEVERAL_CHOICES = re.compile(r"Multiple values for (\w+)\. To override a value use 'override \w+: (.*)'")
 T = TypeVar("T")
 SHOW_TRACEBACK = os.environ.get(TRACEBACK_VARIABLE) == "1" and SET_BY_US not in os.environ
+
+# What one process of a run can meet alone.
+OF_ONE_PROCESS = (ConnectionLost, DeviceFault, DiskFull, LocalMistake, OSError, OutOfMemory)
 
 # Section of the config -> the dataclass that validates it; execution fields stand at the top level.
 SECTIONS = {**SCHEMAS, "size": SizeConfig, "wandb": WandbConfig, "": ExecutionConfig}
@@ -87,7 +100,7 @@ def _explain_missing_config(error: MissingConfigException) -> str:
 def as_modernet_error(error: Exception) -> Exception:
     """A fault of files or memory as our exception; other errors as they are."""
     if is_out_of_memory(error):
-        reason = squeeze(error)[:200] or "MemoryError"
+        reason = squeeze(error) or "MemoryError"
         return OutOfMemory(f"the machine has not enough memory ({reason}); free some of it")
     if isinstance(error, OSError):
         return explain_os_error(error) or error
@@ -126,12 +139,12 @@ def explain(error: Exception) -> str | None:
 def _prints(error: Exception) -> bool:
     """Whether this process prints the line of an error.
 
-    A mistake is the same in all processes of a node, unless one alone reads the file; of a lost connection, those that
-    are left report.
+    A mistake is the same in all processes of a node, unless one alone reads the file; what happens to one process, it
+    reports; of a lost connection, those that are left report.
     """
     if isinstance(error, Interrupted):  # the run's log has the line already
         return False
-    return isinstance(error, ConnectionLost | LocalMistake) or distributed_env().local_rank == 0
+    return isinstance(error, OF_ONE_PROCESS) or distributed_env().local_rank == 0
 
 
 @contextmanager

@@ -57,6 +57,14 @@ except Interrupted as error:
 """
 
 
+def test_torchrun_may_repeat_a_signal(monkeypatch):
+    """It forwards SIGTERM to processes that got it already, and kills them where they do not end."""
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    with catch_signals() as shutdown:
+        shutdown.receive(signal.SIGUSR1, None)
+        assert signal.getsignal(signal.SIGUSR1) == shutdown.receive
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2"])
 def test_first_signal_is_noted_and_stops_later_runs_and_the_second_ends_the_process(name):
     words = [sys.executable, "-c", CATCH_ONE, name]

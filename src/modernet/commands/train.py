@@ -32,6 +32,7 @@ from modernet.config.search_path import CONFIGS, add_config_dir
 from modernet.data.fingerprint import check_data_unchanged, resolve_data
 from modernet.errors import RunFailed, UserError
 from modernet.record import find_record, find_result
+from modernet.runtime.agreement import agreement
 from modernet.runtime.distributed import distributed_env, is_torchrun
 from modernet.runtime.file_names import RECORD_FILE
 from modernet.runtime.orphans import end_with_parent
@@ -60,13 +61,17 @@ def train(config: DictConfig) -> float | None:
 
 
 def _train(config: DictConfig, is_sweep: bool) -> float | None:
-    wandb_config, is_main_process = build_wandb(config), distributed_env().is_main_process
-    experiment, execution = resolve_data(build_experiment(config)), build_execution(config)
-    folder = experiment.folder(Path(config.runs))
-    record = find_result(folder, config.retry_failed, experiment.hash)
+    wandb_config, env = build_wandb(config), distributed_env()
+    experiment, execution = build_experiment(config), build_execution(config)
+    with agreement(env) as facts:
+        experiment = resolve_data(experiment)
+        folder = experiment.folder(Path(config.runs))
+        record = find_result(folder, config.retry_failed, experiment.hash)
+        if record is None:
+            check_data_unchanged(experiment, Path(config.runs))
+        facts |= {"data": experiment.data_fingerprint, "run": experiment.hash, "is_finished": record is not None}
     if record is None:
         failed = find_record(folder)  # that retry_failed trains again
-        check_data_unchanged(experiment, Path(config.runs))
         with catch_signals() as shutdown, requeue_on_warning(shutdown):
             from modernet.training.trainer import Trainer  # imports torch, which a finished run does not need
 
@@ -74,7 +79,7 @@ def _train(config: DictConfig, is_sweep: bool) -> float | None:
             record = Trainer.from_experiment(experiment, folder, execution, wandb_config, shutdown, overrides).train(
                 failed
             )
-    elif is_main_process:
+    elif env.is_main_process:
         for warning in () if is_sweep else (*experiment.warnings, *name_warnings([(folder, record, experiment)])):
             print(f"warning: {warning}", file=sys.stderr)
         if record.status == "done":
@@ -83,7 +88,7 @@ def _train(config: DictConfig, is_sweep: bool) -> float | None:
             replay(wandb_config, folder, experiment, record)
     if record.status == "failed":
         raise RunFailed(f"{record.reason} ({folder / RECORD_FILE}); retry_failed=true trains it again")
-    if is_main_process and not is_sweep:
+    if env.is_main_process and not is_sweep:
         print(folder / RECORD_FILE)
     return record.top1
 

@@ -17,26 +17,24 @@ from modernet.errors import ConnectionLost, LocalMistake, RunLocked, UserError
 from modernet.runtime.distributed import DistributedEnv, rendezvous_address
 
 TIMEOUT = timedelta(minutes=30)  # ranks may drift apart by this much: slow file systems, evaluation
+FAILURE_TIMEOUT = timedelta(seconds=10)  # for an error that all ranks meet, in the same step
 
 _cpu_group: Any = None  # a gloo group; its collectives never wait for a GPU
+_group_store: Any = None  # where the ranks of the group meet without a collective
 
 
 @contextmanager
 def process_group(env: DistributedEnv, device: torch.device) -> Iterator[None]:
     """Join the process group: nccl on GPUs, else gloo. Raises ConnectionLost where an earlier run's group is left."""
-    global _cpu_group
+    global _cpu_group, _group_store
     if env.world_size == 1:
         yield
         return
-    if distributed.is_initialized():
-        raise ConnectionLost(
-            "an earlier run of this sweep ended on some of its processes only; rerun the same command to resume"
-        )
-    os.environ.update(rendezvous_address())
+    _group_store = _next_store(env)
     on_gpu = device.type == "cuda"
     distributed.init_process_group(
         "nccl" if on_gpu else "gloo",
-        store=_next_store(env),
+        store=_group_store,
         rank=env.rank,
         world_size=env.world_size,
         timeout=TIMEOUT,
@@ -52,24 +50,66 @@ def process_group(env: DistributedEnv, device: torch.device) -> Iterator[None]:
         if isinstance(error, UserError | RunLocked) and not isinstance(error, LocalMistake):
             distributed.destroy_process_group()
         raise
-    _cpu_group = None
-    distributed.destroy_process_group()
+    if _cpu_group is not None:
+        _cpu_group = None
+        distributed.destroy_process_group()
+
+
+def exchange(env: DistributedEnv, message: str) -> list[str]:
+    """The message of each rank, in the order of ranks, while there is no process group."""
+    store = _next_store(env)
+    store.set(f"message{env.rank}", message)
+    messages = [store.get(f"message{rank}").decode() for rank in range(env.world_size)]
+    store.set(f"read{env.rank}", "")
+    if env.is_main_process:  # the store may end with it
+        store.wait([f"read{rank}" for rank in range(env.world_size)], TIMEOUT)
+    return messages
+
+
+def leave_unless_all_fail() -> None:
+    """Call it after an unexpected error: where the other ranks do not, this one leaves them, and waits for none.
+
+    They wait in a collective for this rank, until its process ends.
+    """
+    global _cpu_group
+    if _cpu_group is None:
+        return
+    ranks = range(distributed.get_world_size())
+    _group_store.set(f"failed{distributed.get_rank()}", "")
+    try:
+        _group_store.wait([f"failed{rank}" for rank in ranks], FAILURE_TIMEOUT)
+    except distributed.DistError:
+        _cpu_group = None
 
 
 def _next_store(env: DistributedEnv) -> Any:
-    """Where the processes of the next group meet, which no earlier group of a sweep used."""
+    """Where the processes meet the next time, which they and the processes before a restart by torchrun never used.
+
+    Raises ConnectionLost where an earlier run's group is left.
+    """
+    if distributed.is_initialized():
+        raise ConnectionLost(
+            "an earlier run of this sweep ended on some of its processes only; rerun the same command to resume"
+        )
+    os.environ.update(rendezvous_address())
     store, numbers = _store(os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"], env)
-    return distributed.PrefixStore(f"group{next(numbers)}", store)  # pyright: ignore[reportPrivateImportUsage]
+    prefix = f"restart{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}-{next(numbers)}"
+    return distributed.PrefixStore(prefix, store)  # pyright: ignore[reportPrivateImportUsage]
 
 
 @cache
 def _store(address: str, port: str, env: DistributedEnv) -> tuple[Any, Iterator[int]]:
-    """The store of all groups of this process, and their numbers.
+    """The store of all meetings of this process, and their numbers. Raises UserError where its port is in use.
 
     It lives as long as the process. With a store for each group, rank 0 would close that of one run while a rank that
     is ahead of it joins the same one for the next run, and waits there.
     """
-    store, *_ = next(rendezvous("env://", env.rank, env.world_size, timeout=TIMEOUT))
+    try:
+        store, *_ = next(rendezvous("env://", env.rank, env.world_size, timeout=TIMEOUT))
+    except distributed.DistNetworkError as error:
+        if "EADDRINUSE" not in str(error):
+            raise
+        raise UserError(f"MASTER_PORT={port} of {address} is in use; name another port") from error
     return store, count()
 
 

@@ -49,10 +49,15 @@ def is_torchrun(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def rendezvous_address(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """MASTER_ADDR and MASTER_PORT, as they are set or derived from Slurm's variables."""
+    """MASTER_ADDR and MASTER_PORT, as they are set or derived from Slurm's variables; UserError without either."""
     names = ("MASTER_ADDR", "MASTER_PORT")
     if all(name in environ for name in names):
         return {name: environ[name] for name in names}
+    if "SLURM_STEP_NODELIST" not in environ:
+        raise UserError(
+            "RANK and WORLD_SIZE are set, MASTER_ADDR and MASTER_PORT are not; start the processes with torchrun or "
+            "srun, or set all four"
+        )
     host = re.match(r"([^\[,]+)(?:\[(\d+))?", environ["SLURM_STEP_NODELIST"])  # node[01-04,07] -> node01
     assert host is not None, environ["SLURM_STEP_NODELIST"]
     number = 7 * int(environ["SLURM_JOB_ID"]) + int(environ["SLURM_STEP_ID"])

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from modernet.errors import Interrupted
+from modernet.runtime.distributed import is_torchrun
 
 # Slurm sends one before it takes a node back or the time limit is reached; submitit's is the second. POSIX only.
 SLURM_WARNINGS = ("SIGUSR1", "SIGUSR2")
@@ -26,9 +27,13 @@ class ShutdownSignal:
         self.requested: str | None = None  # name of the first signal
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler. The same signal ends the process at once when it comes again."""
+        """The signal handler. The same signal ends the process at once when it comes again.
+
+        Not so under torchrun: it passes on what its processes may have got before, and ends them after 30 seconds.
+        """
         self.requested = self.requested or signal.Signals(number).name
-        signal.signal(number, signal.SIG_DFL)
+        if not is_torchrun():
+            signal.signal(number, signal.SIG_DFL)
 
 
 _latest = ShutdownSignal()

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+MAX_LETTERS = 400  # of a library's message; a compiler's has thousands
+
 
 def printable(message: object) -> str:
     """The message as one line without control characters, which a file's name can bring to the terminal."""
@@ -21,8 +23,9 @@ def describe(error: BaseException) -> str:
 
 
 def squeeze(message: object) -> str:
-    """The non-empty lines of a message, joined into one."""
-    return "; ".join(line.strip() for line in str(message).splitlines() if line.strip())
+    """The non-empty lines of a message, joined into one, or its beginning."""
+    line = "; ".join(line.strip() for line in str(message).splitlines() if line.strip())
+    return line if len(line) <= MAX_LETTERS else f"{line[:MAX_LETTERS]}..."
 
 
 def format_duration(seconds: float) -> str:

@@ -7,8 +7,8 @@ from math import isfinite
 from pathlib import Path
 from typing import TypeVar
 
-from modernet.errors import Interrupted, NonFiniteLoss
-from modernet.runtime.collectives import all_reduce_max, any_rank, barrier
+from modernet.errors import ConnectionLost, Interrupted, NonFiniteLoss
+from modernet.runtime.collectives import all_reduce_max, any_rank
 from modernet.runtime.distributed import DistributedEnv
 from modernet.runtime.signals import ShutdownSignal
 from modernet.training.checkpoint_files import RunIdentity, save_checkpoint
@@ -55,7 +55,7 @@ class CheckpointManager:
         state.train_metrics.gather()
         self._save(state)
         if action == Action.STOP:
-            raise self._interrupted()
+            raise self.interrupted()
         return True
 
     def interruptible(self, batches: Iterable[T], state: TrainState) -> Iterator[T]:
@@ -72,7 +72,7 @@ class CheckpointManager:
                 return
             if action == Action.STOP:
                 self._save(state)
-                raise self._interrupted()
+                raise self.interrupted()
             if batch is not None:
                 yield batch
 
@@ -96,9 +96,14 @@ class CheckpointManager:
         # BatchNorm, so the ranks may differ.
         if any_rank(not state.has_finite_weights()):
             raise self._nonfinite(f"the weights after step {state.step} are not finite")
+        fault = None
         if self.env.is_main_process:
-            save_checkpoint(self.folder, state.step, state.state_dict(), self.run)
-        barrier()  # torchrun ends all ranks when one exits
+            try:
+                save_checkpoint(self.folder, state.step, state.state_dict(), self.run)
+            except OSError as error:
+                fault = error
+        if any_rank(fault):  # also a barrier, as torchrun ends all ranks when one exits
+            raise fault or ConnectionLost("rank 0 could not save a checkpoint; its message has the reason")
         self.saved_at = time.monotonic()
 
     def _nonfinite_loss(self, losses: LossMonitor) -> NonFiniteLoss:
@@ -110,7 +115,8 @@ class CheckpointManager:
     def _nonfinite(self, problem: str) -> NonFiniteLoss:
         return NonFiniteLoss(f"{problem}; last good checkpoint: {latest_checkpoint(self.folder) or 'none'}")
 
-    def _interrupted(self) -> Interrupted:
+    def interrupted(self) -> Interrupted:
+        """The error of a run that a signal stops."""
         signal = self.shutdown.requested or "a signal to another rank"
-        path = latest_checkpoint(self.folder)
+        path = latest_checkpoint(self.folder) or "the start"
         return Interrupted(f"stopped by {signal}; rerun the same command to resume from {path}")

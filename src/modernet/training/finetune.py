@@ -98,7 +98,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Record | None]:
     except Exception as error:  # torch's reader of pickles raises almost any exception for another file
         if is_out_of_memory(error):
             raise
-        raise UserError(f"finetune: {path} is not a readable file of weights ({squeeze(error)[:200]})") from error
+        raise UserError(f"finetune: {path} is not a readable file of weights ({squeeze(error)})") from error
     record = _find_record(path, values)
     if isinstance(values, dict) and isinstance(values.get("model"), dict):
         values = values["model"]

@@ -77,21 +77,21 @@ def explain_interruption(folder: Path, batch: str = "a batch") -> Iterator[None]
             raise DiskFull(f"no space left on the disk of {folder}; last good checkpoint: {path}") from error
         if _is_shared_memory_full(error):
             raise OutOfMemory(
-                f"not enough shared memory for the processes that load images ({squeeze(error)[:200]}); enlarge "
+                f"not enough shared memory for the processes that load images ({squeeze(error)}); enlarge "
                 f"/dev/shm (--shm-size of a container), or try fewer num_workers; last good checkpoint: {path}"
             ) from error
         if is_out_of_memory(error):
             raise OutOfMemory(
-                f"not enough memory for {batch} ({squeeze(error)[:200]}); end other programs that use it, take more or "
+                f"not enough memory for {batch} ({squeeze(error)}); end other programs that use it, take more or "
                 "larger devices, try amp=bf16 or fewer num_workers, or train another run with a smaller "
                 f"recipe.micro_batch_size; last good checkpoint: {path}"
             ) from error
         if is_device_fault(error):
             raise DeviceFault(
-                f"the GPU failed, or its memory is full ({squeeze(error)[:200]}); rerun the same command to resume, on "
+                f"the GPU failed, or its memory is full ({squeeze(error)}); rerun the same command to resume, on "
                 f"another GPU if it happens again; last good checkpoint: {path}"
             ) from error
         if _is_process_lost(error):
-            reason = f"another process of the run died ({squeeze(error)[:200]})"
+            reason = f"another process of the run died ({squeeze(error)})"
             raise ConnectionLost(f"{reason}; rerun the same command to resume; last good checkpoint: {path}") from error
         raise

@@ -16,7 +16,7 @@ from modernet.data.splits import evaluated_split
 from modernet.errors import ConnectionLost, Interrupted, ModernetError, NonFiniteLoss, UserError
 from modernet.models.flops import model_cost
 from modernet.record import Epoch, Record, find_record, write_record
-from modernet.runtime.collectives import all_gather, any_rank, barrier, process_group
+from modernet.runtime.collectives import any_rank, barrier, leave_unless_all_fail, process_group
 from modernet.runtime.device import keep_freed_memory, missing_for_compile, select_device, set_deterministic
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
 from modernet.runtime.file_names import LOG_FILE, WEIGHTS_FILE
@@ -106,7 +106,9 @@ class Trainer:
             self.lock()
             record = find_record(self.folder)
             is_ended = self.env.is_main_process and record is not None and record != failed
-            if any_rank(is_ended) and record:  # by another process since this one started
+            if any_rank(is_ended):  # by another process since this one started
+                if record is None:
+                    raise ConnectionLost("another process ended the run; rerun the same command for its result")
                 if self.env.is_main_process and record.status == "done":
                     self._tidy_up()
                 return record
@@ -139,8 +141,6 @@ class Trainer:
             raise UserError(f"compile=on needs {missing}, which this machine lacks; allowed here: off, auto")
         set_deterministic(self.execution.deterministic)
         self.exit_stack.enter_context(process_group(env, self.device))
-        if len(set(all_gather(experiment.hash))) > 1:  # another sweep finished a run while they looked what is to do
-            raise ConnectionLost("the processes began different runs; rerun the same command")
         self.loader = build_loader(data, recipe, experiment.seed, layout, self.device, self.execution.num_workers)
         check_batch_size(recipe, self.loader.num_images)
         self.plan = TrainPlan(recipe, self.loader.num_images // recipe.batch_size, experiment.seed, layout)
@@ -217,7 +217,10 @@ class Trainer:
         except Exception as error:
             if is_interruption(error):
                 raise
+            if self.shutdown.requested:  # it can end a child of torch's compiler, which says so by any error
+                raise self.checkpoints.interrupted() from error
             logger.exception(describe(error))
+            leave_unless_all_fail()
             return describe(error)
         return None
 

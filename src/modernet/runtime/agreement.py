@@ -1,0 +1,52 @@
+"""Whether the processes that train a run together begin the same one, asked before they form a group."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from modernet.errors import ConnectionLost, ModernetError, UserError
+from modernet.runtime.distributed import DistributedEnv
+from modernet.runtime.text import describe
+
+# Facts that must be the same in all processes -> the error where they are not, in the order in which they are compared.
+DIFFERENCES: dict[str, ModernetError] = {
+    "data": UserError(
+        "the processes see different files of the data; data.root, or MODERNET_DATA, must have the same on each machine"
+    ),
+    "run": ConnectionLost("the processes began different runs; rerun the same command"),
+    "is_finished": ConnectionLost(
+        "only some of the processes find the record of the run; runs= must be a folder that all machines share, and "
+        "where it is, another command finished the run: rerun the same command"
+    ),
+}
+
+
+@contextmanager
+def agreement(env: DistributedEnv) -> Iterator[dict[str, Any]]:
+    """What every process of a run does first; it yields a dict for the facts of DIFFERENCES.
+
+    An error of one process is raised in all, so that none waits for it: in the others as a UserError that names the
+    rank. A single process asks nobody, and needs no torch.
+    """
+    facts: dict[str, Any] = {}
+    try:
+        yield facts
+    except Exception as error:
+        _exchange(env, {"error": str(error) if isinstance(error, ModernetError) else describe(error)})
+        raise
+    said = _exchange(env, facts)
+    for rank, other in enumerate(said):
+        if "error" in other:
+            raise UserError(f"rank {rank}: {other['error']}")
+    for name, error in DIFFERENCES.items():
+        if any(other[name] != facts[name] for other in said):
+            raise error
+
+
+def _exchange(env: DistributedEnv, facts: dict[str, Any]) -> list[dict[str, Any]]:
+    if env.world_size == 1:
+        return [facts]
+    from modernet.runtime.collectives import exchange  # imports torch, which a finished run does not need
+
+    return [json.loads(message) for message in exchange(env, json.dumps(facts))]
