@@ -14,7 +14,8 @@ from modernet.analysis.row import split_variant
 from modernet.analysis.table import Row, build_rows
 from modernet.config.identity import to_plain
 from modernet.config.roadmap import roadmap, sizes
-from modernet.record import METRICS, Epoch, Record, write_record
+from modernet.metrics import METRICS
+from modernet.record import Epoch, Record, write_record
 from modernet.runtime.file_names import METRICS_FILE
 
 KERNEL_SIZES = ["move_up_depthwise", *(f"move_up_depthwise+kernel_size={size}" for size in (5, 9, 11)), "kernel_size"]
@@ -68,7 +69,12 @@ def make_record(step: str, top1: float | None, seed: int = 0, variant: str | Non
         config={"seed": seed, "recipe": recipe | _values(others, "recipe."), "data": _values(others, "data.")},
     )
     record = replace(record, **changes)
-    sections = {"model": network(record.variant, record.size), "recipe": {}, "data": {}}  # no record lacks one
+    sections = {
+        "seed": seed,
+        "model": network(record.variant, record.size),
+        "recipe": {},
+        "data": {},
+    }  # no record lacks one
     return replace(record, config=sections | record.config)
 
 

@@ -3,11 +3,13 @@
 import subprocess
 import sys
 import weakref
+from importlib.metadata import version
 
 import pytest
 from helpers import ROOT, run_script
 from hydra.errors import ConfigCompositionException
 
+import modernet
 from modernet import cli, errors
 from modernet.runtime.distributed import DistributedEnv
 
@@ -138,6 +140,13 @@ def test_unknown_verb_is_a_mistake():
     result = run_modernet("tabel")
     assert result.returncode == 2
     assert result.stderr.startswith("-c: error: there is no verb 'tabel'; allowed: ")
+
+
+def test_version_is_that_of_the_package():
+    result = run_modernet("--version")
+    assert (result.returncode, result.stdout.strip()) == (0, version("modernet"))
+    assert modernet.__version__ == version("modernet")
+    assert set(modernet.__all__) < set(dir(modernet))
 
 
 def test_script_and_verb_are_the_same_command():

@@ -2,14 +2,22 @@
 
 import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from records import make_record
+from records import make_record, write_runs
 
 from modernet.errors import UserError
-from modernet.record import SCHEMA_VERSION, find_record, find_result, load_record, load_records, write_record
+from modernet.record import (
+    SCHEMA_VERSION,
+    find_record,
+    find_result,
+    load_record,
+    load_records,
+    parse_record,
+    write_record,
+)
 from modernet.runtime.file_names import RECORD_FILE
 
 DONE = make_record("gelu", 90.0)
@@ -135,3 +143,29 @@ def test_a_folder_that_may_not_be_read_is_named_and_one_that_is_not_there_is_not
     assert list(found.records) == [tmp_path / "0/record.json"]
     assert found.rejected == [f"{tmp_path / '1'}: Permission denied"]
     assert load_records(tmp_path / "none").rejected == []
+
+
+@pytest.mark.parametrize("text", ["NaN", "[]", "null", '"x"', "{", "\0\0"])
+def test_a_text_that_is_no_json_object_is_no_record(text):
+    with pytest.raises(ValueError, match=r"^not a JSON object"):
+        parse_record(text)
+
+
+def test_a_record_whose_fields_contradict_each_other_is_none():
+    values = asdict(make_record("gelu", 60.0))
+    with pytest.raises(ValueError, match=r"^seed is 7, and 0 in config$"):
+        parse_record(json.dumps(values | {"seed": 7}))
+    with pytest.raises(ValueError, match=r"^top1 is -5.0; allowed: 0 to 100"):
+        parse_record(json.dumps(values | {"top1": -5.0}))
+    with pytest.raises(ValueError, match=r"^top1 is 100.5; allowed: 0 to 100"):
+        parse_record(json.dumps(values | {"top1": 100.5}))
+
+
+def test_a_link_that_leads_nowhere_is_reported(tmp_path):
+    """A run, or all runs of a protocol, on a disk that is not mounted."""
+    (path,) = write_runs(tmp_path, make_record("gelu", 60.0))
+    (tmp_path / "server").symlink_to(tmp_path / "absent")
+    (path.parent / "model.pt").symlink_to(tmp_path / "absent")  # no folder of a run
+    records, rejected = load_records(tmp_path)
+    assert list(records) == [path]
+    assert rejected == [f"{tmp_path / 'server'}: a link that leads nowhere"]

@@ -51,7 +51,15 @@ ALIASES = {
 }
 
 
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("modernet")
     name = ALIASES.get(name, name)
     if name in LAZY:
         return getattr(import_module(LAZY[name]), name)

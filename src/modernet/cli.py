@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from yaml import YAMLError
 
+import modernet
 from modernet import commands
 from modernet.config.identity import SCHEMAS
 from modernet.config.overrides import explain_override
@@ -224,8 +225,11 @@ def main() -> None:
     verb = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if verb in ("-h", "--help"):
         width = max(map(len, known))
-        print("modernet VERB [ARGUMENTS]; `modernet VERB --help` explains one.\n")
+        print("modernet VERB [ARGUMENTS]; `modernet VERB --help` explains one, `modernet --version` is the version.\n")
         print("\n".join(f"  {name:<{width}}  {line}" for name, line in known.items()))
+        return
+    if verb == "--version":
+        print(modernet.__version__)
         return
     with exit_on_error():
         if verb not in known:

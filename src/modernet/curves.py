@@ -1,7 +1,7 @@
 """The curves of a run, in its folder: `metrics.jsonl`, a line per epoch, and `steps.jsonl`, a line every few steps."""
 
 import json
-from math import ceil
+from math import ceil, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,13 @@ def load_epochs(path: Path) -> list[dict[str, Any]]:
     Raises OSError or ValueError where metrics.jsonl is missing or damaged.
     """
     lines = [json.loads(line) for line in path.with_name(METRICS_FILE).read_text(encoding="utf-8").splitlines()]
-    if not lines or not all(isinstance(line, dict) and isinstance(line.get("top1"), int | float) for line in lines):
+    if not lines or not all(isinstance(line, dict) and _is_number(line.get("top1")) for line in lines):
         raise ValueError(f"{METRICS_FILE} has no epochs with a top1")
     return lines
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and isfinite(value)
 
 
 def load_steps(path: Path, points: int | None = None) -> list[dict[str, Any]]:

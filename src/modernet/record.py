@@ -2,11 +2,10 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, field
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -19,44 +18,6 @@ from modernet.runtime.io import find_files, write_text
 from modernet.runtime.text import shorten
 
 SCHEMA_VERSION = 2  # 1: modernet 0.1, with other names for the fields of config
-
-
-@dataclass(frozen=True, config=STRICT)
-class Metric:
-    """A number that a run measures in each epoch, besides losses, accuracies and speed."""
-
-    name: str  # its key in `Epoch.metrics` and `Record.metrics`, and its column in CSV and JSON
-    title: str  # of columns and axes
-    unit: str  # as printed; empty for a number without one
-    format: str  # of Python's `format`
-    description: str  # for notes, after the title and a colon; no full stop
-    in_rows: bool = True  # whether rows of results have its mean over runs; lists of runs always have it
-
-    @property
-    def heading(self) -> str:
-        """`title (unit)`."""
-        return f"{self.title} ({self.unit})" if self.unit else self.title
-
-    def format_value(self, value: float | None) -> str:
-        """The number without its unit; empty where nothing was measured."""
-        return "" if value is None else format(value, self.format)
-
-
-METRICS = (
-    Metric("peak_memory", "peak memory", "MiB", ",.0f", "largest memory allocated on the GPU, the mean over runs"),
-    Metric("data_wait", "waiting for data", "%", ".1f", "part of the last epoch's training time", in_rows=False),
-    Metric("skipped_train", "damaged training images", "", ",.1f", "replaced by others in the last epoch"),
-    Metric("skipped_eval", "damaged evaluated images", "", ",.1f", "without a prediction, counted as wrong"),
-)
-"""The declared metrics. A new one takes two edits: a line here, and its value where the training loop measures it.
-
-Who measures puts the value into `Epoch.metrics[name]`; the record keeps the last epoch's. A metric that a run cannot
-measure is absent from the dictionary. Names must differ from the fields of Epoch, Record and the table's Row.
-
-Who shows metrics iterates over METRICS, never over a name: `metric.heading` titles a column, `metric.format_value(
-record.metrics.get(metric.name))` fills it, and `declared_metrics(records or rows)` lists those that anything has.
-`flatten(epoch)` has them beside the other values, for lines of metrics.jsonl (and so for curves) and for wandb.
-"""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -152,19 +113,6 @@ class Record:
         return run_hash(self.config)
 
 
-class HasMetrics(Protocol):
-    """An epoch, a record or a row of a table."""
-
-    @property
-    def metrics(self) -> Mapping[str, float]: ...
-
-
-def declared_metrics(measured: Iterable[HasMetrics]) -> list[Metric]:
-    """Those of METRICS of which any of these has a value, in the order of METRICS."""
-    names = {name for one in measured for name in one.metrics}
-    return [metric for metric in METRICS if metric.name in names]
-
-
 def flatten(measured: Epoch | Record) -> dict[str, Any]:
     """Plain values, with the metrics under their names beside the other values."""
     values = asdict(measured)
@@ -199,9 +147,11 @@ def parse_record(text: str | bytes) -> Record:
     """Raises ValueError, with the faulty fields on one line, for a text that is no record of this version."""
     try:
         values = json.loads(text)
-        version = values.get("schema_version", 1)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError, AttributeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"not a JSON object: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError("not a JSON object")
+    version = values.get("schema_version", 1)
     if version != SCHEMA_VERSION:
         raise ValueError(f"schema_version is {version}, this modernet reads {SCHEMA_VERSION}")
     try:
@@ -210,6 +160,10 @@ def parse_record(text: str | bytes) -> Record:
         faults = [f"{'.'.join(map(str, fault['loc']))} {fault['msg']}".strip() for fault in error.errors()]
         raise ValueError(shorten(faults, 3)) from error
     check_sections(record.config)
+    if record.config.get("seed") != record.seed:
+        raise ValueError(f"seed is {record.seed}, and {record.config.get('seed')} in config")
+    if record.top1 is not None and (record.top1 < 0 or record.top1 > 100):
+        raise ValueError(f"top1 is {record.top1}; allowed: 0 to 100 percent")
     return record
 
 

@@ -3,7 +3,9 @@
 import pytest
 from records import make_record, write_runs
 
+from modernet.analysis.compare import find_arms
 from modernet.analysis.selection import select
+from modernet.errors import UserError
 
 OLD, NEW = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
 LARGER = "gelu+kernel_size=11"
@@ -35,6 +37,26 @@ def test_variant_and_step_with_the_named_difference_alone_are_compared(tmp_path)
     write_runs(tmp_path, variant, longer, make_record("gelu", 70.0, config=network(0.1), ended=NEW))
     selection = select(tmp_path)
     assert (len(selection.records), selection.excluded) == (3, [])
+
+
+def test_a_run_with_two_names_and_two_results_is_an_error(tmp_path):
+    write_runs(
+        tmp_path,
+        make_record("kernel_size", 80.0),
+        make_record("move_up_depthwise", 81.0, variant="move_up_depthwise+kernel_size=7"),
+    )
+    with pytest.raises(UserError, match=r"two records of one run disagree.* has top-1 80 and .* has top-1 81"):
+        select(tmp_path)
+
+
+def test_a_run_is_not_compared_with_itself_under_another_name(tmp_path):
+    records = [
+        make_record("kernel_size", 80.0),
+        make_record("move_up_depthwise", 80.0, variant="move_up_depthwise+kernel_size=7"),
+    ]
+    finished = dict(zip(write_runs(tmp_path, *records), records, strict=True))
+    with pytest.raises(UserError, match=r"'kernel_size' and 'move_up_depthwise.* are two names of one"):
+        find_arms([record.variant for record in records], finished)
 
 
 def test_a_run_with_two_names_counts_once(tmp_path):

@@ -14,7 +14,8 @@ from modernet.analysis.notes import notes
 from modernet.analysis.selection import select
 from modernet.analysis.table import Row, build_rows
 from modernet.analysis.table_text import to_csv, to_json, to_latex, to_markdown
-from modernet.record import METRICS, Epoch, Metric, Record
+from modernet.metrics import METRICS, Metric
+from modernet.record import Epoch, Record
 
 FORMATS = {"md": to_markdown, "csv": to_csv, "tex": to_latex}
 
@@ -72,7 +73,7 @@ SPEED = Metric("tokens", "token rate", "1/s", ".1f", "a metric that only this te
 @pytest.fixture
 def metrics(monkeypatch):
     """METRICS with one more line."""
-    monkeypatch.setattr("modernet.record.METRICS", (*METRICS, SPEED))
+    monkeypatch.setattr("modernet.metrics.METRICS", (*METRICS, SPEED))
 
 
 def test_a_declared_metric_is_a_column_of_every_format(metrics):

@@ -3,7 +3,7 @@
 import json
 
 from helpers import run_command
-from records import TABLE_RECORDS, make_record, write_study
+from records import TABLE_RECORDS, make_record, write_runs, write_study
 
 from modernet.analysis.selection import select
 from modernet.analysis.table import build_rows
@@ -48,6 +48,33 @@ def test_a_frozen_record_has_no_path_of_this_machine(tmp_path, monkeypatch):
     assert run_command("freeze", "mine", "--runs", runs).returncode == 0
     (path,) = (tmp_path / "results/studies/mine").rglob("record.json")
     assert json.loads(path.read_text())["overrides"] == ["seed=0", f"data.root={tmp_path.name}"]
+
+
+def test_freeze_replaces_no_other_run_and_no_other_result(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = tmp_path / "results/studies/mine"
+    for name, record in {
+        "a": make_record("gelu", 60.0),
+        "b": make_record("convnext", 60.0),
+        "c": make_record("gelu", 61.0),
+    }.items():
+        write_runs(tmp_path / name, record, *([make_record("layer_norm", 70.0)] if name == "b" else []))
+    assert run_command("freeze", "mine", "--runs", "a").returncode == 0
+    before = {path: path.read_bytes() for path in study.rglob("*.json")}
+    for name, message in (("b", "are records of different runs in folders of one name"), ("c", "one run disagree")):
+        result = run_command("freeze", "mine", "--runs", name)
+        assert result.returncode == 2
+        assert message in result.stderr
+        assert result.stderr.endswith("Nothing was copied\n")
+        assert {path: path.read_bytes() for path in study.rglob("*.json")} == before
+
+
+def test_freeze_takes_folders_of_single_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in write_runs(tmp_path / "runs", *(make_record("gelu", 60.0 + seed, seed) for seed in range(3))):
+        assert run_command("freeze", "mine", "--runs", path.parent).returncode == 0
+    folder = tmp_path / "results/studies/mine/digits"
+    assert sorted(path.parent.name for path in folder.rglob("record.json")) == ["0", "1", "2"]
 
 
 def test_freeze_rejects_names_that_are_paths(runs, tmp_path, monkeypatch):

@@ -331,7 +331,6 @@ def test_faulty_markers_are_one_line_and_leave_the_page_unchanged(tmp_path, text
     [
         (["nowhere"], "there is no folder nowhere"),
         ([STUDIES, "--page", "nowhere.md"], "there is no page nowhere.md"),
-        ([STUDIES, "--page", PAGE, "--protocol", "cifar11"], "there is no protocol 'cifar11'; allowed: cifar10, "),
     ],
 )
 def test_wrong_arguments_are_one_line(arguments, message):

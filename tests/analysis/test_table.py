@@ -81,7 +81,7 @@ NOISE = {0: -1.0, 1: 0.2, 2: 0.8}  # by seed
 def records_of(noise_of_variant: dict[str, float]) -> list[Record]:
     """Three runs of each variant, a point apart, with NOISE times this factor."""
     return [
-        make_record(variant.split("+")[0], 70.0 + number + factor * noise, seed, variant)
+        make_record(variant.split("+")[0], 50.0 + number + factor * noise, seed, variant)
         for number, (variant, factor) in enumerate(noise_of_variant.items())
         for seed, noise in NOISE.items()
     ]

@@ -94,14 +94,30 @@ def test_step_curves_are_read_where_every_run_has_them(tmp_path):
         path.with_name("steps.jsonl").write_text(
             '{"step": 50, "epoch": 1, "train_loss": 2.0}\n{"step": 100, "epoch": 2, "train_loss": 1.0}\n'
         )
-    assert load_step_curves(records, ["gelu"]) == {"gelu": [{50: 2.0, 100: 1.0}] * 2}
-    next(iter(records)).with_name("steps.jsonl").write_text('{"step": 50, "tr')
-    assert load_step_curves(records, ["gelu"]) == {}
+    assert load_step_curves(records, ["gelu"]) == ({"gelu": [{50: 2.0, 100: 1.0}] * 2}, [])
+    first, second = (path.with_name("steps.jsonl") for path in records)
+    first.write_text('{"step": 50, "tr')
+    curves, (line,) = load_step_curves(records, ["gelu"])
+    assert curves == {}
+    assert line.startswith(f"training loss by step: {first}: ")
+    first.unlink()
+    assert load_step_curves(records, ["gelu"]) == (
+        {},
+        [f"training loss by step: {first}: No such file or directory"],
+    )
+    second.unlink()
+    assert load_step_curves(records, ["gelu"]) == ({}, [])  # runs of modernet 0.1
 
 
 def test_load_curves_skips_unreadable_metrics_and_names_their_files(tmp_path):
     good = '{"epoch": 1, "top1": 50.0}\n{"epoch": 2, "top1": 60.0}\n'
-    bad = {"torn": '{"epoch": 1, "to', "bare": "{}\n", "empty": "", "words": '{"epoch": 1, "top1": "high"}\n'}
+    bad = {
+        **{"torn": '{"epoch": 1, "to', "bare": "{}\n", "empty": "", "words": '{"epoch": 1, "top1": "high"}\n'},
+        "nan": '{"epoch": 1, "top1": NaN}\n{"epoch": 2, "top1": 60.0}\n',
+        "short": '{"epoch": 1, "top1": 60.0}\n',
+        "twice": good + good,
+        "of another run": good.replace("60.0", "61.0"),
+    }
     records = {}
     for seed, (name, text) in enumerate({"good": good, **bad}.items()):
         (tmp_path / name).mkdir()
@@ -110,4 +126,6 @@ def test_load_curves_skips_unreadable_metrics_and_names_their_files(tmp_path):
     records[tmp_path / "missing/record.json"] = make_record("gelu", 60.0, 9)
     curves, skipped = load_curves(records, ["gelu", "convnext"])
     assert curves == {"gelu": [[50.0, 60.0]]}
+    assert skipped[-1].endswith("metrics.jsonl: No such file or directory")
+    assert "not that of the record, with 2 epochs to top-1 60" in skipped[-2]
     assert [line.split("/metrics.jsonl")[0] for line in skipped] == [str(tmp_path / name) for name in (*bad, "missing")]

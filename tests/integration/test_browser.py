@@ -11,7 +11,7 @@ from helpers import MAIN_PATH, run_command
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 from records import MARKUP, large_study, write_study
 
-from modernet.record import METRICS
+from modernet.metrics import METRICS
 
 CHROMIUM = shutil.which("chromium")
 FIGURES = 3  # roadmap, pareto and differences; the noise of the kernel sizes is larger than their differences

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from records import MARKUP, large_study, make_record, network, write_study
 
-from modernet import record
 from modernet.analysis.selection import select
 from modernet.analysis.table import build_rows
-from modernet.record import Metric, write_record
+from modernet.metrics import METRICS, Metric
+from modernet.record import write_record
 from modernet.report.page import build_page
 from modernet.report.studies import load_studies
 
@@ -145,7 +145,7 @@ def test_page_loads_nothing_from_the_network(page):
 
 def test_a_declared_metric_is_a_column_of_rows_and_runs(tmp_path, monkeypatch):
     metric = Metric("watts", "power", "W", ",.1f", "mean power of the device")
-    monkeypatch.setattr(record, "METRICS", (*record.METRICS, metric))
+    monkeypatch.setattr("modernet.metrics.METRICS", (*METRICS, metric))
     records = [make_record("gelu", 70.0, seed, metrics={"watts": 1234.0 + seed}) for seed in (0, 1)]
     page = page_of(write_study(tmp_path / "runs", [*records, make_record("layer_norm", 71.0)]))
     header = (

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from modernet.runtime.signals import catch_signals, stop_signals
+from modernet.runtime.signals import ShutdownSignal, catch_signals, stop_signals
 
 # Windows has no SIGUSR1, SIGUSR2.
 IMPORT_WITHOUT_POSIX_SIGNALS = """
@@ -60,9 +60,9 @@ except Interrupted as error:
 def test_torchrun_may_repeat_a_signal(monkeypatch):
     """It forwards SIGTERM to processes that got it already, and kills them where they do not end."""
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    with catch_signals() as shutdown:
-        shutdown.receive(signal.SIGUSR1, None)
-        assert signal.getsignal(signal.SIGUSR1) == shutdown.receive
+    before, shutdown = signal.getsignal(signal.SIGUSR1), ShutdownSignal()
+    shutdown.receive(signal.SIGUSR1, None)
+    assert (signal.getsignal(signal.SIGUSR1), shutdown.requested) == (before, "SIGUSR1")
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modernet.runtime.text import format_duration
+from modernet.runtime.text import MAX_LETTERS, describe, format_duration
 
 
 @pytest.mark.parametrize(
@@ -11,3 +11,10 @@ from modernet.runtime.text import format_duration
 )
 def test_durations_are_rounded_before_they_are_split(seconds, text):
     assert format_duration(seconds) == text
+
+
+def test_a_long_message_is_cut():
+    text = describe(RuntimeError("\n".join(["g++: error"] * 10_000)))
+    assert text.startswith("RuntimeError: g++: error; g++: error")
+    assert text.endswith("...")
+    assert len(text) < MAX_LETTERS + 20

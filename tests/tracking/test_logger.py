@@ -13,7 +13,8 @@ from wandb_files import exit_codes, history, offline_files, read_messages, summa
 from wandb_server import Server
 
 from modernet.config.schema import WandbConfig
-from modernet.record import METRICS, flatten
+from modernet.metrics import METRICS
+from modernet.record import flatten
 from modernet.runtime.file_names import METRICS_FILE, STEPS_FILE
 from modernet.tracking.logger import STEP_NAMES, WandbLogger
 from modernet.tracking.settings import select_mode
@@ -49,7 +50,7 @@ def test_offline_run_has_config_curves_axes_and_a_summary_that_grows(train_in_pr
     rows = history(path, "train/loss")
     steps = read_lines(next(tmp_path.rglob(STEPS_FILE)))
     assert [row["train/step"] for row in rows] == [step["step"] for step in steps] == [*range(1, len(steps) + 1)]
-    names = {name: STEP_NAMES[name] for name in steps[0]}
+    names = {name: STEP_NAMES.get(name, f"train/{name}") for name in steps[0]}
     assert {"train/loss", "train/top1", "train/lr", "train/images_per_second", "train/data_wait"} < {*names.values()}
     assert [{name: row[there] for name, there in names.items()} for row in rows] == steps
 
@@ -124,6 +125,12 @@ def test_declared_metrics_stand_beside_the_other_values():
     assert metrics.items() <= run.summary.items()
     assert run.summary["top1"] == 60.0
     assert "metrics" not in run.history[0].keys() | run.summary.keys()
+
+
+def test_a_new_value_of_a_step_gets_a_name():
+    run = Recorder()
+    WandbLogger(run).log_steps({"step": 50, "train_loss": 1.0, "lr": 0.1, "sharpness": 3.0})
+    assert run.history == [{"train/step": 50, "train/loss": 1.0, "train/lr": 0.1, "train/sharpness": 3.0, "step": 50}]
 
 
 def test_two_runs_of_a_process_are_two_wandb_runs(train_in_process, tmp_path):

@@ -4,23 +4,25 @@ import errno
 
 import pytest
 import torch
+from helpers import short_experiment
 
 from modernet.errors import ConnectionLost, DeviceFault, DiskFull, OutOfMemory
 from modernet.training.interruption import explain_interruption, is_interruption
 
+EXPERIMENT = short_experiment(batch_size=256)
 WORKER = "DataLoader worker (pid 1) is killed by signal: "
 
 
 @pytest.mark.parametrize("error", [RuntimeError(WORKER + "Killed. "), ConnectionResetError("by peer"), EOFError()])
 def test_death_of_a_worker_is_a_lost_connection(tmp_path, error):
     message = r"another process of the run died .*; rerun the same command to resume"
-    with pytest.raises(ConnectionLost, match=message), explain_interruption(tmp_path):
+    with pytest.raises(ConnectionLost, match=message), explain_interruption(tmp_path, EXPERIMENT):
         raise error
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_full_disk_names_the_last_good_checkpoint(tmp_path, number):
-    with pytest.raises(DiskFull, match="last good checkpoint: none"), explain_interruption(tmp_path):
+    with pytest.raises(DiskFull, match="last good checkpoint: none"), explain_interruption(tmp_path, EXPERIMENT):
         raise OSError(number, "full")
 
 
@@ -36,9 +38,9 @@ def test_full_disk_names_the_last_good_checkpoint(tmp_path, number):
 )
 def test_missing_memory_names_the_batch_and_what_to_try(tmp_path, error):
     message = (
-        r"^not enough memory for batches of 256 images \(.*\); .*amp=bf16.*recipe.micro_batch_size; last good .*: none$"
+        r"^not enough memory for batches of 256 images of 8 px \(.*\); .*amp=bf16.*recipe.micro_batch_size; .*: none$"
     )
-    with pytest.raises(OutOfMemory, match=message), explain_interruption(tmp_path, "batches of 256 images"):
+    with pytest.raises(OutOfMemory, match=message), explain_interruption(tmp_path, EXPERIMENT):
         raise error
 
 
@@ -61,7 +63,7 @@ BUS_ERROR = RuntimeError(WORKER + "Bus error. It is possible that dataloader's w
 def test_full_shared_memory_names_the_file_system_and_the_workers(tmp_path, error):
     assert is_interruption(error)
     message = r"^not enough shared memory .*/dev/shm.*num_workers; last good checkpoint: none$"
-    with pytest.raises(OutOfMemory, match=message), explain_interruption(tmp_path):
+    with pytest.raises(OutOfMemory, match=message), explain_interruption(tmp_path, EXPERIMENT):
         raise error
 
 
@@ -77,7 +79,10 @@ def test_full_shared_memory_names_the_file_system_and_the_workers(tmp_path, erro
 )
 def test_failure_of_a_gpu_says_nothing_about_the_run(tmp_path, message):
     assert is_interruption(RuntimeError(message))
-    with pytest.raises(DeviceFault, match=r"^the GPU failed.*resume, on another"), explain_interruption(tmp_path):
+    with (
+        pytest.raises(DeviceFault, match=r"^the GPU failed.*resume, on another"),
+        explain_interruption(tmp_path, EXPERIMENT),
+    ):
         raise RuntimeError(message)
 
 
@@ -94,6 +99,6 @@ def test_failure_of_a_gpu_says_nothing_about_the_run(tmp_path, message):
 )
 def test_errors_of_the_run_itself_are_raised_unchanged(tmp_path, error):
     assert not is_interruption(error)
-    with pytest.raises(type(error)) as raised, explain_interruption(tmp_path):
+    with pytest.raises(type(error)) as raised, explain_interruption(tmp_path, EXPERIMENT):
         raise error
     assert raised.value is error

@@ -224,6 +224,20 @@ def test_unexpected_error_fails_the_run_with_its_traceback_in_the_log(tmp_path, 
     assert "Traceback" in (tmp_path / "train.log").read_text()
 
 
+def test_error_after_a_signal_is_no_fault_of_the_run(tmp_path, monkeypatch):
+    """The signal ends the children of torch's compiler too, which raises its own error."""
+
+    def compile_dies(*_: object) -> None:
+        shutdown.requested = "SIGTERM"
+        raise RuntimeError("CppCompileError: C++ compile error")
+
+    monkeypatch.setattr(trainer, "fit", compile_dies)
+    shutdown = ShutdownSignal()
+    with pytest.raises(Interrupted, match=r"^stopped by SIGTERM; .* from the start$"):
+        Trainer.from_experiment(quick_experiment(), tmp_path, execution_config(), shutdown=shutdown).train()
+    assert find_record(tmp_path) is None
+
+
 def test_full_disk_ends_the_run_without_a_record_and_names_the_last_checkpoint(tmp_path, monkeypatch):
     def write_bytes(path: Path, content: bytes) -> None:
         if steps_done(tmp_path) == 2:

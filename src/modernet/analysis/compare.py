@@ -80,6 +80,11 @@ def find_arms(words: Sequence[str], finished: Mapping[Path, Record]) -> tuple[li
                     f'"{word}" selects runs of {arm.first.variant} with other seeds than a word before it; one variant '
                     "has one row"
                 )
+    runs: dict[str, str] = {}
+    for arm in arms.values():
+        for record in arm.records:
+            if (other := runs.setdefault(record.hash, record.variant)) != record.variant:
+                raise UserError(f"'{other}' and '{record.variant}' are two names of one network; name one of them")
     if len(arms) < 2:
         raise UserError(f"a comparison needs two variants or more, got {len(arms)}: {', '.join(words)}")
     _check_same_images(list(arms.values()))

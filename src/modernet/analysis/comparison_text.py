@@ -24,7 +24,7 @@ from modernet.analysis.layout import ALPHA_STD, POOLED, WELCH
 from modernet.analysis.outdated import outdated_sentence
 from modernet.analysis.row import Row
 from modernet.analysis.table_text import to_csv, to_dicts
-from modernet.record import Metric, declared_metrics
+from modernet.metrics import Metric, declared_metrics
 from modernet.runtime.text import shorten
 
 SHOWN_SETTINGS = 8  # of a variant in text; JSON has all

@@ -1,15 +1,24 @@
 """Numbers of a row as text, and tables of such text as Markdown and LaTeX."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
 from modernet.analysis.row import Row
 from modernet.analysis.stats import ALPHA, Difference, Sample
+from modernet.record import Record
 
 SHOWN_SEEDS = 1_000  # larger numbers of seeds are shown as > 1,000
+
+
+def describe_contradiction(records: Mapping[Path, Record]) -> str:
+    """The error for two records of one run with different results; a run of one seed has one result."""
+    run = next(iter(records.values()))
+    values = " and ".join(f"{path} has top-1 {record.top1:.10g}" for path, record in records.items())
+    return f"two records of one run disagree, {run.variant} with seed {run.seed}: {values}; delete one of them"
 
 
 class Cells(NamedTuple):

@@ -5,7 +5,7 @@ from modernet.analysis.layout import ALPHA_STD, WELCH
 from modernet.analysis.outdated import outdated_sentence
 from modernet.analysis.row import Row
 from modernet.analysis.stats import ALPHA
-from modernet.record import declared_metrics
+from modernet.metrics import declared_metrics
 
 
 def noise_note(rows: list[Row]) -> str:

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from modernet.analysis.formatting import describe_contradiction
 from modernet.analysis.outdated import describe_outdated, is_todays, newness
 from modernet.analysis.row import split_variant
 from modernet.analysis.settings import describe_mixed, mixed_settings
@@ -144,11 +145,8 @@ def _changed_steps(rows: Mapping[RowKey, tuple[Path, Record]]) -> dict[RowKey, s
     return reasons
 
 
-def describe_contradiction(records: Mapping[Path, Record]) -> str:
-    """The error for two records of one run with different results; a run of one seed has one result."""
-    run = next(iter(records.values()))
-    values = " and ".join(f"{path} has top-1 {record.top1:.10g}" for path, record in records.items())
-    return f"two records of one run disagree, {run.variant} with seed {run.seed}: {values}; delete one of them"
+def _contradiction(records: Mapping[Path, Record]) -> UserError:
+    return UserError(f"{describe_contradiction(records)}, or exclude it by --where, as in --where \"host=='NAME'\"")
 
 
 def choose(finished: Mapping[Path, Record]) -> Selection:
@@ -187,9 +185,10 @@ def choose(finished: Mapping[Path, Record]) -> Selection:
             elif record.top1 == runs[first].top1:
                 excluded.append(f"{path}: {record.variant} with seed {record.seed} a second time; the first is {first}")
             else:
-                problem = describe_contradiction({first: runs[first], path: record})
-                raise UserError(f"{problem}, or exclude it by --where, as in --where \"host=='NAME'\"")
+                raise _contradiction({first: runs[first], path: record})
     for path, first in _renamed(chosen).items():
+        if chosen[path].top1 != chosen[first].top1:
+            raise _contradiction({first: chosen[first], path: chosen[path]})
         excluded.append(f"{path}: the run of {first} under another name, {chosen[path].variant}")
         del chosen[path]
     return Selection({path: record for path, record in finished.items() if path in chosen}, excluded)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from modernet.analysis.formatting import describe_contradiction
 from modernet.analysis.row import network_name
-from modernet.analysis.selection import describe_contradiction
 from modernet.config.experiment import Experiment
 from modernet.config.identity import non_defaults
 from modernet.errors import UserError

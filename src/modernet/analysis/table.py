@@ -16,7 +16,8 @@ from modernet.analysis.settings import comparable_sets
 from modernet.analysis.signs import compare_signs
 from modernet.analysis.stats import Difference, Sample, confidence_interval, holm, summarize, welch
 from modernet.config.roadmap import main_path, parent_step, roadmap
-from modernet.record import Record, declared_metrics
+from modernet.metrics import declared_metrics
+from modernet.record import Record
 
 
 def _with_changes(name: str | None, group: Group) -> str | None:

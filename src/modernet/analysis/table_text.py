@@ -23,7 +23,7 @@ from modernet.analysis.notes import mixed_settings_note, noise_note, notes, outd
 from modernet.analysis.references import reference_cells, reference_notes
 from modernet.analysis.row import Group, Row
 from modernet.analysis.table import group_rows
-from modernet.record import Metric, declared_metrics
+from modernet.metrics import Metric, declared_metrics
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from modernet.analysis.selection import describe_contradiction
+from modernet.analysis.formatting import describe_contradiction
 from modernet.attribution.shapley import Coalition, Pair, prefixes
 from modernet.config.experiment import Experiment, ablate
 from modernet.config.identity import identity, network_hash

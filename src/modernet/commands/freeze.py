@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from modernet.analysis.formatting import describe_contradiction
 from modernet.analysis.row import group_of
 from modernet.analysis.selection import Selection, load_selection
 from modernet.analysis.table import build_rows
@@ -18,9 +19,9 @@ from modernet.analysis.table_text import to_csv, to_markdown
 from modernet.cli import exit_on_error
 from modernet.config.search_path import add_config_dir
 from modernet.errors import UserError
-from modernet.record import write_record
+from modernet.record import find_record, write_record
 from modernet.report.origins import to_publishable
-from modernet.runtime.file_names import METRICS_FILE, STEPS_FILE
+from modernet.runtime.file_names import METRICS_FILE, RECORD_FILE, STEPS_FILE
 from modernet.runtime.io import write_bytes, write_text
 
 STUDIES = Path("results/studies")
@@ -39,13 +40,34 @@ def _parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+def _find_targets(selection: Selection, runs: Path, study: Path) -> dict[Path, Path]:
+    """Path of a record -> its folder in the study. Raises UserError where another run or result has that folder."""
+    targets: dict[Path, Path] = {}
+    for path, record in selection.records.items():
+        # --runs can be the folder of a run.
+        name = Path(record.protocol, path.parent.name) if path.parent == runs else path.parent.relative_to(runs)
+        targets[path] = folder = study / name
+        present = find_record(folder)
+        if present and present.hash != record.hash:
+            raise UserError(
+                f"{path} and {folder / RECORD_FILE} are records of different runs in folders of one name; rename one "
+                "of the folders. Nothing was copied"
+            )
+        if present and present.top1 != record.top1:
+            raise UserError(
+                f"{describe_contradiction({folder / RECORD_FILE: present, path: record})}. Nothing was copied"
+            )
+    return targets
+
+
 def _copy(selection: Selection, runs: Path, study: Path) -> None:
     """Copy records and metrics of epochs and steps; each run keeps its folder's name.
 
-    The command of a run keeps no path of this machine.
+    The command of a run keeps no path of this machine. Raises UserError, and copies nothing, where that would replace
+    the result of another run.
     """
-    for path, record in selection.records.items():
-        folder = study / path.parent.relative_to(runs)
+    for path, folder in _find_targets(selection, runs, study).items():
+        record = selection.records[path]
         if folder.resolve() == path.parent.resolve():
             continue
         folder.mkdir(parents=True, exist_ok=True)

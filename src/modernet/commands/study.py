@@ -1,8 +1,8 @@
 """Write the generated tables and figures of results/STUDY.md, from the records of committed studies.
 
-modernet study [FOLDER] [--protocol P] [--page FILE]
+modernet study [FOLDER] [--page FILE]
 
-FOLDER is results/studies, P is cifar10_micro and FILE is results/STUDY.md by default. Text between the markers
+FOLDER is results/studies and FILE is results/STUDY.md by default. Text between the markers
 `<!-- begin NAME -->` and `<!-- end NAME -->` of the page is replaced, all other text stays. Figures are written to the
 folder figures/ beside the page.
 """
@@ -29,11 +29,12 @@ from modernet.cli import exit_on_error
 from modernet.config.experiment import Experiment, build_experiment, initialize_hydra
 from modernet.config.names import study_name
 from modernet.config.roadmap import END
-from modernet.config.search_path import add_config_dir, config_files
+from modernet.config.search_path import add_config_dir
 from modernet.errors import UserError
 from modernet.record import Record
 from modernet.runtime.io import find_files, write_text
 
+PROTOCOL = "cifar10_micro"  # whose epochs and data the studies in configs/study/ and the page's own text have
 MARKED = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
 MARKER = re.compile(r"<!-- (?:begin|end) (\w+) -->")
 
@@ -41,7 +42,6 @@ MARKER = re.compile(r"<!-- (?:begin|end) (\w+) -->")
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=Path("results/studies"))
-    parser.add_argument("--protocol", default="cifar10_micro", help="cifar10_micro by default")
     parser.add_argument("--page", metavar="FILE", type=Path, default=Path("results/STUDY.md"))
     parser.add_argument("--config-dir", metavar="DIR", type=add_config_dir, help="a folder of configs of yours")
     arguments = parser.parse_args()
@@ -49,9 +49,6 @@ def _parse_arguments() -> argparse.Namespace:
         raise UserError(f"there is no folder {arguments.folder}")
     if not arguments.page.is_file():
         raise UserError(f"there is no page {arguments.page}; --page must name a file with markers")
-    if arguments.protocol not in config_files("protocol"):
-        allowed = ", ".join(config_files("protocol"))
-        raise UserError(f"there is no protocol '{arguments.protocol}'; allowed: {allowed}")
     return arguments
 
 
@@ -160,7 +157,7 @@ def fill_markers(page: str, fragments: dict[str, str]) -> str:
 def main() -> None:
     with exit_on_error():
         arguments = _parse_arguments()
-        protocol = _compose_protocol(arguments.protocol)
+        protocol = _compose_protocol(PROTOCOL)
         records = _load_records(arguments.folder)
         study = Study(records, protocol)
         _report_unused(study, records.values())

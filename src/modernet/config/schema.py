@@ -138,7 +138,11 @@ class SizeConfig:
 
 @dataclass(frozen=True, kw_only=True, config=FINITE)
 class RecipeConfig:
-    """How a network is trained. The defaults are the classic recipe; configs/recipe/ has the values with sources."""
+    """How a network is trained; configs/recipe/ has the values with sources.
+
+    The defaults are modernet 0.1's classic recipe, on which the identity of runs depends. configs/recipe/classic.yaml
+    differs in `init` and `crop_interpolation`.
+    """
 
     name: str = "classic"  # of the file in configs/recipe/
     optimizer: Literal["sgd", "adamw", "lamb"] = "sgd"  # its fields are below

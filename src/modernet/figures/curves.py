@@ -31,29 +31,41 @@ POINTS = 60  # of a curve by step, each the mean of neighbouring lines
 
 
 def load_curves(records: Mapping[Path, Record], variants: Sequence[str]) -> tuple[Curves, list[str]]:
-    """Top-1 after each epoch of the runs of these variants, and one line for each run without readable metrics."""
+    """Top-1 after each epoch of the runs of these variants, and one line for each run without its metrics."""
     curves: Curves = {variant: [] for variant in variants}
     skipped = []
     for path, record in records.items():
         if record.variant in curves:
             try:
-                curves[record.variant].append([epoch["top1"] for epoch in load_epochs(path)])
+                top1 = [epoch["top1"] for epoch in load_epochs(path)]
+                if (len(top1), top1[-1]) != (record.epochs, record.top1):
+                    raise ValueError(f"not that of the record, with {record.epochs} epochs to top-1 {record.top1:.10g}")
+                curves[record.variant].append(top1)
             except (OSError, ValueError) as error:
-                skipped.append(f"{path.with_name(METRICS_FILE)}: {error}")
+                skipped.append(f"{path.with_name(METRICS_FILE)}: {_reason(error)}")
     return {variant: runs for variant, runs in curves.items() if runs}, skipped
 
 
-def load_step_curves(records: Mapping[Path, Record], variants: Sequence[str]) -> StepCurves:
-    """The training loss by step; empty where a run of these variants has no readable file of steps."""
+def _reason(error: Exception) -> str:
+    return str(error.strerror if isinstance(error, OSError) else error)
+
+
+def load_step_curves(records: Mapping[Path, Record], variants: Sequence[str]) -> tuple[StepCurves, list[str]]:
+    """The training loss by step; none, and the reason, where a run of these variants has no readable file of steps.
+
+    No reason where none of the runs has one: modernet 0.1 wrote no steps.
+    """
     curves: StepCurves = {variant: [] for variant in variants}
+    if not any(path.with_name(STEPS_FILE).exists() for path, record in records.items() if record.variant in curves):
+        return {}, []
     for path, record in records.items():
         if record.variant in curves:
             try:
                 rows = load_steps(path)
                 curves[record.variant].append({row["step"]: float(row["train_loss"]) for row in rows})
-            except (OSError, ValueError, KeyError, TypeError):
-                return {}
-    return {variant: runs for variant, runs in curves.items() if runs}
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                return {}, [f"training loss by step: {path.with_name(STEPS_FILE)}: {_reason(error)}"]
+    return {variant: runs for variant, runs in curves.items() if runs}, []
 
 
 def recipes_note(records: Iterable[Record], variants: Iterable[str]) -> str:

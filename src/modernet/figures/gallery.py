@@ -62,6 +62,8 @@ def build_group_figures(
         return {}, [f"{group}: no figures: {run[0].name} is its only variant"]
     title = study_name(*group, epochs=[record.epochs for record in members.values()])
     curves, skipped = load_curves(members, chosen)
+    step_curves, without_steps = load_step_curves(members, chosen)
+    skipped += without_steps
     plots: dict[str, Callable[[], Figure]] = {
         name: partial(plot, rows, title, form=form) for name, plot in FIGURES.items()
     }
@@ -71,7 +73,7 @@ def build_group_figures(
         rows, find_speeds(rows, members.values(), benchmarks), title, form=form
     )
     note = recipes_note(members.values(), curves)
-    plots["curves"] = partial(plot_curves, curves, title, load_step_curves(members, chosen), note, form=form)
+    plots["curves"] = partial(plot_curves, curves, title, step_curves, note, form=form)
     cells = {} if group.changes else budget_cells(others, group)
     if len(all_epochs(cells)) > 1:
         plots["budget"] = partial(plot_budget, cells, study_name(group.protocol, group.size), form=form)

@@ -12,7 +12,8 @@ from modernet.analysis.formatting import (
 )
 from modernet.analysis.stats import Difference
 from modernet.analysis.table import Row
-from modernet.record import Metric, Record, declared_metrics
+from modernet.metrics import Metric, declared_metrics
+from modernet.record import Record
 from modernet.report.origins import to_minute
 from modernet.report.summary import classify
 

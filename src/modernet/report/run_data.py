@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from modernet.curves import load_epochs
-from modernet.record import Record, declared_metrics
+from modernet.metrics import declared_metrics
+from modernet.record import Record
 from modernet.report.origins import to_publishable
 from modernet.report.step_curves import StepCurves, load_step_curves
 from modernet.report.studies import Study, to_printable

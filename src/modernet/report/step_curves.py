@@ -1,14 +1,16 @@
 """Curves of a run by step, from steps.jsonl in its folder: a line of values every few steps."""
 
 import math
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from modernet.curves import load_steps
+from modernet.record import Steps
 from modernet.runtime.file_names import STEPS_FILE
 
 STEP = "step"
-VALUES = ("epoch", "train_loss", "train_top1", "lr", "grad_norm", "images_per_second", "data_wait")
+VALUES = [field.name for field in fields(Steps) if field.name not in (STEP, "peak_memory")]
 StepCurves = dict[str, list[float | None]]  # STEP or one of VALUES -> its value at each point
 
 

@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from errno import ENOENT
 from glob import escape
 from pathlib import Path
 
@@ -41,7 +42,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 def find_files(folder: Path, name: str, on_error: Callable[[OSError], None] | None = None) -> list[Path]:
     """The files of this name below a folder, sorted, also behind links to folders; each folder is read once.
 
-    `on_error` is called for a folder that is there and cannot be read.
+    `on_error` is called for a folder that is there and cannot be read, and for a link that leads nowhere, which could
+    be a folder's.
     """
     found: list[Path] = []
     seen: set[str] = set()
@@ -58,6 +60,10 @@ def find_files(folder: Path, name: str, on_error: Callable[[OSError], None] | No
         seen.add(real)
         if name in files or name in folders:
             found.append(Path(here, name))
+        elif on_error:
+            for path in (Path(here, file) for file in files):
+                if path.is_symlink() and not path.exists():
+                    on_error(FileNotFoundError(ENOENT, "a link that leads nowhere", str(path)))
     return sorted(found)
 
 

@@ -16,7 +16,7 @@ from modernet.analysis.paper import paper_rows
 from modernet.config.roadmap import roadmap, sizes
 from modernet.config.search_path import config_files
 from modernet.errors import UserError
-from modernet.record import METRICS
+from modernet.metrics import METRICS
 from modernet.tracking.logger import STEP_AXIS
 
 # Runs that are equal in these fields form one bar, point or line: the mean of their seeds, with the range.

@@ -10,7 +10,8 @@ from typing import Any
 
 from modernet.config.experiment import Experiment
 from modernet.config.schema import WandbConfig
-from modernet.record import METRICS, Record, flatten
+from modernet.metrics import METRICS
+from modernet.record import Record, flatten
 from modernet.runtime.io import write_text
 from modernet.runtime.logging import logger
 from modernet.tracking.run_files import RUN_FILE, mark_pushed, offline_files, read_run_file
@@ -22,18 +23,15 @@ SUMMARY = (
 )
 SUMMARY_IN_TRAINING = ("epoch", "top1", "top5", "top1_ema", "val_loss", "images_per_second")
 STEP_AXIS = "train/step"
-# Names in the rows of steps.jsonl and of metrics.jsonl -> names at wandb.
+# Names in the rows of steps.jsonl and of metrics.jsonl -> names at wandb. Others get a prefix.
 STEP_NAMES = {
     "step": STEP_AXIS,
     "epoch": "epoch",
     "train_loss": "train/loss",
     "train_top1": "train/top1",
-    "lr": "train/lr",
-    "images_per_second": "train/images_per_second",
-    "data_wait": "train/data_wait",
-    "grad_norm": "train/grad_norm",
     "peak_memory": "system/peak_memory",
 }
+STEP_PREFIX = "train/"
 EPOCH_NAMES = {
     "epoch": "epoch",
     "val_loss": "val/loss",
@@ -70,7 +68,7 @@ class WandbLogger:
 
     def log_steps(self, row: Mapping[str, float]) -> None:
         """Log a row of steps.jsonl."""
-        values = {STEP_NAMES[name]: value for name, value in row.items() if name in STEP_NAMES}
+        values = {STEP_NAMES.get(name, STEP_PREFIX + name): value for name, value in row.items()}
         self._attempt(lambda run: run.log(values, step=self.step_offset + int(row["step"])))
 
     def log_epoch(self, epoch: Mapping[str, Any], step: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from modernet.config.experiment import Experiment
 from modernet.errors import ConnectionLost, DeviceFault, DiskFull, ModernetError, OutOfMemory
 from modernet.runtime.collectives import is_communication_error
 from modernet.runtime.os_errors import DISK_FULL, is_device_fault, is_out_of_memory
@@ -62,11 +63,8 @@ def stop_watching_workers() -> None:
 
 
 @contextmanager
-def explain_interruption(folder: Path, batch: str = "a batch") -> Iterator[None]:
-    """Raise what ended the run in `folder` from outside as one of our errors; others pass.
-
-    `batch` says how many images the network sees at a time.
-    """
+def explain_interruption(folder: Path, experiment: Experiment) -> Iterator[None]:
+    """Raise what ended the run of an experiment in `folder` from outside as one of our errors; others pass."""
     try:
         yield
     except ModernetError:
@@ -81,6 +79,8 @@ def explain_interruption(folder: Path, batch: str = "a batch") -> Iterator[None]
                 f"/dev/shm (--shm-size of a container), or try fewer num_workers; last good checkpoint: {path}"
             ) from error
         if is_out_of_memory(error):
+            recipe, pixels = experiment.recipe, experiment.data.image_size
+            batch = f"batches of {recipe.micro_batch_size or recipe.batch_size} images of {pixels} px"
             raise OutOfMemory(
                 f"not enough memory for {batch} ({squeeze(error)}); end other programs that use it, take more or "
                 "larger devices, try amp=bf16 or fewer num_workers, or train another run with a smaller "

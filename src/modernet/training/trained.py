@@ -53,7 +53,10 @@ def load_run(folder: str | Path, ema: bool = False) -> Network:
     record = finished_record(folder)
     path = folder / WEIGHTS_FILE
     if not path.is_file():
-        raise UserError(f"there is no file {path}; records in results/studies/ are kept without weights")
+        raise UserError(
+            f"there is no file {path}; records in results/studies/ are kept without weights. Where a run lost them, "
+            "its command trains it again without its record.json"
+        )
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch's reader of pickles raises almost any exception for another file

@@ -101,7 +101,7 @@ class Trainer:
         earlier attempt, which does not end the run. Raises UserError for invalid input, RunLocked where another
         process trains the run, and Interrupted or DiskFull where the same command will resume.
         """
-        with explain_interruption(self.folder, self._describe_batch()), self:
+        with explain_interruption(self.folder, self.experiment), self:
             self.validate()
             self.lock()
             record = find_record(self.folder)
@@ -247,7 +247,3 @@ class Trainer:
     def _tidy_up(self) -> None:
         remove_checkpoints(self.folder)
         remove_lock(self.folder)
-
-    def _describe_batch(self) -> str:
-        recipe, pixels = self.experiment.recipe, self.experiment.data.image_size
-        return f"batches of {recipe.micro_batch_size or recipe.batch_size} images of {pixels} px"

@@ -103,7 +103,10 @@ function runCharts({ curves, steps }) {
       { name: "training", x: curves.epoch, y: curves.train_loss },
     ]),
   ];
-  const byStep = Object.entries(BY_STEP).map(([title, name]) => chart(title, "step", [{ name, x: steps.step, y: steps[name] }]));
+  const known = new Set(["step", "epoch", ...Object.values(BY_STEP)]);
+  const others = Object.keys(steps).filter((name) => typeof steps !== "string" && !known.has(name));
+  const titled = [...Object.entries(BY_STEP), ...others.map((name) => [name, name])];
+  const byStep = titled.map(([title, name]) => chart(title, "step", [{ name, x: steps.step, y: steps[name] }]));
   const notes = [typeof curves === "string" ? `No curves by epoch: ${curves}` : "", typeof steps === "string" ? `No curves by step: ${steps}` : ""];
   return element("div", {},
     element("div", { class: "curves" }, ...byEpoch, ...byStep),
