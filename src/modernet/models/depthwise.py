@@ -45,8 +45,8 @@ class _ByImages(autograd.Function):
         return F.conv2d(input, weight, bias, padding=weight.shape[-1] // 2, groups=len(weight))
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        input, weight = ctx.saved_tensors
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,), (input, weight) = grad_outputs, ctx.saved_tensors
         padding, channels = weight.shape[-1] // 2, len(weight)
         needs_input, needs_weight, needs_bias = ctx.needs_input_grad
         input_grad = F.conv2d(grad, weight.flip(2, 3), padding=padding, groups=channels) if needs_input else None
