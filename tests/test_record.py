@@ -165,7 +165,9 @@ def test_a_link_that_leads_nowhere_is_reported(tmp_path):
     """A run, or all runs of a protocol, on a disk that is not mounted."""
     (path,) = write_runs(tmp_path, make_record("gelu", 60.0))
     (tmp_path / "server").symlink_to(tmp_path / "absent")
-    (path.parent / "model.pt").symlink_to(tmp_path / "absent")  # no folder of a run
+    (path.parent / "wandb").mkdir()
+    for link in ("model.pt", "wandb/debug.log"):  # no folder of a run
+        (path.parent / link).symlink_to(tmp_path / "absent")
     records, rejected = load_records(tmp_path)
     assert list(records) == [path]
     assert rejected == [f"{tmp_path / 'server'}: a link that leads nowhere"]

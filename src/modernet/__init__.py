@@ -57,9 +57,12 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        return version("modernet")
+        try:
+            return version("modernet")
+        except PackageNotFoundError as error:  # of sources that are not installed
+            raise AttributeError("modernet is not installed, so it has no version") from error
     name = ALIASES.get(name, name)
     if name in LAZY:
         return getattr(import_module(LAZY[name]), name)

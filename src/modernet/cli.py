@@ -203,7 +203,7 @@ def call_in_sweep(run: Callable[[], T]) -> T:
         if line is None:
             traceback.print_exc()
             line = describe(error)
-        elif isinstance(error, LocalMistake) and not distributed_env().is_main_process:  # which reports for all
+        elif isinstance(error, OF_ONE_PROCESS) and not distributed_env().is_main_process:  # which reports for all
             print(f"{Path(sys.argv[0]).name}: error: {printable(line)}", file=sys.stderr)
     # Hydra keeps this exception until the sweep ends. Raised above, it would keep the run's network and data with it.
     raise RunFailed(printable(line))

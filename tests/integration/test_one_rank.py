@@ -136,6 +136,22 @@ def test_port_in_use_is_named(tmp_path):
 
 
 @pytest.mark.slow
+def test_what_one_rank_lacks_ends_each_run_of_a_sweep(tmp_path):
+    """A GPU, a compiler or a file of weights can be missing on one machine."""
+    sweep = ["-m", *RUN, "seed=0,1", f"runs={tmp_path / 'runs'}"]
+    (status, _, err), (status1, *_) = map(end, start_ranks(sweep, of_rank=["device=cpu", "device=cuda"]))
+    assert (status, status1) == (1, 1)
+    assert err.count("rank 1: device=cuda") == 2, err
+
+
+def test_memory_error_of_a_rank_is_printed_in_a_sweep(tmp_path):
+    script = write_script(tmp_path, "os.environ['RANK'] == '1'", "raise MemoryError")
+    _, (status1, _, err1) = map(end, start_ranks(["-m", *RUN, "seed=0,1", f"runs={tmp_path / 'runs'}"], script=script))
+    assert status1 == 1
+    assert "error: not enough memory for batches of 8 images" in err1
+
+
+@pytest.mark.slow
 def test_torchrun_restarts_a_run_whose_rank_was_killed(tmp_path):
     condition = "os.environ['RANK'] == '1' and os.environ['TORCHELASTIC_RESTART_COUNT'] == '0'"
     script = write_script(tmp_path, condition, "os.kill(os.getpid(), signal.SIGKILL)")

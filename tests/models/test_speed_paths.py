@@ -87,6 +87,17 @@ def test_weight_gradient_by_images_computes_only_what_is_asked_for():
     assert layer.weight.grad is not None
 
 
+def test_weight_gradient_by_images_takes_an_empty_batch_and_torch_func():
+    layer = DepthwiseConv(96, 7, 1, True)
+    layer(torch.randn(0, 96, 16, 16)).sum().backward()
+    assert not layer.weight.grad.count_nonzero()
+    x = torch.randn(2, 96, 16, 16).to(memory_format=channels_last)
+    parameters = dict(layer.named_parameters())
+    gradients = torch.func.grad(lambda values: torch.func.functional_call(layer, values, x).sum())(parameters)
+    layer(x).sum().backward()
+    torch.testing.assert_close(gradients["weight"], layer.weight.grad)
+
+
 @pytest.mark.parametrize("format", [torch.contiguous_format, channels_last])
 def test_gelu_equals_torchs(format):
     x = torch.randn(2, 5, 3, 4).to(memory_format=format)

@@ -60,9 +60,11 @@ except Interrupted as error:
 def test_torchrun_may_repeat_a_signal(monkeypatch):
     """It forwards SIGTERM to processes that got it already, and kills them where they do not end."""
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    before, shutdown = signal.getsignal(signal.SIGUSR1), ShutdownSignal()
-    shutdown.receive(signal.SIGUSR1, None)
-    assert (signal.getsignal(signal.SIGUSR1), shutdown.requested) == (before, "SIGUSR1")
+    with catch_signals():
+        before, shutdown = signal.getsignal(signal.SIGUSR1), ShutdownSignal()
+        shutdown.receive(signal.SIGUSR1, None)
+        assert (signal.getsignal(signal.SIGUSR1), shutdown.requested) == (before, "SIGUSR1")
+        assert before != signal.SIG_DFL
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2"])

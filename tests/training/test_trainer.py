@@ -236,6 +236,7 @@ def test_error_after_a_signal_is_no_fault_of_the_run(tmp_path, monkeypatch):
     with pytest.raises(Interrupted, match=r"^stopped by SIGTERM; .* from the start$"):
         Trainer.from_experiment(quick_experiment(), tmp_path, execution_config(), shutdown=shutdown).train()
     assert find_record(tmp_path) is None
+    assert "from the start (RuntimeError: CppCompileError: C++ compile error)" in (tmp_path / "train.log").read_text()
 
 
 def test_full_disk_ends_the_run_without_a_record_and_names_the_last_checkpoint(tmp_path, monkeypatch):

@@ -45,7 +45,8 @@ def _find_targets(selection: Selection, runs: Path, study: Path) -> dict[Path, P
     targets: dict[Path, Path] = {}
     for path, record in selection.records.items():
         # --runs can be the folder of a run.
-        name = Path(record.protocol, path.parent.name) if path.parent == runs else path.parent.relative_to(runs)
+        run = path.parent
+        name = Path(record.protocol, run.resolve().name) if run == runs else run.relative_to(runs)
         targets[path] = folder = study / name
         present = find_record(folder)
         if present and present.hash != record.hash:
@@ -53,7 +54,7 @@ def _find_targets(selection: Selection, runs: Path, study: Path) -> dict[Path, P
                 f"{path} and {folder / RECORD_FILE} are records of different runs in folders of one name; rename one "
                 "of the folders. Nothing was copied"
             )
-        if present and present.top1 != record.top1:
+        if present and present.status == "done" and present.top1 != record.top1:
             raise UserError(
                 f"{describe_contradiction({folder / RECORD_FILE: present, path: record})}. Nothing was copied"
             )

@@ -61,10 +61,10 @@ def train(config: DictConfig) -> float | None:
 
 
 def _train(config: DictConfig, is_sweep: bool) -> float | None:
-    wandb_config, env = build_wandb(config), distributed_env()
-    experiment, execution = build_experiment(config), build_execution(config)
+    env = distributed_env()
     with agreement(env) as facts:
-        experiment = resolve_data(experiment)
+        wandb_config, execution = build_wandb(config), build_execution(config)
+        experiment = resolve_data(build_experiment(config))
         folder = experiment.folder(Path(config.runs))
         record = find_result(folder, config.retry_failed, experiment.hash)
         if record is None:

@@ -40,9 +40,12 @@ class _ByImages(autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(input, weight)
+    def forward(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return F.conv2d(input, weight, bias, padding=weight.shape[-1] // 2, groups=len(weight))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:2])
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
@@ -52,7 +55,7 @@ class _ByImages(autograd.Function):
         input_grad = F.conv2d(grad, weight.flip(2, 3), padding=padding, groups=channels) if needs_input else None
         weight_grad = torch.zeros_like(weight) if needs_weight else None
         if weight_grad is not None:
-            for image, kernels in zip(input.split(1), grad[:, :, None], strict=True):  # (1, C, H, W), (C, 1, H, W)
+            for image, kernels in zip(input[:, None], grad[:, :, None], strict=True):  # (1, C, H, W), (C, 1, H, W)
                 weight_grad += F.conv2d(image, kernels, padding=padding, groups=channels).transpose(0, 1)
         return input_grad, weight_grad, grad.sum((0, 2, 3)) if needs_bias else None
 
@@ -61,8 +64,8 @@ class _ByImages(autograd.Function):
 def depthwise_conv(input: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
     """(N, C, H, W), weight (C, 1, k, k) -> (N, C, H / stride, W / stride), padded by k // 2.
 
-    For the weight's gradient oneDNN takes 2 to 70 times as long as the other two ways (docs/performance.md). Without
-    gradients its convolution is the fastest.
+    For the weight's gradient oneDNN takes 2 to 70 times as long as the other two ways, where they are taken
+    (docs/performance.md). Without gradients its convolution is the fastest.
     """
     channels, height, width = input.shape[1:]
     size = weight.shape[-1]

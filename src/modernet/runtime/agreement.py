@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from modernet.errors import ConnectionLost, ModernetError, UserError
 from modernet.runtime.distributed import DistributedEnv
-from modernet.runtime.text import describe
+from modernet.runtime.text import describe, squeeze
 
 # Facts that must be the same in all processes -> the error where they are not, in the order in which they are compared.
 DIFFERENCES: dict[str, ModernetError] = {
@@ -16,15 +16,15 @@ DIFFERENCES: dict[str, ModernetError] = {
     ),
     "run": ConnectionLost("the processes began different runs; rerun the same command"),
     "is_finished": ConnectionLost(
-        "only some of the processes find the record of the run; runs= must be a folder that all machines share, and "
-        "where it is, another command finished the run: rerun the same command"
+        "only some of the processes find the record of the run; runs= must be a folder that all machines share. If it "
+        "is, another command has just finished the run: rerun the same command"
     ),
 }
 
 
 @contextmanager
 def agreement(env: DistributedEnv) -> Iterator[dict[str, Any]]:
-    """What every process of a run does first; it yields a dict for the facts of DIFFERENCES.
+    """What every process of a run does before it joins the others; it yields a dict for the facts of DIFFERENCES.
 
     An error of one process is raised in all, so that none waits for it: in the others as a UserError that names the
     rank. A single process asks nobody, and needs no torch.
@@ -33,20 +33,30 @@ def agreement(env: DistributedEnv) -> Iterator[dict[str, Any]]:
     try:
         yield facts
     except Exception as error:
-        _exchange(env, {"error": str(error) if isinstance(error, ModernetError) else describe(error)})
+        with suppress(ModernetError):  # of the exchange, which says less
+            _exchange(env, {"error": str(error) if isinstance(error, ModernetError) else describe(error)})
         raise
     said = _exchange(env, facts)
     for rank, other in enumerate(said):
         if "error" in other:
             raise UserError(f"rank {rank}: {other['error']}")
     for name, error in DIFFERENCES.items():
-        if any(other[name] != facts[name] for other in said):
+        if any(other.get(name) != facts.get(name) for other in said):
             raise error
 
 
 def _exchange(env: DistributedEnv, facts: dict[str, Any]) -> list[dict[str, Any]]:
     if env.world_size == 1:
         return [facts]
-    from modernet.runtime.collectives import exchange  # imports torch, which a finished run does not need
+    from modernet.runtime.collectives import (  # imports torch, which a finished run does not need
+        exchange,
+        is_communication_error,
+    )
 
-    return [json.loads(message) for message in exchange(env, json.dumps(facts))]
+    try:
+        return [json.loads(message) for message in exchange(env, json.dumps(facts))]
+    except Exception as error:
+        if not is_communication_error(error):
+            raise
+        reason = f"another process of the run died or did not start ({squeeze(error)})"
+        raise ConnectionLost(f"{reason}; rerun the same command") from error

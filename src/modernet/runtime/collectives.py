@@ -85,7 +85,8 @@ def leave_unless_all_fail() -> None:
 def _next_store(env: DistributedEnv) -> Any:
     """Where the processes meet the next time, which they and the processes before a restart by torchrun never used.
 
-    Raises ConnectionLost where an earlier run's group is left.
+    On several nodes torchrun counts restarts by node, so a restart may fail there, and the same command resumes. Raises
+    ConnectionLost where an earlier run's group is left.
     """
     if distributed.is_initialized():
         raise ConnectionLost(

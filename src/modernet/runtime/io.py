@@ -43,9 +43,10 @@ def find_files(folder: Path, name: str, on_error: Callable[[OSError], None] | No
     """The files of this name below a folder, sorted, also behind links to folders; each folder is read once.
 
     `on_error` is called for a folder that is there and cannot be read, and for a link that leads nowhere, which could
-    be a folder's.
+    be a folder's, but in and below folders with such a file.
     """
     found: list[Path] = []
+    found_in: set[Path] = set()
     seen: set[str] = set()
 
     def report(error: OSError) -> None:
@@ -60,7 +61,8 @@ def find_files(folder: Path, name: str, on_error: Callable[[OSError], None] | No
         seen.add(real)
         if name in files or name in folders:
             found.append(Path(here, name))
-        elif on_error:
+            found_in.add(Path(here))
+        elif on_error and not found_in.intersection(Path(here).parents):
             for path in (Path(here, file) for file in files):
                 if path.is_symlink() and not path.exists():
                     on_error(FileNotFoundError(ENOENT, "a link that leads nowhere", str(path)))

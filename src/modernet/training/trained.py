@@ -54,8 +54,8 @@ def load_run(folder: str | Path, ema: bool = False) -> Network:
     path = folder / WEIGHTS_FILE
     if not path.is_file():
         raise UserError(
-            f"there is no file {path}; records in results/studies/ are kept without weights. Where a run lost them, "
-            "its command trains it again without its record.json"
+            f"there is no file {path}; records in results/studies/ are kept without weights. For those of a run that "
+            "lost them, delete its record.json and rerun its command"
         )
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)

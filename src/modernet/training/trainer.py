@@ -16,6 +16,7 @@ from modernet.data.splits import evaluated_split
 from modernet.errors import ConnectionLost, Interrupted, ModernetError, NonFiniteLoss, UserError
 from modernet.models.flops import model_cost
 from modernet.record import Epoch, Record, find_record, write_record
+from modernet.runtime.agreement import agreement
 from modernet.runtime.collectives import any_rank, barrier, leave_unless_all_fail, process_group
 from modernet.runtime.device import keep_freed_memory, missing_for_compile, select_device, set_deterministic
 from modernet.runtime.distributed import DistributedEnv, batch_layout, distributed_env
@@ -125,20 +126,18 @@ class Trainer:
         self.resume()
 
     def validate(self) -> None:
-        """Load the data and check everything that can be checked before a file is written. Raises UserError.
-
-        What the config alone decides comes first, before the processes wait for each other.
-        """
+        """Load the data and check everything that can be checked before a file is written. Raises UserError."""
         experiment, env = self.experiment, self.env
         recipe, data = experiment.recipe, experiment.data
         self.host_memory = HostMemory()
-        check_image_size(experiment.model, data)
-        check_recipe(experiment.model, recipe, data)
-        self.weights = load_weights(experiment)
-        layout = batch_layout(env, recipe.batch_size, recipe.micro_batch_size)
-        self.device = select_device(self.execution.device, env.local_rank, env.local_world_size)
-        if self.execution.compile == "on" and (missing := missing_for_compile(self.device)):
-            raise UserError(f"compile=on needs {missing}, which this machine lacks; allowed here: off, auto")
+        with agreement(env):  # a machine can lack the weights, a GPU or a compiler
+            check_image_size(experiment.model, data)
+            check_recipe(experiment.model, recipe, data)
+            self.weights = load_weights(experiment)
+            layout = batch_layout(env, recipe.batch_size, recipe.micro_batch_size)
+            self.device = select_device(self.execution.device, env.local_rank, env.local_world_size)
+            if self.execution.compile == "on" and (missing := missing_for_compile(self.device)):
+                raise UserError(f"compile=on needs {missing}, which this machine lacks; allowed here: off, auto")
         set_deterministic(self.execution.deterministic)
         self.exit_stack.enter_context(process_group(env, self.device))
         self.loader = build_loader(data, recipe, experiment.seed, layout, self.device, self.execution.num_workers)
@@ -183,8 +182,7 @@ class Trainer:
     def resume(self) -> None:
         """Load the newest intact checkpoint, if there is one, and start or continue the wandb run and the history."""
         run = RunIdentity(self.experiment.hash, self.experiment.seed)
-        saved = checkpoint_files.load_checkpoint(self.folder, run, self.state)
-        if saved:
+        if saved := checkpoint_files.load_checkpoint(self.folder, run, self.state):
             self.state.load_state_dict(saved)
             logger.info(f"resuming from step {self.state.step} of {self.plan.total_steps}")
         facts = {"params": self.cost.params, "gmacs": self.cost.gmacs, "machine": self.machine, **self.origin}
@@ -218,7 +216,9 @@ class Trainer:
             if is_interruption(error):
                 raise
             if self.shutdown.requested:  # it can end a child of torch's compiler, which says so by any error
-                raise self.checkpoints.interrupted() from error
+                stopped = self.checkpoints.interrupted()
+                logger.warning(f"{stopped} ({describe(error)})")
+                raise stopped from error
             logger.exception(describe(error))
             leave_unless_all_fail()
             return describe(error)
@@ -226,8 +226,8 @@ class Trainer:
 
     def epochs(self) -> Iterator[Epoch]:
         """Train the remaining epochs one by one and yield their metrics; writes checkpoints and steps.jsonl only."""
-        steps = StepMonitor(self.plan, self.execution.log_every_steps, self.history.write_steps)
-        return fit(self.state, self.loader, self.plan, self.checkpoints, steps)
+        monitor = StepMonitor(self.plan, self.execution.log_every_steps, self.history.write_steps)
+        return fit(self.state, self.loader, self.plan, self.checkpoints, monitor)
 
     def finalize(self, failure: str | None) -> Record:
         """Write the weights and then the record, which makes the run a finished one; then delete the checkpoints."""
