@@ -90,6 +90,7 @@ def test_weight_gradient_by_images_computes_only_what_is_asked_for():
 def test_weight_gradient_by_images_takes_an_empty_batch_and_torch_func():
     layer = DepthwiseConv(96, 7, 1, True)
     layer(torch.randn(0, 96, 16, 16)).sum().backward()
+    assert layer.weight.grad is not None
     assert not layer.weight.grad.count_nonzero()
     x = torch.randn(2, 96, 16, 16).to(memory_format=channels_last)
     parameters = dict(layer.named_parameters())
