@@ -112,6 +112,16 @@ def test_sweep_is_refused_whole_where_a_run_does_not_fit_its_devices(tmp_path, a
     assert not (tmp_path / "runs/digits").exists()
 
 
+def test_processes_of_one_run_launch_no_others(tmp_path):
+    sweep = ("-m", "+step=gelu", "seed=0,1", MICRO, "hydra/launcher=joblib", "wandb=disabled", f"runs={tmp_path}")
+    result = run_command("train", *sweep, environment={"RANK": "0", "WORLD_SIZE": "2"})
+    assert (result.returncode, result.stdout) == (2, "")
+    assert (
+        "the processes that torchrun or srun starts train one run after the other; leave hydra/launcher="
+        in result.stderr
+    )
+
+
 @pytest.mark.parametrize("launcher", ["slurm", "slurm_node"])
 def test_roadmap_on_imagenet_fits_one_and_eight_devices(tmp_path, launcher):
     result = run_command("plan", *IMAGENET, f"hydra/launcher={launcher}", f"runs={tmp_path}")

@@ -10,14 +10,16 @@ from modernet.runtime.distributed import DistributedEnv
 from modernet.runtime.text import describe, squeeze
 
 # Facts that must be the same in all processes -> the error where they are not, in the order in which they are compared.
-DIFFERENCES: dict[str, ModernetError] = {
-    "data": UserError(
-        "the processes see different files of the data; data.root, or MODERNET_DATA, must have the same on each machine"
+DIFFERENCES: dict[str, tuple[type[ModernetError], str]] = {
+    "data": (
+        UserError,
+        "the processes see different files of the data; data.root or MODERNET_DATA must have the same on each machine",
     ),
-    "run": ConnectionLost("the processes began different runs; rerun the same command"),
-    "is_finished": ConnectionLost(
+    "run": (ConnectionLost, "the processes began different runs; rerun the same command"),
+    "is_finished": (
+        ConnectionLost,
         "only some of the processes find the record of the run; runs= must be a folder that all machines share. If it "
-        "is, another command has just finished the run: rerun the same command"
+        "is, another command has just finished the run: rerun the same command",
     ),
 }
 
@@ -40,18 +42,16 @@ def agreement(env: DistributedEnv) -> Iterator[dict[str, Any]]:
     for rank, other in enumerate(said):
         if "error" in other:
             raise UserError(f"rank {rank}: {other['error']}")
-    for name, error in DIFFERENCES.items():
+    for name, (error, message) in DIFFERENCES.items():
         if any(other.get(name) != facts.get(name) for other in said):
-            raise error
+            raise error(message)
 
 
 def _exchange(env: DistributedEnv, facts: dict[str, Any]) -> list[dict[str, Any]]:
     if env.world_size == 1:
         return [facts]
-    from modernet.runtime.collectives import (  # imports torch, which a finished run does not need
-        exchange,
-        is_communication_error,
-    )
+    # Imports torch, which a finished run does not need.
+    from modernet.runtime.collectives import exchange, is_communication_error
 
     try:
         return [json.loads(message) for message in exchange(env, json.dumps(facts))]

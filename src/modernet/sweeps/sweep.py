@@ -17,7 +17,7 @@ from typing import Any
 from hydra.core.utils import JobReturn
 from tqdm import tqdm
 
-from modernet.errors import Interrupted, RunFailed
+from modernet.errors import Interrupted, RunFailed, UserError
 from modernet.record import find_record
 from modernet.runtime.distributed import distributed_env
 from modernet.runtime.file_names import RECORD_FILE
@@ -38,9 +38,15 @@ def run_sweep(jobs: list[Job], launch: Launch, launcher: Any) -> None:
     """Launch the unfinished jobs and print the path of every record.
 
     `launch` takes the overrides of each run, `launcher` is the config node of Hydra's launcher. Raises UserError where
-    Slurm refuses such jobs, and RunFailed where some runs are not done in the end.
+    Slurm refuses such jobs or each of several processes would launch some, and RunFailed where some runs are not done
+    in the end.
     """
     kind = launcher_kind(launcher)
+    if distributed_env().world_size > 1 and kind not in ("LocalLauncher", "BasicLauncher"):
+        raise UserError(
+            "the processes that torchrun or srun starts train one run after the other; leave hydra/launcher= out, or "
+            "start the sweep as one process"
+        )
     where, wait = "", lambda: None
     if kind == "SlurmLauncher":
         slurm.check_launcher(launcher)
