@@ -30,7 +30,7 @@ sys.addaudithook(hook)
 COMMANDS = (
     *("table", "figures", "report", "plan seed=0", "costs", "compare \"model.act=='relu'\" \"model.act=='gelu'\""),
     *("evaluate RUN", "export RUN weights.safetensors", "freeze mine"),
-    *("study --page page.md --protocol digits", "attribution plan --orders 2"),
+    *("study --page page.md", "attribution plan --orders 2"),
 )
 
 
