@@ -57,7 +57,6 @@ report missing                                  | there is no folder missing
 report --out missing/x.html                     | there is no folder missing to write x.html to
 report empty                                    | there is no finished record below empty
 study missing                                   | there is no folder missing
-study empty --page notes.txt --protocol nope    | there is no protocol 'nope'
 study empty --page missing                      | there is no page missing
 sync missing                                    | there is no folder missing
 sync empty                                      | there is no run that wandb logged offline below empty

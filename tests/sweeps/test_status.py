@@ -41,7 +41,7 @@ def clock(monkeypatch) -> list[float]:
 
 
 def write_done(job: Job, **changes) -> None:
-    record = make_record("gelu", 96.14, train_seconds=12.34, **changes)
+    record = make_record("gelu", 96.14, job.experiment.seed, train_seconds=12.34, **changes)
     write_record(job.folder, replace(record, config=job.experiment.config))
 
 
