@@ -1,10 +1,15 @@
 """Shared by the tests: the product's real entries, and configs and trainers small enough for a test."""
 
+import contextlib
+import fcntl
 import json
 import os
+import struct
 import subprocess
 import sys
-from collections.abc import Mapping
+import termios
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from importlib import import_module
@@ -239,3 +244,24 @@ def train_short(folder: Path, execution: ExecutionConfig | None = None, **change
     """Train `short_experiment(**changes)` to the end; the trainer and its epochs."""
     with ready_trainer(folder, short_experiment(**changes), execution) as trainer:
         return trainer, list(trainer.epochs())
+
+
+def read_terminal(reader: int, shown: list[bytes]) -> None:
+    """Read what a terminal shows until its writing end is closed."""
+    with contextlib.suppress(OSError):  # raised when the writing end is closed
+        while content := os.read(reader, 65_536):
+            shown.append(content)
+
+
+@contextlib.contextmanager
+def stderr_terminal(columns: int = 200) -> Iterator[list[bytes]]:
+    """Make standard error a terminal; after the context the list has everything that it showed."""
+    reader, writer = os.openpty()
+    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))  # rows, columns
+    shown: list[bytes] = []
+    thread = threading.Thread(target=read_terminal, args=(reader, shown))  # a terminal's buffer is small
+    thread.start()
+    with os.fdopen(writer, "w") as stream, contextlib.redirect_stderr(stream):
+        yield shown
+    thread.join()
+    os.close(reader)

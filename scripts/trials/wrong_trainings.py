@@ -135,6 +135,7 @@ runs=null                                       | runs must be the path of a fol
 runs=                                           | runs must be the path of a folder, got
 runs=a,b                                        | runs=a,b has several values; -m trains a run for each
 'runs=${nope}'                                  | Interpolation key 'nope' not found
+'~ablate'                                       | there is no field 'ablate'; allowed:
 '~nope'                                         | Could not delete from config. 'nope' does not exist
 hydra.nope=1                                    | there is no field 'hydra.nope'
 --nope                                          | there is no option --nope; allowed: FIELD=VALUE

@@ -40,6 +40,7 @@ from modernet.errors import (
 )
 from modernet.runtime.distributed import distributed_env
 from modernet.runtime.os_errors import DISK_FULL, explain_os_error, is_out_of_memory
+from modernet.runtime.streams import discard, open_missing_streams
 from modernet.runtime.text import describe, printable, squeeze
 
 TRACEBACK_VARIABLE = "HYDRA_FULL_ERROR"
@@ -155,6 +156,7 @@ def exit_on_error() -> Iterator[None]:
     Of processes that train together, the first of each node prints the line. HYDRA_FULL_ERROR=1 prints the traceback
     as well.
     """
+    open_missing_streams()
     if os.environ.get(TRACEBACK_VARIABLE) != "1":
         # Hydra raises its errors instead of printing them and exiting with 1.
         os.environ |= {TRACEBACK_VARIABLE: "1", SET_BY_US: "1"}
@@ -162,7 +164,7 @@ def exit_on_error() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of a pipe has read enough, as in `modernet table | head`
-        _discard_stdout()
+        discard(sys.stdout)
         sys.exit(0)
     except KeyboardInterrupt:  # a run that trains saves instead: modernet.runtime.signals
         if distributed_env().local_rank == 0:
@@ -173,7 +175,7 @@ def exit_on_error() -> Iterator[None]:
         if line is None:
             raise
         if isinstance(error, OSError) and error.errno in DISK_FULL and error.filename is None:  # stdout
-            _discard_stdout()
+            discard(sys.stdout)
         if SHOW_TRACEBACK:
             traceback.print_exc()
         if _prints(error):
@@ -182,11 +184,6 @@ def exit_on_error() -> Iterator[None]:
                 print(steps_help())
         known = as_modernet_error(error)
         sys.exit(known.status if isinstance(known, ModernetError) else 2)
-
-
-def _discard_stdout() -> None:
-    """Python would report what it cannot write once more when it exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def call_in_sweep(run: Callable[[], T]) -> T:

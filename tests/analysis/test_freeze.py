@@ -1,6 +1,7 @@
 """Freezing a study: evidence without weights, with the table and figures that follow from it."""
 
 import json
+from pathlib import Path
 
 from helpers import run_command
 from records import TABLE_RECORDS, make_record, write_runs, write_study
@@ -67,6 +68,30 @@ def test_freeze_replaces_no_other_run_and_no_other_result(tmp_path, monkeypatch)
         assert message in result.stderr
         assert result.stderr.endswith("Nothing was copied\n")
         assert {path: path.read_bytes() for path in study.rglob("*.json")} == before
+
+
+def test_a_frozen_table_names_failed_runs_until_they_are_done(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runs = tmp_path / "runs"
+    path, *_ = write_runs(
+        runs, *(make_record(step, 70.0 + seed, seed) for step in ("gelu", "convnext") for seed in (0, 1))
+    )
+    content = path.read_text()
+    path.write_text(json.dumps(json.loads(content) | {"status": "failed", "reason": "it broke", "top1": None}))
+    note = "Failed runs, which are in no mean: gelu with seed 0 (digits, size micro)."
+    for _ in range(2):
+        assert run_command("freeze", "mine", "--runs", runs).returncode == 0
+        assert note in Path("results/studies/mine/table.md").read_text()
+        assert run_command("freeze", "mine", "--runs", "results/studies/mine").returncode == 0
+    assert note in Path("results/studies/mine/table.md").read_text()
+    assert note in run_command("table", runs, "--latex").stdout
+    path.write_text(content)
+    assert run_command("freeze", "mine", "--runs", runs).returncode == 0
+    table = Path("results/studies/mine/table.md").read_text()
+    assert "Failed runs" not in table
+    path.write_text(json.dumps(json.loads(content) | {"status": "failed", "reason": "it broke", "top1": None}))
+    assert run_command("freeze", "mine", "--runs", runs).returncode == 0
+    assert Path("results/studies/mine/table.md").read_text() == table, "a run that is done in the study stays"
 
 
 def test_freeze_takes_folders_of_single_runs(tmp_path, monkeypatch):

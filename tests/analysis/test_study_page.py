@@ -146,8 +146,10 @@ def test_network_or_recipe_has_both_tables_and_names_the_steps_that_change_their
     generated = parts(page)
     assert f"{2 * usual_lr():g} (at the edge)" in line_of(generated["learning_rate"], "gelu")
     cells = [cell.strip() for cell in line_of(generated["recipe"], "gelu").split("|")]
-    assert cells[2:5] == ["74.10 ± 0.10", "3", "-3.00 [-3.17, -2.83]"]
-    assert cells[5:9] == [f"{2 * usual_lr():g}", "78.10 ± 0.10", "3", "+1.00 [+0.83, +1.17]"]
+    assert cells[2:6] == ["74.10 ± 0.10", "3", "-3.00 [-3.17, -2.83]", "< 0.001"]
+    assert cells[6:11] == [f"{2 * usual_lr():g}", "78.10 ± 0.10", "3", "+1.00 [+0.83, +1.17]", "< 0.001"]
+    own = next(line for line in generated["noise"].splitlines() if line.startswith("- **Own best"))
+    assert own.endswith("The pooled std decides 13 of 13 differences, Welch's test 13."), own
     assert re.findall(r"^- `(\w+)`: ", generated["recipe"], re.M) == ["gelu"]
     assert (
         "with both differences change the sign where each network has its own best rate: `gelu`."
@@ -201,6 +203,10 @@ def test_leave_one_out_and_layer_scale_compare_with_the_end(page, tmp_path):
     assert "+1.00" in line_of(generated["steps"], "gelu")  # worth a point: without it the end has a point less
     assert "-3.00" in line_of(generated["steps"], "convnext")
     assert "Not finished yet: leave-one-out (2 of 13 steps with 3 seeds), Shapley." in generated["steps"]
+    assert "p (Holm), leave-one-out, 6 epochs" in generated["steps"]
+    assert (
+        "- **Leave-one-out alone, 6 epochs.** 3 rows: pooled std 0.10 with 6 degrees of freedom; " in generated["noise"]
+    )
     assert "not run" in line_of(generated["steps"], "layer_norm")
     assert (
         "`convnext` against itself without one step after 6 epochs (2 of 13 steps with 3 seeds), 2 are decided; "
@@ -248,9 +254,10 @@ def test_all_tables_of_a_length_have_the_noise_of_its_steps(page, tmp_path):
     assert "[-1.23, -0.77]" in line_of(generated["layer_scale"], "none")
     single = [cell.strip() for cell in line_of(generated["layer_scale"], "0.1").split("|")]
     assert single[2:6] == ["1", "90.00", "+6.90", ""]
-    own_best = line_of(generated["recipe"], "gelu").split("|")[-3:-1]
+    own_best = line_of(generated["recipe"], "gelu").split("|")[-4:-1]
     assert own_best[0].strip() == "1"
     assert "[" not in own_best[1]
+    assert not own_best[2].strip()
     decided = DECIDED.search(generated["answers"])
     assert decided
     assert "`gelu`" in decided[1]

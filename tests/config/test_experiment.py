@@ -24,7 +24,7 @@ def compose():
 @pytest.fixture(scope="module")
 def experiment(compose):
     def build(*overrides: object) -> Experiment:
-        return build_experiment(compose(*overrides))
+        return build_experiment(compose(*overrides), overrides)
 
     return build
 
@@ -55,6 +55,8 @@ def test_hydra_composes_the_networks_of_the_roadmap(experiment, size):
         (["+step=gelu", "ablate=[gelu]"], "kernel_size"),
         (["+step=gelu", "ablate=[stage_ratio]"], "gelu+depths=[1,1,2,1]"),
         (["+step=gelu", "ablate=kernel_size", "model.kernel_size=9"], "gelu+kernel_size=9"),
+        (["+step=gelu", "ablate=kernel_size", "model.kernel_size=7"], "gelu"),
+        (["+step=convnext", "ablate=gelu", "++model.act=gelu"], "convnext"),
         (["+step=gelu", "size=b", "ablate=increase_width"], "gelu+width=84"),
         (["+step=depthwise_conv", "ablate=[stage_ratio,depthwise_conv]"], "modern_recipe+stem=patchify"),
         (["+step=move_up_depthwise", "model.kernel_size=3"], "move_up_depthwise"),

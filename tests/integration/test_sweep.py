@@ -65,6 +65,12 @@ def test_failed_runs_are_reported_and_the_others_run(train_in_process, tmp_path)
     assert again.stdout == result.stdout
     assert again.stderr.splitlines() == ["2 runs: 1 done, 1 failed, 0 to train", reason, last]
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob(RECORD_FILE)} == written
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "train.py", *sweep, f"runs={tmp_path / 'runs'}", "wandb=disabled"]
+    unread = subprocess.run(words, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (unread.returncode, unread.stderr) == (1, again.stderr), "the reader of stdout ended before"
     assert "2 runs: 1 done, 1 to train" in train_in_process(*sweep, "retry_failed=true").stderr
 
 
@@ -222,7 +228,7 @@ def test_a_run_that_fails_while_others_wait_for_it_is_trained_once(tmp_path, tra
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 @pytest.mark.parametrize("send", [os.kill, os.killpg])
 def test_a_stopped_sweep_saves_what_it_trains_and_starts_nothing_else(tmp_path, send, number):
     """Also where all its processes are signalled, as `timeout`, Ctrl-C and Slurm do."""

@@ -19,7 +19,7 @@ def test_steps_raise_or_lower_top1_where_the_corrected_p_value_is_significant():
     result = families(large_study())
     steps = result["Steps"]
     assert steps.conclusion.startswith("14 tests, Holm-corrected")
-    assert "false positive). 12 tests are undecided; this does not show" in steps.conclusion
+    assert "than the others. 12 tests are undecided; this does not show" in steps.conclusion
     assert {heading: [re.split(r" [+-]\d", row)[0] for row in rows] for heading, rows in steps.verdicts} == {
         VERDICTS["raised"]: ["Modern recipe"],
         VERDICTS["lowered"]: ["ConvNeXt"],

@@ -8,10 +8,10 @@ import pytest
 
 from modernet.runtime.signals import ShutdownSignal, catch_signals, stop_signals
 
-# Windows has no SIGUSR1, SIGUSR2.
+# Windows has no SIGHUP, SIGUSR1, SIGUSR2.
 IMPORT_WITHOUT_POSIX_SIGNALS = """
 import importlib, signal, sys
-for name in ("SIGUSR1", "SIGUSR2"):
+for name in ("SIGHUP", "SIGUSR1", "SIGUSR2"):
     delattr(signal, name)
 for module in sys.argv[1:]:
     importlib.import_module(module)
@@ -28,8 +28,12 @@ def test_import_needs_no_posix_signals():
     assert result.stdout.splitlines() == ["['SIGTERM', 'SIGINT']", "None"], result.stderr
 
 
-def test_stop_signals_include_the_warnings_of_slurm():
-    assert [number.name for number in stop_signals()] == ["SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2"]
+@pytest.mark.parametrize("is_ignored", [False, True])
+def test_stop_signals_include_the_warnings_of_slurm_and_no_hangup_that_nohup_ignores(is_ignored):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if is_ignored else signal.SIG_DFL)
+    names = [number.name for number in stop_signals()]
+    signal.signal(signal.SIGHUP, before)
+    assert names == ["SIGTERM", "SIGINT", *([] if is_ignored else ["SIGHUP"]), "SIGUSR1", "SIGUSR2"]
 
 
 def test_handlers_are_restored_after_the_context():

@@ -1,15 +1,13 @@
 """The status of a sweep follows from the files in the folders of its runs."""
 
-import io
 import re
-import sys
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers import execution_config, short_experiment
+from helpers import execution_config, short_experiment, stderr_terminal
 from records import make_record
 
 from modernet.record import write_record
@@ -133,25 +131,24 @@ def test_damaged_records_are_not_counted(jobs):
     assert sweep.counts() == "done 0/4"
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_a_terminal_gets_one_line_that_is_redrawn(jobs, monkeypatch):
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    with show_status(jobs, jobs, interval=0.01), run_lock(jobs[1].folder):
+def test_a_terminal_gets_one_line_that_is_redrawn(jobs):
+    with stderr_terminal() as shown, show_status(jobs, jobs, interval=0.01), run_lock(jobs[1].folder):
         write_done(jobs[0])
         for _ in range(500):
-            if "done 1/4, running 1" in terminal.getvalue():
+            if b"done 1/4, running 1" in b"".join(shown):
                 break
             time.sleep(0.01)
-    text = terminal.getvalue().strip("\r\n")
+    text = b"".join(shown).decode().strip("\r\n")
     assert "\n" not in text
     assert "done 0/4, running 0, ETA ?" in text
     assert re.search(r"done 1/4, running 1, ETA \d+:\d\d", text)
     assert re.fullmatch(r"done 1/4 in \d+:\d\d", text.split("\r")[-1].strip())
+
+
+def test_a_terminal_without_columns_gets_one_line_per_finished_run(jobs):
+    with stderr_terminal(columns=0) as shown, show_status(jobs, jobs, interval=60):
+        write_done(jobs[0])
+    assert b"".join(shown).decode().strip() == "done 1/4: gelu, seed 0, digits: top-1 96.1 %, 12.3 s"
 
 
 def test_a_log_gets_one_line_per_finished_run(jobs, capsys):

@@ -142,6 +142,31 @@ def test_results_on_other_images_or_crops_have_a_folder_of_their_own(flowers, tm
     shutil.rmtree(flowers / "evaluation")
 
 
+def test_an_evaluation_replaces_none_of_other_images_or_values(run, tmp_path):
+    fake = ("--data", "fake", "data.image_size=8", "data.num_classes=10", "data.train_images=64")
+    words = ("evaluate", run, *fake, "data.test_images=16")
+    assert run_command(*words).returncode == 0
+    summary = run / "evaluation-fake-test/summary.json"
+    before = summary.read_text()
+    other = run_command("evaluate", run, *fake, "data.test_images=32")
+    assert (other.returncode, other.stdout, len(other.stderr.splitlines())) == (2, "", 1)
+    assert "has the evaluation of fake, test, data.image_size=8, data.num_classes=10, " in other.stderr
+    assert "data.test_images=16, " in other.stderr
+    assert summary.read_text() == before
+    assert run_command(*words).returncode == 0
+    assert run_command("evaluate", run, *fake, "data.test_images=32", "--out", summary.parent).returncode == 0
+    assert json.loads(summary.read_text())["images"] == 32
+    shutil.rmtree(summary.parent)
+
+
+def test_folders_of_one_name_do_not_replace_each_other(flowers, tmp_path):
+    folders = [write_folder(tmp_path / name) / "val" for name in ("a", "b")]
+    results = [run_command("evaluate", flowers, "--images", folder, "num_workers=0") for folder in folders]
+    assert [result.returncode for result in results] == [0, 2], results
+    assert f"has the evaluation of {folders[0]}, which this one would replace" in results[1].stderr
+    shutil.rmtree(flowers / "evaluation-val")
+
+
 def test_a_relative_root_is_found_from_any_folder(tmp_path, monkeypatch):
     write_folder(tmp_path / "images")
     monkeypatch.chdir(tmp_path)

@@ -1,41 +1,13 @@
 """Progress of a run: a bar on a terminal, log lines elsewhere."""
 
-import contextlib
-import fcntl
 import logging
-import os
 import re
-import struct
-import termios
-import threading
-from collections.abc import Iterator
 
-from helpers import ready_trainer, recipe_config, short_experiment
+from helpers import ready_trainer, recipe_config, short_experiment, stderr_terminal
 
 from modernet.runtime.distributed import DistributedEnv
 from modernet.training import progress
 from modernet.training.progress import Progress
-
-
-def read_terminal(reader: int, shown: list[bytes]) -> None:
-    """Read what a terminal shows until its writing end is closed."""
-    with contextlib.suppress(OSError):  # raised when the writing end is closed
-        while content := os.read(reader, 65_536):
-            shown.append(content)
-
-
-@contextlib.contextmanager
-def stderr_terminal() -> Iterator[list[bytes]]:
-    """Make standard error a terminal of 200 columns; after the context the list has everything that it showed."""
-    reader, writer = os.openpty()
-    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 200, 0, 0))  # rows, columns
-    shown: list[bytes] = []
-    thread = threading.Thread(target=read_terminal, args=(reader, shown))  # a terminal's buffer is small
-    thread.start()
-    with os.fdopen(writer, "w") as stream, contextlib.redirect_stderr(stream):
-        yield shown
-    thread.join()
-    os.close(reader)
 
 
 def test_progress_bar_shows_epoch_step_loss_speed_and_time_left(tmp_path):

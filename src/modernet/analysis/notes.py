@@ -1,11 +1,17 @@
 """The paragraphs below a results table: the noise in its runs, the seeds needed, the meaning of its columns."""
 
+from collections.abc import Iterable
+
 from modernet.analysis.formatting import count_noun, format_p_equation, format_seeds_needed, format_std_tests
 from modernet.analysis.layout import ALPHA_STD, WELCH
 from modernet.analysis.outdated import outdated_sentence
 from modernet.analysis.row import Row
 from modernet.analysis.stats import ALPHA
 from modernet.metrics import declared_metrics
+from modernet.record import Record
+from modernet.runtime.text import shorten
+
+SHOWN_RUNS = 10  # in a note
 
 
 def noise_note(rows: list[Row]) -> str:
@@ -67,6 +73,12 @@ def mixed_settings_note(rows: list[Row]) -> str:
 def outdated_note(rows: list[Row]) -> str:
     """The rows whose configs changed after their runs, with both values; empty where none did."""
     return outdated_sentence([(row.name, row.outdated) for row in rows if row.n])
+
+
+def failed_note(failed: Iterable[Record]) -> str:
+    """The runs that failed, which no mean contains; empty without any."""
+    runs = [f"{run.variant} with seed {run.seed} ({run.protocol}, size {run.size})" for run in failed]
+    return f"Failed runs, which are in no mean: {shorten(runs, SHOWN_RUNS)}." if runs else ""
 
 
 def seeds_needed_note(rows: list[Row]) -> str:

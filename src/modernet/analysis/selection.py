@@ -4,7 +4,7 @@ import math
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class Selection:
 
     records: dict[Path, Record]
     excluded: list[str]
+    failed: dict[Path, Record] = field(default_factory=dict)  # that no other record of the same run makes good
 
 
 def _reason_to_exclude(record: Record, steps_of: Callable[[str], Collection[str] | None]) -> str | None:
@@ -51,7 +52,7 @@ def _reason_to_exclude(record: Record, steps_of: Callable[[str], Collection[str]
 def configuration(record: Record) -> str:
     """A text of everything that decides the result except the seed; a new field with a default does not change it.
 
-    What a step computes is code and in no config; where that was changed, the costs of the network can tell.
+    What a step computes is in no config; where that was changed, the costs of the network can tell.
     """
     return f"{run_hash(record.config | {'seed': None})} {_costs(record)}"
 
@@ -90,7 +91,9 @@ def load_finished(folders: Path | Sequence[Path], protocol: str | None = None, w
             excluded.append(f"{path}: {reason}")
         else:
             finished[path] = record
-    return Selection(finished, excluded)
+    failed = {path: record for path, record in loaded.items() if record.status == "failed"}
+    done = {record.hash for record in finished.values()} if failed else set()
+    return Selection(finished, excluded, {path: run for path, run in failed.items() if run.hash not in done})
 
 
 def _path_that_counts(runs: Mapping[Path, Record], configurations: Mapping[Path, str]) -> Path:
@@ -209,7 +212,7 @@ def select(folders: Path | Sequence[Path], protocol: str | None = None, where: W
     """The comparable records below one folder or several, of one protocol or of all: `load_finished`, then `choose`."""
     finished = load_finished(folders, protocol, where)
     chosen = choose(finished.records)
-    return Selection(chosen.records, finished.excluded + chosen.excluded)
+    return Selection(chosen.records, finished.excluded + chosen.excluded, finished.failed)
 
 
 def no_records_error(
@@ -234,10 +237,7 @@ def print_excluded(excluded: Sequence[str]) -> None:
 def load_selection(
     folders: Path | Sequence[Path], protocol: str | None = None, where: Where | None = None
 ) -> Selection:
-    """`select` for a command: prints to stderr what it excludes, and which rows are outdated or differ in settings.
-
-    Raises UserError where nothing is left.
-    """
+    """`select`, and on stderr what it excludes and which rows are outdated or differ. Raises UserError without rows."""
     selection = select(folders, protocol, where)
     print_excluded(selection.excluded)
     if not selection.records:

@@ -81,8 +81,8 @@ def _answer_recipe(study: Study) -> list[str]:
             for rows in (one_recipe, own_best)
         ]
         sentences.append(
-            f"Of these steps, those are decided after Holm's correction: {decided[0]} with one recipe, {decided[1]} "
-            "with own best rates."
+            f"Of {count_noun(len(compared), 'step')}, decided after Holm's correction: {decided[0]} with one recipe, "
+            f"{decided[1]} with own best rates."
         )
     return sentences
 

@@ -7,7 +7,7 @@ from tabulate import tabulate
 from modernet.analysis.budget import all_epochs
 from modernet.analysis.budget_tables import budget_table, crossing_table, format_epochs, gap_table
 from modernet.analysis.contrasts import compare_with
-from modernet.analysis.formatting import count_noun, count_range
+from modernet.analysis.formatting import count_noun, count_range, format_difference, format_p_value
 from modernet.analysis.layout import Layout
 from modernet.analysis.learning_rate import sign_changes
 from modernet.analysis.row import Row
@@ -25,6 +25,7 @@ from modernet.analysis.study_parts import (
 from modernet.analysis.study_tables import (
     accuracy_table,
     contrast_table,
+    layout_note,
     rates_table,
     recipe_table,
     resolution_note,
@@ -144,18 +145,19 @@ def _layer_scale(study: Study) -> str:
 
 
 def _steps(study: Study, shapley: Mapping[str, Gains]) -> str:
-    columns: dict[str, Gains] = {
-        f"path, {format_epochs(epochs)}": {row.variant: row.gap for row in study.roadmap_rows(epochs)}
-        for epochs in study.roadmap_epochs()
-    }
     leave_one_out = study.leave_one_out()
     if not leave_one_out and not shapley:  # the table of signs has the path
         return ""
     steps, seeds = network_steps(END, study.size), [one.sample.n for one in leave_one_out.values()]
+    columns = {
+        f"path, {format_epochs(epochs)}": _to_cells({row.variant: row.gap for row in study.roadmap_rows(epochs)})
+        for epochs in study.roadmap_epochs()
+    }
     if leave_one_out:
         title = f"leave-one-out, {format_epochs(study.epochs)}"
-        columns[title] = {step: one.difference for step, one in leave_one_out.items()}
-    columns |= shapley
+        columns[title] = _to_cells({step: one.difference for step, one in leave_one_out.items()})
+        columns[f"p (Holm), {title}"] = {step: format_p_value(one.holm) for step, one in leave_one_out.items()}
+    columns |= {title: _to_cells(gains) for title, gains in shapley.items()}
     unfinished = [] if shapley else ["Shapley"]
     if len(seeds) < len(steps) or min(seeds) < NUM_SEEDS:
         count = (
@@ -163,6 +165,10 @@ def _steps(study: Study, shapley: Mapping[str, Gains]) -> str:
         )
         unfinished.insert(0, f"leave-one-out{count}")
     return _join(steps_table(steps, columns), f"Not finished yet: {', '.join(unfinished)}." if unfinished else "")
+
+
+def _to_cells(gains: Gains) -> dict[str, str]:
+    return {step: format_difference(gap) for step, gap in gains.items()}
 
 
 def _signs(study: Study) -> str:
@@ -175,9 +181,22 @@ def _signs(study: Study) -> str:
 
 
 def _noise(study: Study) -> str:
-    lengths = study.roadmap_epochs()
-    notes = [f"- {resolution_note(format_epochs(epochs), study.roadmap_rows(epochs))}" for epochs in lengths]
-    return "\n".join(notes)
+    lengths, cells = study.roadmap_epochs(), study.cells()
+    notes = [resolution_note(format_epochs(epochs), study.roadmap_rows(epochs)) for epochs in lengths]
+    for epochs in all_epochs(cells):
+        if epochs not in lengths:
+            rows = [row.top1s for row in study.roadmap_rows(epochs) if row.n]
+            notes.append(layout_note(format_epochs(epochs), rows))
+    notes.append(layout_note("Budget axis", [top1s for network in cells.values() for top1s in network.values()]))
+    if without := study.without_steps():
+        title, rows = f"Leave-one-out alone, {format_epochs(study.epochs)}", [study.end(), *without.values()]
+        notes.append(layout_note(title, rows, [(number, 0) for number in range(1, len(rows))]))
+    if study.has_own_rates:
+        rows = study.recipe_rows()[1]
+        numbers = {row.variant: number for number, row in enumerate(rows)}
+        pairs = [(numbers[row.variant], numbers[row.before]) for row in rows if row.before in numbers]
+        notes.append(layout_note("Own best learning rates alone", [row.top1s for row in rows], pairs))
+    return "\n".join(f"- {note}" for note in notes if note)
 
 
 def _commands(study: Study) -> str:

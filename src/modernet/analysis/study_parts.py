@@ -163,17 +163,25 @@ class Study:
         modern = [run for run in runs if run.record.recipe == self.usual.recipe.name]
         return [run for run in modern if network_hash(run.record.config["model"]) == model]
 
+    def end(self) -> list[float]:
+        """Top-1 of each seed of the end of the roadmap."""
+        return [run.top1 for run in of_network(of_protocol(self.runs, self.epochs), {END})]
+
+    def without_steps(self) -> dict[str, list[float]]:
+        """Step -> top-1 of each seed of the end without it; only steps with runs."""
+        steps = network_steps(END, self.size)
+        without = {step: [run.top1 for run in self.without_step(step)] for step in steps}
+        return {step: top1s for step, top1s in without.items() if top1s}
+
     def leave_one_out(self) -> dict[str, Contrast]:
         """What each step is worth at the end of the roadmap: the end minus the end without the step.
 
         Empty until the end and two networks without a step were run.
         """
-        end = [run.top1 for run in of_network(of_protocol(self.runs, self.epochs), {END})]
-        without = {step: [run.top1 for run in self.without_step(step)] for step in network_steps(END, self.size)}
-        finished = {step: top1s for step, top1s in without.items() if top1s}
-        if not end or len(finished) < 2:
+        end, without = self.end(), self.without_steps()
+        if not end or len(without) < 2:
             return {}
-        contrasts = compare_with(end, finished, self.layout(self.epochs))
+        contrasts = compare_with(end, without, self.layout(self.epochs))
         return {
             step: contrast._replace(difference=contrast.difference.negated()) for step, contrast in contrasts.items()
         }

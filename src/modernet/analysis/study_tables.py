@@ -12,14 +12,15 @@ from modernet.analysis.formatting import (
     format_interval,
     format_p_value,
     format_sample,
+    format_std_tests,
     tabulate_text,
 )
-from modernet.analysis.layout import POOLED
+from modernet.analysis.layout import POOLED, build_layout
 from modernet.analysis.learning_rate import BestRate, SignChange
 from modernet.analysis.notes import noise_note
 from modernet.analysis.row import Row
 from modernet.analysis.signs import Verdict, count_verdicts, verdict
-from modernet.analysis.stats import ALPHA, Difference, Sample, contrast, holm, pool_std, t_quantile, welch
+from modernet.analysis.stats import ALPHA, Sample, contrast, holm, pool_std, summarize, t_quantile, welch
 
 VERDICT_WORDS = {
     Verdict.AGREES: "with the paper's sign",
@@ -77,7 +78,9 @@ def resolution_note(title: str, rows: Sequence[Row]) -> str:
     """The noise of the runs, and the smallest difference of two steps whose interval excludes zero."""
     steps = [row for row in rows if row.is_published and row.n]
     note = f"**{title}.** {noise_note(list(rows))}"
-    note += f" {_sensitivity(steps)}"
+    samples = {row.variant: row.sample for row in steps if row.sample}
+    pairs = [(samples[row.variant], samples[row.before]) for row in steps if row.before in samples]
+    note += f" {_sensitivity(list(samples.values()), pairs)}"
     known = [row for row in steps if row.pooled_std and row.pooled_df and row.difference_test == POOLED]
     if not known:
         return note
@@ -87,11 +90,25 @@ def resolution_note(title: str, rows: Sequence[Row]) -> str:
     return f"{note} The interval of a difference of two steps, {count_noun(n, 'seed')} each, is ± {half:.2f} points."
 
 
-def _sensitivity(steps: Sequence[Row]) -> str:
+def layout_note(title: str, values: Sequence[Sequence[float]], pairs: Sequence[tuple[int, int]] = ()) -> str:
+    """The noise of networks by themselves, from the top-1 of each seed, and what the differences of `pairs` are by it.
+
+    Empty where the noise is unknown. A pair has the indices of two networks.
+    """
+    samples, layout = list(map(summarize, values)), build_layout(values)
+    if layout.pooled is None:
+        return ""
+    tests = format_std_tests(layout.brown_forsythe_p, layout.bartlett_p)
+    note = (
+        f"**{title}.** {count_noun(len(samples), 'row')}: pooled std {layout.pooled.std:.2f} with "
+        f"{layout.pooled.freedom} degrees of freedom; {tests}."
+    )
+    return f"{note} {_sensitivity(samples, [(samples[i], samples[j]) for i, j in pairs])}" if pairs else note
+
+
+def _sensitivity(samples: Sequence[Sample], pairs: Sequence[tuple[Sample, Sample]]) -> str:
     """The number of differences that each of both tests decides; it can depend on the test more than on the runs."""
-    samples = {row.variant: row.sample for row in steps if row.sample}
-    pairs = [(samples[row.variant], samples[row.before]) for row in steps if row.before in samples]
-    pooled = pool_std(samples.values())
+    pooled = pool_std(samples)
     by_pooled = [contrast(*pair, pooled).p for pair in pairs] if pooled and pooled.std else []
     by_welch = [welch(*pair).p for pair in pairs]
     counts = [sum(p is not None and p < ALPHA for p in holm(values)) for values in (by_pooled, by_welch)]
@@ -123,14 +140,14 @@ def recipe_table(one_recipe: Sequence[Row], own_best: Sequence[Row], best: Mappi
     for row in one_recipe:
         other = own.get(row.variant)
         rate = f"{best[row.variant].lr:g}" if row.variant in best else ""
-        body.append([row.name, *_result_cells(row), rate, *(_result_cells(other) if other else [NOT_RUN] * 3)])
-    result = ["n", "vs previous"]
+        body.append([row.name, *_result_cells(row), rate, *(_result_cells(other) if other else [NOT_RUN] * 4)])
+    result = ["n", "vs previous", "p (Holm)"]
     return tabulate_text(["step", "one recipe", *result, "own lr", "own best", *result], body)
 
 
 def _result_cells(row: Row) -> list[str]:
-    """Accuracy, number of seeds, and the difference to the row before."""
-    return [format_accuracy(row), str(row.n), format_difference(row.gap)]
+    """Accuracy, number of seeds, and the difference to the row before with its p-value."""
+    return [format_accuracy(row), str(row.n), format_difference(row.gap), format_p_value(row.difference_holm)]
 
 
 def sign_change_lines(changes: Sequence[SignChange]) -> str:
@@ -153,10 +170,7 @@ def contrast_table(reference: str, sample: Sample, contrasts: Mapping[str, Contr
     return tabulate_text([header, "n", "top-1 (%)", f"vs {reference} (points)", "p (Holm)"], body)
 
 
-def steps_table(steps: Sequence[str], columns: Mapping[str, Mapping[str, Difference]]) -> str:
-    """What each step is worth by several measures, from measure -> step -> points."""
-    body = []
-    for step in steps:
-        gaps = [column.get(step, Difference(None)) for column in columns.values()]
-        body.append([step, *(format_difference(gap) or NOT_RUN for gap in gaps)])
+def steps_table(steps: Sequence[str], columns: Mapping[str, Mapping[str, str]]) -> str:
+    """What each step is worth by several measures, from heading -> step -> text."""
+    body = [[step, *(column.get(step) or NOT_RUN for column in columns.values())] for step in steps]
     return tabulate_text(["step", *columns], body)

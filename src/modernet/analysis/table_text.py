@@ -19,11 +19,19 @@ from modernet.analysis.formatting import (
     to_latex_table,
     to_markdown_table,
 )
-from modernet.analysis.notes import mixed_settings_note, noise_note, notes, outdated_note, seeds_needed_note
+from modernet.analysis.notes import (
+    failed_note,
+    mixed_settings_note,
+    noise_note,
+    notes,
+    outdated_note,
+    seeds_needed_note,
+)
 from modernet.analysis.references import reference_cells, reference_notes
 from modernet.analysis.row import Group, Row
 from modernet.analysis.table import group_rows
 from modernet.metrics import Metric, declared_metrics
+from modernet.record import Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,13 +81,17 @@ def _tables(rows: list[Row], names: list[str], with_references: bool) -> list[Ce
     return tables
 
 
-def to_markdown(rows: list[Row], with_references: bool = False) -> str:
-    """Per group a heading, its tables and the seeds needed; then the notes. References are published results."""
+def to_markdown(rows: list[Row], with_references: bool = False, failed: Iterable[Record] = ()) -> str:
+    """Per group a heading, its tables and the seeds needed; then the notes, and the runs that failed.
+
+    References are published results.
+    """
     text = []
     for group, members in group_rows(rows).items():
         text.append(f"**{escape_markdown(_heading(group, members))}**")
         text += map(to_markdown_table, _tables(members, [row.name for row in members], with_references))
         text += map(escape_markdown, _group_notes(members))
+    text.append(escape_markdown(failed_note(failed)))
     return "\n\n".join(filter(None, [*text, *_closing_notes(rows, with_references)]))
 
 
@@ -97,7 +109,7 @@ def _closing_notes(rows: list[Row], with_references: bool) -> list[str]:
     return [*notes(rows), *(reference_notes({row.protocol for row in rows}) if with_references else [])]
 
 
-def to_latex(rows: list[Row], with_references: bool = False) -> str:
+def to_latex(rows: list[Row], with_references: bool = False, failed: Iterable[Record] = ()) -> str:
     """Tables with booktabs' rules, for \\input: one or two floats per group, then the notes.
 
     They have the names that figures have, and only the variants that were run.
@@ -107,7 +119,8 @@ def to_latex(rows: list[Row], with_references: bool = False) -> str:
         tables = _tables(members, [row.title for row in members], with_references)
         text += [to_latex_table(table, f"{_heading(group, members)}: {table.title}") for table in tables]
         text += map(escape_latex, _group_notes(members))
-    return finish_latex([*text, *map(escape_latex, _closing_notes(rows, with_references))])
+    notes_below = [failed_note(failed), *_closing_notes(rows, with_references)]
+    return finish_latex([*text, *map(escape_latex, filter(None, notes_below))])
 
 
 def to_dicts(rows: Iterable[Row]) -> list[dict[str, Any]]:

@@ -7,8 +7,9 @@ describes them; NAME is a config of the group data. --images evaluates the files
 the run's data are; CLASS is a name of the run's classes, or a number from 0, and classes may be missing. Balanced
 accuracy is the mean top-1 of the classes. The folder of --out gets summary.json, per_class.csv, confusion.csv (rows:
 true classes) and the matrix as confusion.svg, .png and .pdf; by default it is RUN/evaluation, or for other images than
-the run's RUN/evaluation-NAME-SPLIT or RUN/evaluation-DIR, with -ema behind it for the averaged weights. FILE.npz gets
-the arrays logits (N, classes), labels (N,) and classes.
+the run's RUN/evaluation-NAME-SPLIT or RUN/evaluation-DIR, with -ema behind it for the averaged weights. There an
+evaluation does not replace one of other images or values; --out does. FILE.npz gets the arrays logits
+(N, classes), labels (N,) and classes.
 """
 
 import argparse
@@ -133,11 +134,6 @@ def _split_name(data: DataConfig) -> str:
     return data.split.partition("/")[2]
 
 
-def _default_folder(folder: Path, images: str, is_ema: bool) -> Path:
-    """Each kind of result has its own folder; `images` is empty for those of the run."""
-    return folder / "-".join(["evaluation", *filter(None, [images, "ema" if is_ema else ""])])
-
-
 def _class_names(record: Record, folder: Path, model: "Network", data: DataConfig) -> Sequence[str]:
     """Those of the data, or of the run where the data have none; prints a note where they differ."""
     from modernet.data.class_names import class_names, known_class_names
@@ -202,7 +198,7 @@ def main() -> None:
         from modernet.data.splits import evaluated_split
         from modernet.figures.confusion import letters_without_font
         from modernet.training.checks import check_image_size
-        from modernet.training.evaluation_files import write_files, write_logits
+        from modernet.training.evaluation_files import default_folder, write_files, write_logits
         from modernet.training.trained import evaluated_crop, finished_record, load_run, recipe_of, run_folder
 
         folder = run_folder(arguments.run)
@@ -222,20 +218,23 @@ def main() -> None:
             _check_data(record, data)
             images_name = "" if _is_own_data(record, data, recipe) else f"{data.name}-{_split_name(data)}"
         data = replace(data, num_classes=num_classes)
-        evaluation = _predict(model, record, data, images, execution, recipe)
+        overrides = sorted(word for word in arguments.overrides if word.startswith("data.")) if images_name else []
         if images:
-            names, evaluated, of_data = images.classes, str(arguments.images), {"data": None, "split": None}
+            of_data = {"data": None, "split": None, "evaluated": str(arguments.images.resolve())}
+            described = str(arguments.images)
         else:
-            names, evaluated = _class_names(record, folder, model, data), evaluated_split(data)
-            of_data = {"data": data.name, "split": _split_name(data)}
-        title = f"{record.variant}, seed {record.seed}: {evaluated if images else f'{data.name}, {evaluated}'}"
-        facts = {"variant": record.variant, "seed": record.seed, **of_data}
-        facts |= {"evaluated": evaluated, "ema": arguments.ema}
+            of_data = {"data": data.name, "split": _split_name(data), "evaluated": evaluated_split(data)}
+            described = f"{data.name}, {of_data['evaluated']}"
+        facts = {"variant": record.variant, "seed": record.seed, **of_data, "ema": arguments.ema}
+        facts |= {"overrides": overrides}
+        out = arguments.out or default_folder(folder, images_name, arguments.ema, facts)
+        evaluation = _predict(model, record, data, images, execution, recipe)
+        names = images.classes if images else _class_names(record, folder, model, data)
+        title = f"{record.variant}, seed {record.seed}: {described}"
         trained = record.top1_ema if arguments.ema else record.top1
         limit = 100 * max(TOLERANCE[0], TOLERANCE[1] / len(evaluation.labels))
         if not images_name and trained is not None and abs(evaluation.accuracy(1) - trained) > limit:
             print(f"note: the record says {trained:.2f} %; has the code of the step changed since?", file=sys.stderr)
-        out = arguments.out or _default_folder(folder, images_name, arguments.ema)
         paths = write_files(out, evaluation, names, title, facts)
         if arguments.logits:
             write_logits(arguments.logits, evaluation, names)

@@ -1,4 +1,4 @@
-"""Copy finished runs, without weights, to results/studies/STUDY, and write their table and figures.
+"""Copy finished and failed runs, without weights, to results/studies/STUDY, and write their table and figures.
 
 modernet freeze STUDY [--runs results/runs] [--protocol P]      # or: make freeze STUDY=my_study
 A second call adds the runs that finished since; it removes nothing. With --runs results/studies/STUDY, it only writes
@@ -43,12 +43,15 @@ def _parse_arguments() -> argparse.Namespace:
 def _find_targets(selection: Selection, runs: Path, study: Path) -> dict[Path, Path]:
     """Path of a record -> its folder in the study. Raises UserError where another run or result has that folder."""
     targets: dict[Path, Path] = {}
-    for path, record in selection.records.items():
+    for path, record in (selection.records | selection.failed).items():
         # --runs can be the folder of a run.
         run = path.parent
         name = Path(record.protocol, run.resolve().name) if run == runs else run.relative_to(runs)
         targets[path] = folder = study / name
         present = find_record(folder)
+        if present and present.status == "done" and path in selection.failed:
+            del targets[path]
+            continue
         if present and present.hash != record.hash:
             raise UserError(
                 f"{path} and {folder / RECORD_FILE} are records of different runs in folders of one name; rename one "
@@ -68,7 +71,7 @@ def _copy(selection: Selection, runs: Path, study: Path) -> None:
     the result of another run.
     """
     for path, folder in _find_targets(selection, runs, study).items():
-        record = selection.records[path]
+        record = (selection.records | selection.failed)[path]
         if folder.resolve() == path.parent.resolve():
             continue
         folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +94,7 @@ def _write_results(study: Path) -> None:
         print(f"skipped: {line}", file=sys.stderr)
     rows = build_rows(selection.records.values())
     header = HEADER.format(name=study.name, folder=study.as_posix())
-    write_text(study / "table.md", f"{header}{to_markdown(rows)}\n")
+    write_text(study / "table.md", f"{header}{to_markdown(rows, failed=selection.failed.values())}\n")
     write_text(study / "table.csv", to_csv(rows))
 
 

@@ -22,17 +22,17 @@ from modernet.analysis.table_text import to_csv, to_json, to_latex, to_markdown
 from modernet.cli import exit_on_error
 from modernet.errors import UserError
 
-FORMATS = {"csv": to_csv, "json": to_json, "latex": to_latex}
+DATA_FORMATS = {"csv": to_csv, "json": to_json}
 
 
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="*", type=Path)
     add_record_arguments(parser, "more folders")
-    add_format_arguments(parser, FORMATS)
+    add_format_arguments(parser, [*DATA_FORMATS, "latex"])
     add_references_argument(parser)
     arguments = parser.parse_args()
-    if arguments.references and arguments.format in ("csv", "json"):
+    if arguments.references and arguments.format in DATA_FORMATS:
         raise UserError(f"--references is a table for readers; allowed: Markdown or --latex, got --{arguments.format}")
     return arguments
 
@@ -44,10 +44,11 @@ def main() -> None:
             record_folders(*arguments.folder, *arguments.runs), arguments.protocol, arguments.where
         )
         rows = build_rows(selection.records.values())
-        if arguments.references:
-            print((to_latex if arguments.format == "latex" else to_markdown)(rows, with_references=True))
+        if arguments.format in DATA_FORMATS:
+            print(DATA_FORMATS[arguments.format](rows))
         else:
-            print(FORMATS.get(arguments.format, to_markdown)(rows))
+            to_text = to_latex if arguments.format == "latex" else to_markdown
+            print(to_text(rows, arguments.references, selection.failed.values()))
 
 
 if __name__ == "__main__":

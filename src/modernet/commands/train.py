@@ -61,10 +61,10 @@ def train(config: DictConfig) -> float | None:
 
 
 def _train(config: DictConfig, is_sweep: bool) -> float | None:
-    env = distributed_env()
+    env, overrides = distributed_env(), HydraConfig.get().overrides.task
     with agreement(env) as facts:
         wandb_config, execution = build_wandb(config), build_execution(config)
-        experiment = resolve_data(build_experiment(config))
+        experiment = resolve_data(build_experiment(config, overrides))
         folder = experiment.folder(Path(config.runs))
         record = find_result(folder, config.retry_failed, experiment.hash)
         if record is None:
@@ -75,7 +75,6 @@ def _train(config: DictConfig, is_sweep: bool) -> float | None:
         with catch_signals() as shutdown, requeue_on_warning(shutdown):
             from modernet.training.trainer import Trainer  # imports torch, which a finished run does not need
 
-            overrides = HydraConfig.get().overrides.task
             record = Trainer.from_experiment(experiment, folder, execution, wandb_config, shutdown, overrides).train(
                 failed
             )

@@ -1,5 +1,7 @@
 """One experiment: everything that decides a run's result, as typed values, and the name of the run."""
 
+import re
+from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -8,7 +10,7 @@ from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from modernet.config.identity import SCHEMAS, run_hash, to_plain
 from modernet.config.roadmap import apply_steps, network_steps, to_dict
@@ -22,6 +24,7 @@ from modernet.errors import UserError
 EXECUTION_FIELDS = [field.name for field in fields(ExecutionConfig)]
 EXPERIMENT_FIELDS = ["step", "ablate", "protocol", "size", "model", "recipe", "data", "seed", "study", "finetune"]
 FIELDS = {*EXPERIMENT_FIELDS, *EXECUTION_FIELDS, "runs", "retry_failed", "wandb"}
+MODEL_OVERRIDE = re.compile(r"\+*model\.(\w+)=")
 FOLDER_NAME_LENGTH = 40  # characters of a variant in the name of its folder
 
 # Below the yaml files, so that a field which a yaml does not mention has its default and can be overridden.
@@ -87,11 +90,11 @@ def _with_steps(names: tuple[str, ...], size: str) -> dict[str, Any]:
     return asdict(apply_steps(names, size))
 
 
-def ablate(model: ModelConfig, step: str, size: str, names: list[str]) -> ModelConfig:
+def ablate(model: ModelConfig, step: str, size: str, names: Collection[str], kept: Collection[str] = ()) -> ModelConfig:
     """The network of `step` without the changes of the named steps.
 
-    A field that a later step or the user changed as well keeps its value. Raises UserError for a step that `step`
-    does not include.
+    A field that a later step changed as well keeps its value, and so does one of `kept`, which the user set, perhaps to
+    the step's value. Raises UserError for a step that `step` does not include.
     """
     included = network_steps(step, size)
     if unknown := [name for name in names if name not in included]:
@@ -99,12 +102,14 @@ def ablate(model: ModelConfig, step: str, size: str, names: list[str]) -> ModelC
         raise UserError(f"{step} does not include the step '{unknown[0]}' of ablate; steps it includes: {allowed}")
     with_steps = _with_steps(tuple(included), size)
     without_steps = _with_steps(tuple(name for name in included if name not in names), size)
-    untouched = [name for name, value in with_steps.items() if getattr(model, name) == value]
+    untouched = [name for name, value in with_steps.items() if getattr(model, name) == value and name not in kept]
     return replace(model, **{name: without_steps[name] for name in untouched})
 
 
-def build_experiment(config: DictConfig) -> Experiment:
+def build_experiment(config: DictConfig, overrides: Iterable[str] = ()) -> Experiment:
     """The experiment that a composed config describes. Call it while Hydra is initialized.
+
+    `overrides` are those of the command line: `ablate` changes no field that they set.
 
     The variant is named after the step with the fewest changes: `+step=move_up_depthwise model.kernel_size=7` is
     `kernel_size`, and so is `+step=gelu ablate=gelu`. Raises UserError or pydantic's ValidationError.
@@ -115,22 +120,23 @@ def build_experiment(config: DictConfig) -> Experiment:
     step, protocol, seed = config.step, config.protocol, _check_seed(config.seed)
     if not isinstance(config.runs, str) or not config.runs:
         raise UserError(f"runs must be the path of a folder, got {config.runs}; quotes make a text of it: \"runs='1'\"")
-    ablated = to_dict(config)["ablate"]
-    names = ablated if isinstance(ablated, list) else [ablated]
+    names = list(config.ablate) if isinstance(config.ablate, ListConfig) else [config.ablate]
+    kept = [match[1] for override in overrides if (match := MODEL_OVERRIDE.match(override))]
     model, recipe, data = to_sections(config)
-    sections = ablate(model, step, size, names), recipe, data
-    idle = [name for name in names if ablate(model, step, size, [one for one in names if one != name]) == sections[0]]
-    overrides: dict[str, list[str]] = {}
+    sections = ablate(model, step, size, names, kept), recipe, data
+    others = {name: [one for one in names if one != name] for name in names}
+    idle = [name for name in names if ablate(model, step, size, others[name], kept) == sections[0]]
+    changes: dict[str, list[str]] = {}
     for name in nearest_steps(sections[0], step, size):
-        overrides[name] = overrides_needed(name, protocol, size, sections)
-        if not overrides[name]:  # no other step has fewer, and composing its config takes a tenth of a second
+        changes[name] = overrides_needed(name, protocol, size, sections)
+        if not changes[name]:  # no other step has fewer, and composing its config takes a tenth of a second
             break
-    step = min(overrides, key=lambda name: len(overrides[name]))
+    step = min(changes, key=lambda name: len(changes[name]))
     weights = find_weights(config.finetune) if config.get("finetune") is not None else None
-    variant = "+".join([step, *overrides[step], *([f"finetune={weights.fingerprint}"] if weights else [])])
+    variant = "+".join([step, *changes[step], *([f"finetune={weights.fingerprint}"] if weights else [])])
     warnings = (
         *(f"ablate={name} changes nothing: all that it changed is set again by a later step or here" for name in idle),
-        *config_warnings(step, protocol, size, sections, overrides[step]),
+        *config_warnings(step, protocol, size, sections, changes[step]),
     )
     return Experiment(step, variant, protocol, size, seed, *sections, warnings=warnings, weights=weights)
 

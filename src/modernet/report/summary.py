@@ -69,7 +69,8 @@ def _conclude(rows_of: dict[str, list[Row]]) -> str:
             "more seeds with different results."
         )
     conclusion = (
-        f"{count_noun(tests, 'test')}, Holm-corrected (at most {100 * ALPHA:.0f} % chance of any false positive)."
+        f"{count_noun(tests, 'test')}, Holm-corrected: at most {100 * ALPHA:.0f} % chance of any false positive where "
+        "all networks have the same noise, more where one has much more than the others."
     )
     if undecided := len(rows_of["not significant"]) + len(rows_of["undecided"]):
         verb = "is" if undecided == 1 else "are"

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from tqdm import tqdm
@@ -36,7 +36,8 @@ class _SweepHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno == logging.WARNING:
             clear = CLEAR_LINE if sys.stderr.isatty() else ""  # another process may have drawn the status line
-            tqdm.write(clear + self.format(record), file=sys.stderr)
+            with suppress(OSError):  # the terminal is gone
+                tqdm.write(clear + self.format(record), file=sys.stderr)
 
 
 @contextmanager

@@ -2,22 +2,41 @@
 
 import os
 import signal
+import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from modernet.errors import Interrupted
 from modernet.runtime.distributed import is_torchrun
+from modernet.runtime.logging import is_sweep_worker
 
 # Slurm sends one before it takes a node back or the time limit is reached; submitit's is the second. POSIX only.
 SLURM_WARNINGS = ("SIGUSR1", "SIGUSR2")
-NAMES = ("SIGTERM", "SIGINT", *SLURM_WARNINGS)
+NAMES = ("SIGTERM", "SIGINT", "SIGHUP", *SLURM_WARNINGS)
 
 
 def stop_signals() -> list[signal.Signals]:
-    """The signals that ask to stop, as far as this operating system has them."""
-    return [signal.Signals[name] for name in NAMES if hasattr(signal, name)]
+    """The signals that ask to stop, as far as this operating system has them; no SIGHUP where `nohup` ignores it."""
+    found = [signal.Signals[name] for name in NAMES if hasattr(signal, name)]
+    return [number for number in found if number.name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN]
+
+
+def answer(number: int, speaks: bool = True) -> None:
+    """Tell a user who pressed Ctrl-C what happens now; after SIGHUP write nothing more to the terminal, which is gone.
+
+    A second SIGHUP is ignored: the kernel sends one to all processes of a terminal, and its shell another one.
+    """
+    name = signal.Signals(number).name
+    if name == "SIGINT" and speaks and os.isatty(2):
+        os.write(2, b"\nsaving after this step; a second Ctrl-C ends at once, without a checkpoint\n")
+    elif name == "SIGHUP":
+        signal.signal(number, signal.SIG_IGN)
+        for stream in (1, 2):
+            if stat.S_ISCHR(os.fstat(stream).st_mode):  # os.isatty is false for a terminal that is gone
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
 
 
 class ShutdownSignal:
@@ -34,9 +53,17 @@ class ShutdownSignal:
         self.requested = self.requested or signal.Signals(number).name
         if not is_torchrun():
             signal.signal(number, signal.SIG_DFL)
+            answer(number, speaks=not is_sweep_worker())
 
 
 _latest = ShutdownSignal()
+
+
+def restore(handlers: Mapping[signal.Signals, Any]) -> None:
+    """Install the handlers from before; a hangup that `answer` ignores stays ignored."""
+    for number, handler in handlers.items():
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -53,8 +80,7 @@ def catch_signals() -> Iterator[ShutdownSignal]:
     try:
         yield shutdown
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        restore(handlers)
 
 
 def ignore_signals(worker: int = 0) -> None:

@@ -112,7 +112,7 @@ def expand(
         config = hydra.compose("config", [*words])
         build_wandb(config)
         check_end(config)
-        experiment = resolve(build_experiment(config))
+        experiment = resolve(build_experiment(config, words))
         _check(experiment, num_devices)
         return config, experiment, build_execution(config)
 

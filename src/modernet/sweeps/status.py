@@ -16,6 +16,7 @@ from modernet.errors import UserError
 from modernet.record import Record, find_record
 from modernet.runtime.file_names import METRICS_FILE, RECORD_FILE
 from modernet.runtime.lock import is_locked
+from modernet.runtime.streams import is_terminal
 from modernet.sweeps.jobs import Job
 from modernet.training.progress import format_clock
 
@@ -124,7 +125,7 @@ class SweepStatus:
 def show_status(jobs: list[Job], todo: list[Job], interval: float = POLL_SECONDS) -> Iterator[None]:
     """Show on stderr how a sweep proceeds, in a thread that reads the folders every `interval` seconds."""
     status = SweepStatus(jobs, todo)
-    on_terminal = sys.stderr.isatty()
+    on_terminal = is_terminal(sys.stderr)
     ended = threading.Event()
 
     def show() -> None:

@@ -23,7 +23,8 @@ from modernet.runtime.distributed import distributed_env
 from modernet.runtime.file_names import RECORD_FILE
 from modernet.runtime.lock import is_locked, lock_holder
 from modernet.runtime.logging import sweep_terminal
-from modernet.runtime.signals import stop_signals
+from modernet.runtime.signals import answer, restore, stop_signals
+from modernet.runtime.streams import discard
 from modernet.runtime.text import describe
 from modernet.sweeps import slurm
 from modernet.sweeps.jobs import Job, launcher_kind
@@ -125,18 +126,24 @@ def _launch_all(todo: list[Job], launch: Launch, wait: Callable[[], None]) -> di
 
 def _report(jobs: list[Job], reasons: dict[Path, str]) -> None:
     """Print the paths of the records, and why runs are not done. Raises RunFailed where some are not."""
-    missing = []
+    missing, paths = [], []
     for job in jobs:
         record, path = find_record(job.folder), job.folder / RECORD_FILE
         if record and record.status == "done":
             if distributed_env().is_main_process:
                 remove_leftovers(job.folder)
-            _print(path)
+            paths.append(path)
             continue
         found = f"{record.reason} ({path}); retry_failed=true trains it again" if record else "it did not finish"
         missing.append(f"{job.experiment.title}: {reasons.get(job.folder, found)}")
     if missing:
         _print(*missing, to_stderr=True)
+    try:
+        if paths:
+            _print(*paths)
+    except BrokenPipeError:  # the reader has read enough; whether all runs are done, the exit status says
+        discard(sys.stdout)
+    if missing:
         raise RunFailed(f"{len(missing)} of {len(jobs)} runs are not done, for the reasons above")
 
 
@@ -147,6 +154,7 @@ def _forward_signals(jobs: list[Job]) -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         received.append(signal.Signals(number).name)
+        answer(number)
         workers = [process.pid for process in multiprocessing.active_children() if process.pid]
         # `timeout` sends SIGTERM to them as well, and the same signal again ends a run before it has saved.
         other = getattr(signal, "SIGUSR1", signal.SIGTERM) if number == signal.SIGTERM else signal.SIGTERM
@@ -164,5 +172,4 @@ def _forward_signals(jobs: list[Job]) -> Iterator[None]:
             _print(f"stopped by {received[0]}; rerun the same command to go on", to_stderr=True)
         raise
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        restore(handlers)

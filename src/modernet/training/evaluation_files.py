@@ -10,10 +10,32 @@ from typing import Any
 import numpy as np
 
 from modernet.analysis.formatting import escape_formula
+from modernet.errors import UserError
 from modernet.figures.confusion import plot_confusion
 from modernet.figures.svg import save_figure
 from modernet.runtime.io import write_bytes, write_text
 from modernet.training.evaluation import Evaluation
+
+SUMMARY_FILE = "summary.json"
+
+
+def default_folder(run: Path, images: str, is_ema: bool, facts: Mapping[str, Any]) -> Path:
+    """The folder of this kind of evaluation in that of the run; `images` is empty for those of the run.
+
+    Raises UserError where it has an evaluation of other images or values, by the `facts` of its summary.
+    """
+    out = run / "-".join(["evaluation", *filter(None, [images, "ema" if is_ema else ""])])
+    try:
+        before: Any = json.loads((out / SUMMARY_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none, or a damaged one
+        return out
+    if isinstance(before, dict) and any(before.get(name, value) != value for name, value in facts.items()):
+        words = [str(before.get("data") or ""), str(before.get("evaluated")), *map(str, before.get("overrides", []))]
+        raise UserError(
+            f"{out} has the evaluation of {', '.join(filter(None, words))}, which this one would replace; --out=DIR "
+            "names another folder"
+        )
+    return out
 
 
 def write_files(
@@ -35,9 +57,9 @@ def write_files(
         "largest_class": evaluation.largest_class,
         "loss": evaluation.loss,
     }
-    write_text(out / "summary.json", json.dumps(summary, indent=1) + "\n")
+    write_text(out / SUMMARY_FILE, json.dumps(summary, indent=1) + "\n")
     figures = save_figure(plot_confusion(evaluation.confusion, names, title), out / "confusion")
-    return [out / "summary.json", out / "per_class.csv", out / "confusion.csv", *figures]
+    return [out / SUMMARY_FILE, out / "per_class.csv", out / "confusion.csv", *figures]
 
 
 def write_logits(path: Path, evaluation: Evaluation, names: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from tqdm import tqdm
 from modernet.config.schema import RecipeConfig
 from modernet.runtime.distributed import DistributedEnv
 from modernet.runtime.logging import is_sweep_worker, logger
+from modernet.runtime.streams import is_terminal
 
 LINE_INTERVAL = 30.0  # seconds between lines where there is no terminal
 
@@ -25,7 +26,7 @@ class Progress:
         self.enabled = env.is_main_process
         self.first_step = steps_done
         self.started = self.last_line = time.monotonic()
-        on_terminal = sys.stderr.isatty() and not is_sweep_worker()
+        on_terminal = is_terminal(sys.stderr) and not is_sweep_worker()
         self.bar = tqdm(
             total=self.epochs * steps_per_epoch * self.batch_size,
             initial=steps_done * self.batch_size,
