@@ -77,7 +77,7 @@ def page(tmp_path) -> Path:
     return path
 
 
-DECIDED = re.compile(r"are decided after Holm's correction: (.*) with one recipe, (.*) with own best rates\.")
+DECIDED = re.compile(r"decided after Holm's correction: (.*) with one recipe, (.*) with own best rates\.")
 
 
 def line_of(text: str, start: str) -> str:

@@ -6,7 +6,6 @@ import tarfile
 import zipfile
 from io import BytesIO
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,10 +15,10 @@ from torchvision.datasets import CIFAR10
 
 from modernet.commands import get_data
 from modernet.data.conversion import (
+    convert_cifar,
     convert_imagenet64,
     convert_tiny_imagenet,
     extract_folder,
-    read_cifar,
     write_npz,
 )
 from modernet.data.download import Archive
@@ -28,13 +27,13 @@ from modernet.data.in_memory import load_images
 from modernet.errors import ModernetError, UserError
 
 
-def cifar_split(n: int) -> SimpleNamespace:
-    """A split as torchvision's CIFAR10 holds it."""
-    return SimpleNamespace(data=np.full((n, 32, 32, 3), n, np.uint8), targets=[1] * n, classes=["a", "b"])
+def cifar_split(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels."""
+    return np.full((n, 32, 32, 3), n, np.uint8), np.ones(n, np.uint8)
 
 
 def test_written_npz_is_what_the_loader_reads(tmp_path):
-    write_npz(tmp_path / "cifar10.npz", cifar_split(50), cifar_split(10))
+    write_npz(tmp_path / "cifar10.npz", cifar_split(50), cifar_split(10), ["a", "b"])
     assert [path.name for path in tmp_path.iterdir()] == ["cifar10.npz"]
     data = data_config("cifar10", root=str(tmp_path), num_classes=None)
     assert inspect_data(data).num_classes == 2
@@ -53,7 +52,7 @@ def test_npz_on_a_full_disk_names_the_path_and_leaves_nothing_but_the_earlier_fi
 
     monkeypatch.setattr(np, "savez", write_a_part)
     with pytest.raises(OSError, match=r"No space left on device: .*cifar10\.npz'"):
-        write_npz(path, cifar_split(2), cifar_split(1))
+        write_npz(path, cifar_split(2), cifar_split(1), None)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("cifar10.npz", "the earlier file")]
 
 
@@ -154,15 +153,17 @@ def write_cifar(path: Path, batch: object) -> Path:
 
 def test_batches_of_cifar_are_read_with_channels_last(tmp_path):
     pixels = np.arange(2 * 3072, dtype=np.uint32).astype(np.uint8).reshape(2, 3072)
-    train, test = read_cifar(write_cifar(tmp_path / "a.tar.gz", {"data": pixels, "labels": [0, 1]}), CIFAR10)
-    assert (train.data.shape, test.data.shape, test.targets) == ((10, 32, 32, 3), (2, 32, 32, 3), [0, 1])
-    assert test.classes == ["a", "b"]
-    assert (test.data[1, 5, 7] == pixels[1].reshape(3, 32, 32)[:, 5, 7]).all()
+    archive = write_cifar(tmp_path / "a.tar.gz", {"data": pixels, "labels": [0, 1]})
+    convert_cifar(archive, CIFAR10, tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as file:
+        assert (file["x_train"].shape, file["x_test"].shape) == ((10, 32, 32, 3), (2, 32, 32, 3))
+        assert (file["y_test"].tolist(), file["classes"].tolist()) == ([0, 1], ["a", "b"])
+        assert (file["x_test"][1, 5, 7] == pixels[1].reshape(3, 32, 32)[:, 5, 7]).all()
 
 
 def test_code_in_a_batch_of_cifar_is_not_executed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     archive = write_cifar(tmp_path / "a.tar.gz", MakesFolder())
     with pytest.raises(UserError, match=r"data_batch_1 is not a file of CIFAR \(posix\.mkdir "):
-        read_cifar(archive, CIFAR10)
+        convert_cifar(archive, CIFAR10, tmp_path / "a.npz")
     assert not (tmp_path / "made").exists()

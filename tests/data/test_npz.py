@@ -10,7 +10,7 @@ import pytest
 from helpers import data_config, execution_config, printed_record, short_experiment
 
 from modernet.config.schema import DataConfig
-from modernet.data.class_names import known_class_names
+from modernet.data.classes import known_class_names
 from modernet.data.fingerprint import inspect_data, resolve_data
 from modernet.data.in_memory import load_images
 from modernet.errors import UserError

@@ -84,11 +84,7 @@ def _check_names(runs: Iterable[StudyRun]) -> None:
 
 def _is_of(record: Record, protocol: Mapping[str, Experiment]) -> bool:
     usual = protocol.get(record.recipe)
-    return (
-        usual is not None
-        and (record.protocol, record.size) == (usual.protocol, usual.size)
-        and all(isinstance(record.config.get(section), Mapping) for section in ("model", "recipe", "data"))
-    )
+    return usual is not None and (record.protocol, record.size) == (usual.protocol, usual.size)
 
 
 def _changes(record: Record, usual: Experiment) -> dict[str, Any]:

@@ -77,7 +77,8 @@ def top1s(runs: Iterable[Record]) -> tuple[float, ...]:
     return tuple(run.top1 for run in sorted(runs, key=lambda run: run.seed) if run.top1 is not None)
 
 
-def _by_seed(runs: Iterable[Record]) -> dict[int, float]:
+def by_seed(runs: Iterable[Record]) -> dict[int, float]:
+    """Seed -> top-1 of its run."""
     return {run.seed: run.top1 for run in runs if run.top1 is not None}
 
 
@@ -191,7 +192,7 @@ def _build_group(group: Group, runs: Mapping[str, list[Record]], compares_all: b
             members = {variant: records for variant, records in runs.items() if labels[variant] == label}
             rows = _build_comparable_rows(group, members)
             built |= {name: replace(row, mixed_settings=", ".join(mixed)) for name, row in rows.items()}
-    seed_effect = estimate_seed_effect(map(_by_seed, runs.values()))
+    seed_effect = estimate_seed_effect(map(by_seed, runs.values()))
     if seed_effect:
         correlation, p = seed_effect
         built = {name: replace(row, seed_correlation=correlation, seed_p=p) for name, row in built.items()}

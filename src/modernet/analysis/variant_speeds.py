@@ -32,7 +32,7 @@ def find_speeds(rows: Sequence[Row], records: Iterable[Record], folder: Path) ->
     them name the same machine. Raises UnknownSpeeds.
     """
     runs = list(records)
-    pixels = {run.config.get("data", {}).get("image_size") for run in runs}
+    pixels = {run.config["data"].get("image_size") for run in runs}
     measured: dict[str, list[Speed]] = {}  # machine -> speeds
     for speed in load_speeds(folder):
         if speed.size == rows[0].size and {speed.pixels} == pixels:

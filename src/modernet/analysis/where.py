@@ -56,7 +56,7 @@ def record_settings(record: Record) -> dict[str, Any]:
     changed = {
         f"{section}.{name}": value
         for section in SCHEMAS
-        for name, value in non_defaults(section, record.config.get(section, {})).items()
+        for name, value in non_defaults(section, record.config[section]).items()
     }
     finetuned = {name: value for name, value in record.config.items() if name == "finetune"}
     return {name: value for name, value in _defaults().items() if name not in NAMES} | changed | finetuned

@@ -18,13 +18,13 @@ from modernet.analysis.formatting import (
 )
 from modernet.analysis.layout import WELCH, estimate_seed_effect
 from modernet.analysis.stats import summarize
+from modernet.analysis.table import by_seed, top1s
 from modernet.attribution.measures import (
     COST_TOLERANCE,
     MEASURES,
     Attribution,
     AttributionRow,
     Contribution,
-    top1s,
 )
 from modernet.config.names import study_name
 from modernet.runtime.text import describe
@@ -93,7 +93,7 @@ def _difference_note(attribution: Attribution) -> str:
             f"{layout.pooled.freedom} degrees of freedom ({tests})"
         )
     sentences = [f"95 % confidence intervals of {measures}: {method}."]
-    effect = estimate_seed_effect({run.seed: run.top1 for run in runs if run.top1 is not None} for runs in records)
+    effect = estimate_seed_effect(map(by_seed, records))
     if effect:
         p = format_p_equation(effect.p)
         sentences.append(

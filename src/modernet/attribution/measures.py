@@ -1,11 +1,12 @@
 """What each step adds to top-1 and to the cost of a network, by four measures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import exp, log
 
 from modernet.analysis.layout import Layout, build_layout
 from modernet.analysis.stats import Difference, summarize
+from modernet.analysis.table import top1s
 from modernet.attribution.design import AttributionPlan, LoadedRuns
 from modernet.attribution.shapley import Coalition, Pair, prefixes, shapley_values
 from modernet.config.schema import ModelConfig
@@ -96,17 +97,12 @@ def build_attribution(plan: AttributionPlan, runs: LoadedRuns) -> Attribution:
     return Attribution(plan, records, pairs, rows, layout)
 
 
-def top1s(runs: list[Record]) -> list[float]:
-    """Accuracies in percent."""
-    return [run.top1 for run in runs if run.top1 is not None]
-
-
 def _shapley_contributions(
     pairs: list[Pair], network: Callable[[Coalition], ModelConfig], records: dict[ModelConfig, list[Record]]
 ) -> dict[str, Contribution]:
     """Shapley values of top-1, and of the logarithms of the costs, whose sums are products of factors."""
 
-    def values_of(measure: Callable[[list[Record]], list[float]]) -> dict[str, Difference]:
+    def values_of(measure: Callable[[list[Record]], Sequence[float]]) -> dict[str, Difference]:
         return shapley_values(pairs, network, {key: measure(runs) for key, runs in records.items()})
 
     gmacs, params = values_of(lambda runs: [log(runs[0].gmacs)]), values_of(lambda runs: [log(runs[0].params)])

@@ -12,7 +12,7 @@ import json
 import os
 from pathlib import Path
 
-from modernet.analysis.options import DEFAULT_RUNS
+from modernet.analysis.options import DEFAULT_RUNS, record_folders
 from modernet.cli import exit_on_error
 from modernet.config.schema import WandbConfig
 from modernet.config.search_path import add_config_dir
@@ -23,9 +23,7 @@ from modernet.tracking.results import load_rows, log_results, projects_of, resul
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--protocol", help="only the runs of this protocol; all by default")
-    parser.add_argument(
-        "--runs", nargs="+", type=Path, default=[DEFAULT_RUNS], metavar="DIR", help=f"{DEFAULT_RUNS} by default"
-    )
+    parser.add_argument("--runs", nargs="+", type=Path, default=[], metavar="DIR", help=f"{DEFAULT_RUNS} by default")
     parser.add_argument("--entity", default=os.environ.get("WANDB_ENTITY"), help="a user or team; that of the runs")
     parser.add_argument("--project", default=os.environ.get("WANDB_PROJECT"), help="that of the runs by default")
     parser.add_argument("--dry-run", action="store_true", help="print the specs as JSON")
@@ -33,8 +31,7 @@ def _parse_arguments() -> argparse.Namespace:
         "--config-dir", metavar="DIR", type=add_config_dir, help="a folder with steps and protocols of yours"
     )
     arguments = parser.parse_args()
-    if missing := [folder for folder in arguments.runs if folder != DEFAULT_RUNS and not folder.is_dir()]:
-        raise UserError(f"there is no folder {missing[0]}")
+    arguments.runs = record_folders(*arguments.runs)
     return arguments
 
 

@@ -136,7 +136,7 @@ def _split_name(data: DataConfig) -> str:
 
 def _class_names(record: Record, folder: Path, model: "Network", data: DataConfig) -> Sequence[str]:
     """Those of the data, or of the run where the data have none; prints a note where they differ."""
-    from modernet.data.class_names import class_names, known_class_names
+    from modernet.data.classes import class_names, known_class_names
 
     num_classes: int = record.config["data"]["num_classes"]
     names, trained = class_names(data, num_classes), model.class_names

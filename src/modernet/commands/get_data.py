@@ -54,7 +54,7 @@ def _get_cifar(class_name: str) -> Get:
 
         dataset = getattr(datasets, class_name)
         archive = fetch(Archive(dataset.url, "md5", dataset.tgz_md5), downloads)
-        conversion.write_npz(path, *conversion.read_cifar(archive, dataset))
+        conversion.convert_cifar(archive, dataset, path)
 
     return get
 

@@ -60,33 +60,27 @@ def _parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-class _Resolver:
-    """Completes experiments with facts about their data set, where its files are on this machine."""
+def _compose_jobs(words: list[str]) -> tuple[list[Job], Workers, str | None]:
+    """The runs of a sweep in roadmap order, the workers of its launcher, and its `device`; None on Slurm's nodes."""
+    missing: dict[str, str] = {}  # name of a data set -> why its files are not on this machine
 
-    def __init__(self) -> None:
-        self.missing: dict[str, str] = {}  # name of the data set -> why it has no facts
-
-    def __call__(self, experiment: Experiment) -> Experiment:
+    def resolve(experiment: Experiment) -> Experiment:
         try:
             return resolve_data(experiment)
         except MissingData as error:
-            self.missing[experiment.data.name] = str(error)
+            missing[experiment.data.name] = str(error)
             return experiment
 
-
-def _compose_jobs(words: list[str]) -> tuple[list[Job], Workers, str | None]:
-    """The runs of a sweep in roadmap order, the workers of its launcher, and its `device`; None on Slurm's nodes."""
     studies.register()
-    resolver = _Resolver()
     with initialize_hydra():
         overrides = parse_overrides(words)
         fixed = [str(override.input_line) for override in overrides if not override.is_sweep_override()]
         config = hydra.compose("config", fixed, return_hydra_config=True)
         arguments = [str(override.input_line) for override in overrides if not override.is_hydra_override()]
         launcher = config.hydra.launcher
-        jobs = expand(arguments, config.hydra.sweeper.params, resolver, devices_per_run(launcher))
+        jobs = expand(arguments, config.hydra.sweeper.params, resolve, devices_per_run(launcher))
         workers = launcher_workers(launcher, config.device, sum(job.result() is None for job in jobs))
-    for name, reason in resolver.missing.items():
+    for name, reason in missing.items():
         print(f"data={name} is not on this machine, so its finished runs count as to do ({reason})", file=sys.stderr)
     here = None if launcher_kind(launcher) == "SlurmLauncher" else config.device
     return sorted(jobs, key=lambda job: list(roadmap(job.experiment.size)).index(job.experiment.step)), workers, here

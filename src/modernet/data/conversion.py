@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -25,14 +25,6 @@ PICKLED = {
 }
 
 
-class CifarSplit(NamedTuple):
-    """A split of CIFAR: images (N, 32, 32, 3) uint8, labels, and the names of the classes."""
-
-    data: np.ndarray
-    targets: list[int]
-    classes: list[str]
-
-
 class _ArrayUnpickler(pickle.Unpickler):
     """Reads arrays and plain values, and executes nothing."""
 
@@ -42,8 +34,8 @@ class _ArrayUnpickler(pickle.Unpickler):
         return super().find_class(module_name, global_name)
 
 
-def read_cifar(archive: Path, dataset: Any) -> tuple[CifarSplit, CifarSplit]:
-    """Train and test of the archive of a CIFAR, of which torchvision's class names the files.
+def convert_cifar(archive: Path, dataset: Any, path: Path) -> None:
+    """The archive of a CIFAR as one .npz file, (N, 32, 32, 3); torchvision's class `dataset` names the files in it.
 
     Raises UserError for a pickle of something else than arrays: torchvision would execute it.
     """
@@ -57,27 +49,17 @@ def read_cifar(archive: Path, dataset: Any) -> tuple[CifarSplit, CifarSplit]:
                 raise UserError(f"{archive}: {name} is not a file of CIFAR ({error})") from error
 
         classes = read(dataset.meta["filename"])[dataset.meta["key"]]
-        train, test = ([read(name) for name, _ in files] for files in (dataset.train_list, dataset.test_list))
-    return _join_cifar(train, classes), _join_cifar(test, classes)
+        splits = [[read(name) for name, _ in files] for files in (dataset.train_list, dataset.test_list)]
+    write_npz(path, *map(_join_cifar, splits), classes=classes)
 
 
-def _join_cifar(batches: list[dict[str, Any]], classes: list[str]) -> CifarSplit:
+def _join_cifar(batches: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
     labels = "labels" if "labels" in batches[0] else "fine_labels"
     images = np.vstack([batch["data"] for batch in batches]).reshape(-1, 3, 32, 32)
-    targets = [target for batch in batches for target in batch[labels]]
-    return CifarSplit(images.transpose(0, 2, 3, 1), targets, classes)  # (N, 3, H, W) -> (N, H, W, 3)
+    return images.transpose(0, 2, 3, 1), np.concatenate([batch[labels] for batch in batches]).astype(np.uint8)
 
 
-def write_npz(path: Path, train: Any, test: Any) -> None:
-    """Write the splits of a CIFAR as one .npz file, atomically.
-
-    It holds x_train (N, 32, 32, 3) uint8, y_train (N,) uint8, the same of test, and the names of the classes.
-    """
-    splits = ((split.data, np.array(split.targets, dtype=np.uint8)) for split in (train, test))
-    _write_arrays(path, *splits, classes=train.classes)
-
-
-def _write_arrays(path: Path, train: Any, test: Any, classes: Sequence[str] | None) -> None:
+def write_npz(path: Path, train: Any, test: Any, classes: Sequence[str] | None) -> None:
     """Write (images, labels) of both splits as one .npz file, atomically. Raises OSError that names `path`."""
     part = path.with_suffix(".part.npz")
     arrays: dict[str, Any] = {"x_train": train[0], "y_train": train[1], "x_test": test[0], "y_test": test[1]}
@@ -114,7 +96,7 @@ def convert_tiny_imagenet(archive: Path, path: Path) -> None:
         train = {name: name.split("/")[2] for name in names if name.startswith(f"{root}/train/")}
         classes = sorted(set(train.values()))
         splits = [_read_images(file, split, classes) for split in (train, val)]
-    _write_arrays(path, *splits, classes=classes)
+    write_npz(path, *splits, classes=classes)
 
 
 def _read_images(file: zipfile.ZipFile, wnids: dict[str, str], classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -134,7 +116,7 @@ def convert_imagenet64(train: Sequence[Path], val: Path, path: Path) -> None:
         parts = [_part(archive, Path(temporary)) for archive in (*train, val)]
         batches = [name for names in parts[:-1] for name in names]
         splits = [_join(names, Path(temporary) / f"{n}.npy") for n, names in enumerate((batches, parts[-1]))]
-        _write_arrays(path, *splits, classes=None)
+        write_npz(path, *splits, classes=None)
 
 
 def _part(archive: Path, folder: Path) -> list[Path]:

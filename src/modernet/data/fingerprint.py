@@ -19,7 +19,7 @@ from yaml import YAMLError
 from modernet.config.experiment import Experiment
 from modernet.config.identity import digest, identity
 from modernet.config.schema import DataConfig
-from modernet.data.class_checks import ImagesPerClass, check_classes, missing_classes
+from modernet.data.classes import ImagesPerClass, check_classes, missing_classes
 from modernet.data.file_lists import list_test_images, list_train_images, npz_path
 from modernet.data.shard_lists import list_shards, local_path
 from modernet.errors import MissingData, UserError

@@ -132,19 +132,6 @@ class ImageBatches(Dataset[Loaded]):
         raise DamagedImage(f"{self.files.folder}: none of {MAX_DRAWS} images drawn to replace a damaged one is intact")
 
 
-class BatchSampler:
-    """The files of each batch; replaced before each epoch, while the workers of DataLoader stay alive."""
-
-    def __init__(self) -> None:
-        self.batches: list[FileBatch] = []
-
-    def __iter__(self) -> Iterator[FileBatch]:
-        return iter(self.batches)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-
 @dataclass(frozen=True)
 class ImageFolderLoader:
     """Batches of image files. A micro-batch is a function of (seed, epoch, step, number)."""
@@ -168,17 +155,18 @@ class ImageFolderLoader:
     def _augmentation(self) -> BatchAugmentation:
         return BatchAugmentation(self.data, self.recipe, self.seed, self.device)
 
-    def _data_loader(self, split: ImageSplit) -> tuple[DataLoader, BatchSampler]:
-        sampler = BatchSampler()
+    def _data_loader(self, split: ImageSplit) -> tuple[DataLoader, list[FileBatch]]:
+        """A loader and its sampler, a list that is filled before each epoch, while the workers stay alive."""
+        sampler: list[FileBatch] = []
         batches = ImageBatches(FileTable(split), ImageTransform(self.data, self.recipe, self.seed), self._augmentation)
         return build_data_loader(batches, self.num_workers, self.device, sampler), sampler
 
     @cached_property
-    def _train_loader(self) -> tuple[DataLoader, BatchSampler]:
+    def _train_loader(self) -> tuple[DataLoader, list[FileBatch]]:
         return self._data_loader(self.train)
 
     @cached_property
-    def _eval_loader(self) -> tuple[DataLoader, BatchSampler]:
+    def _eval_loader(self) -> tuple[DataLoader, list[FileBatch]]:
         return self._data_loader(self.test)
 
     def train_batches(self, epoch: int, first_step: int = 0) -> Iterator[tuple[Tensor, Labels]]:
@@ -195,7 +183,7 @@ class ImageFolderLoader:
         copies = self.recipe.repeated_augmentation
         order = training_order(self.num_images, copies, self.layout, self.seed, epoch).tolist()
         loader, sampler = self._train_loader
-        sampler.batches = [
+        sampler[:] = [
             FileBatch(
                 order[step * batch_size : (step + 1) * batch_size][micro_batch.indices],
                 epoch,
@@ -204,7 +192,7 @@ class ImageFolderLoader:
             for step in range(first_step, self.num_images // batch_size)
             for micro_batch in micro_batches
         ]
-        numbers = [batch.number for batch in sampler.batches]
+        numbers = [batch.number for batch in sampler]
         yield from zip(numbers, load_batches(loader, self.skipped, self.fetching), strict=True)
 
     def eval_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -212,7 +200,7 @@ class ImageFolderLoader:
         env, size = self.layout.env, self.layout.micro_batch_size
         numbers = list(range(env.rank, len(self.test.files), env.world_size))
         loader, sampler = self._eval_loader
-        sampler.batches = [FileBatch(numbers[first : first + size]) for first in range(0, len(numbers), size)]
+        sampler[:] = [FileBatch(numbers[first : first + size]) for first in range(0, len(numbers), size)]
         for batch in load_batches(loader, self.skipped, self.fetching):
             images, labels = to_device(*batch, self.device)
             yield normalize(images, self.data), labels

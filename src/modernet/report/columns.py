@@ -17,15 +17,8 @@ from modernet.record import Record
 from modernet.report.origins import to_minute
 from modernet.report.summary import classify
 
-# classify(row) -> one word of the column `verdict`.
-VERDICT_WORDS = {
-    "raised": "raised",
-    "lowered": "lowered",
-    "not significant": "undecided",
-    "undecided": "undecided",
-    "not tested": "not tested",
-    "not compared": "",
-}
+# classify(row) -> the column `verdict`, where that has another word.
+VERDICT_WORDS = {"not significant": "undecided", "not compared": ""}
 
 
 class Cell(NamedTuple):
@@ -60,7 +53,7 @@ def run_columns(runs: Iterable[Record]) -> list[Column]:
 
 def verdict(row: Row) -> str:
     """One word: whether the row raised or lowered top-1 after Holm's correction; empty where nothing is compared."""
-    return VERDICT_WORDS[classify(row)] if row.n else "not run"
+    return VERDICT_WORDS.get(classify(row), classify(row)) if row.n else "not run"
 
 
 def accuracy_cell(row: Row) -> Cell:

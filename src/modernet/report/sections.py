@@ -116,13 +116,12 @@ def _build_section(draft: _Draft, kind: str, run_data: RunData) -> Section:
 def _build_settings(runs: Iterable[Record]) -> Settings:
     first: dict[str, Record] = {}  # JSON of both sections -> the first run with them
     for run in runs:
-        first.setdefault(json.dumps([run.config.get("data"), run.config.get("recipe")]), run)
+        first.setdefault(json.dumps([run.config["data"], run.config["recipe"]]), run)
     distinct: dict[str, tuple[str, dict[str, str]]] = {}  # JSON of the values -> recipe, values
     for run in first.values():
         values = {
             f"{section}.{field}": value if isinstance(value, str) else json.dumps(value)
             for section in ("data", "recipe")
-            if isinstance(run.config.get(section), dict)
             for field, value in run.config[section].items()
         }
         distinct.setdefault(json.dumps(values), (run.recipe, values))

@@ -23,7 +23,7 @@ COLUMNS = (
 
 def load_rows(folders: Sequence[Path], protocol: str | None) -> list[Row]:
     """The rows of `modernet table` of the records below these folders; none where there are no records."""
-    return build_rows(select([folder for folder in folders if folder.is_dir()], protocol).records.values())
+    return build_rows(select(folders, protocol).records.values())
 
 
 def results_text(rows: Sequence[Row]) -> str:

@@ -14,7 +14,7 @@ from modernet.config.experiment import Experiment
 from modernet.config.identity import to_plain
 from modernet.config.schema import ModelConfig
 from modernet.config.weights import RUN_OF_WEIGHTS
-from modernet.data.class_names import known_class_names
+from modernet.data.classes import known_class_names
 from modernet.errors import UserError
 from modernet.models.network import build_model
 from modernet.models.pretrained import HEAD, convert_pretrained, find_source

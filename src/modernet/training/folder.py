@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from tqdm import tqdm
 
 from modernet.config.experiment import Experiment
-from modernet.data.class_names import class_names, known_class_names
+from modernet.data.classes import class_names, known_class_names
 from modernet.errors import Interrupted, RunLocked, UserError
 from modernet.runtime.collectives import any_rank
 from modernet.runtime.distributed import DistributedEnv

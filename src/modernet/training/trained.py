@@ -13,7 +13,7 @@ from torch import Tensor
 from modernet.config.schema import DataConfig, ModelConfig, RecipeConfig
 from modernet.config.weights import RUN_OF_WEIGHTS
 from modernet.data.augment import normalize
-from modernet.data.class_names import load_class_names
+from modernet.data.classes import load_class_names
 from modernet.data.decoding import decode_image
 from modernet.data.transforms import ImageTransform
 from modernet.errors import UserError
