@@ -24,7 +24,7 @@ def compose():
 @pytest.fixture(scope="module")
 def experiment(compose):
     def build(*overrides: object) -> Experiment:
-        return build_experiment(compose(*overrides), overrides)
+        return build_experiment(compose(*overrides), map(str, overrides))
 
     return build
 
