@@ -181,6 +181,14 @@ def test_min_image_size_is_the_smallest_that_runs(step, stride):
             model(torch.randn(1, 3, size - 1, size - 1))
 
 
+@pytest.mark.parametrize("step", ["resnet50", "convnext", "grn"])
+def test_a_network_runs_on_the_meta_device(step):
+    """For shapes without memory."""
+    with torch.device("meta"):
+        model = build_model(roadmap("micro")[step], 10)
+        assert model(torch.empty(2, 3, 32, 32)).shape == (2, 10)
+
+
 def test_drop_path_rate_grows_linearly_to_the_last_block():
     with torch.device("meta"):
         model, without = build_model(roadmap("t")["convnext"], drop_path_rate=0.1), build_model(ModelConfig())
