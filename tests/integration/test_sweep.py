@@ -74,6 +74,13 @@ def test_failed_runs_are_reported_and_the_others_run(train_in_process, tmp_path)
     assert "2 runs: 1 done, 1 to train" in train_in_process(*sweep, "retry_failed=true").stderr
 
 
+def test_a_value_of_the_command_line_is_kept_where_the_ablated_step_sets_the_same(train_in_process):
+    result = train_in_process("-m", "+step=gelu", "ablate=kernel_size", "model.kernel_size=3,7", *QUICK)
+    assert result.returncode == 0, result.stderr
+    configs = [json.loads(Path(path).read_text())["config"] for path in result.stdout.splitlines()]
+    assert [config["model"]["kernel_size"] for config in configs] == [3, 7]
+
+
 def test_a_log_has_one_line_per_finished_run_and_the_warnings(train_in_process, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)  # it cannot be imported, which is a warning
     result = train_in_process("-m", "+step=gelu", f"{DIVERGING},0.004", *QUICK, "wandb=offline")
