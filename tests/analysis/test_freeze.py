@@ -85,6 +85,10 @@ def test_a_frozen_table_names_failed_runs_until_they_are_done(tmp_path, monkeypa
         assert run_command("freeze", "mine", "--runs", "results/studies/mine").returncode == 0
     assert note in Path("results/studies/mine/table.md").read_text()
     assert note in run_command("table", runs, "--latex").stdout
+    other = tmp_path / "other/0"
+    other.mkdir(parents=True)
+    (other / "record.json").write_text(content)
+    assert note not in run_command("table", runs, tmp_path / "other").stdout, "the run is done in the other folder"
     path.write_text(content)
     assert run_command("freeze", "mine", "--runs", runs).returncode == 0
     table = Path("results/studies/mine/table.md").read_text()
