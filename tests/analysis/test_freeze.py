@@ -9,6 +9,7 @@ from records import TABLE_RECORDS, make_record, write_runs, write_study
 from modernet.analysis.selection import select
 from modernet.analysis.table import build_rows
 from modernet.analysis.table_text import to_markdown
+from modernet.record import load_record
 
 
 def test_freeze_copies_records_without_weights_and_adds_to_a_study(runs, tmp_path, monkeypatch):
@@ -77,12 +78,16 @@ def test_a_frozen_table_names_failed_runs_until_they_are_done(tmp_path, monkeypa
         runs, *(make_record(step, 70.0 + seed, seed) for step in ("gelu", "convnext") for seed in (0, 1))
     )
     content = path.read_text()
-    path.write_text(json.dumps(json.loads(content) | {"status": "failed", "reason": "it broke", "top1": None}))
+    reason = f"the loss is not finite; last good checkpoint: {runs}/a b/checkpoint-1.pt (see /tmp/x.log)"
+    path.write_text(json.dumps(json.loads(content) | {"status": "failed", "reason": reason, "top1": None}))
     note = "Failed runs, which are in no mean: gelu with seed 0 (digits, size micro)."
     for _ in range(2):
         assert run_command("freeze", "mine", "--runs", runs).returncode == 0
         assert note in Path("results/studies/mine/table.md").read_text()
         assert run_command("freeze", "mine", "--runs", "results/studies/mine").returncode == 0
+    (frozen,) = (load_record(found) for found in Path("results").rglob("record.json") if "failed" in found.read_text())
+    assert frozen.reason == "the loss is not finite; last good checkpoint: a b/checkpoint-1.pt (see x.log)"
+    assert run_command("table", runs, "results/studies/mine").stdout.count("gelu with seed 0") == 1
     assert note in Path("results/studies/mine/table.md").read_text()
     assert note in run_command("table", runs, "--latex").stdout
     other = tmp_path / "other/0"

@@ -57,6 +57,7 @@ def test_hydra_composes_the_networks_of_the_roadmap(experiment, size):
         (["+step=gelu", "ablate=kernel_size", "model.kernel_size=9"], "gelu+kernel_size=9"),
         (["+step=gelu", "ablate=kernel_size", "model.kernel_size=7"], "gelu"),
         (["+step=convnext", "ablate=gelu", "++model.act=gelu"], "convnext"),
+        (["+step=kernel_size", "ablate=kernel_size", "model={kernel_size:7}"], "kernel_size"),
         (["+step=gelu", "size=b", "ablate=increase_width"], "gelu+width=84"),
         (["+step=depthwise_conv", "ablate=[stage_ratio,depthwise_conv]"], "modern_recipe+stem=patchify"),
         (["+step=move_up_depthwise", "model.kernel_size=3"], "move_up_depthwise"),

@@ -153,17 +153,18 @@ def test_an_evaluation_replaces_none_of_other_images_or_values(run, tmp_path):
     assert "has the evaluation of fake, test, data.image_size=8, data.num_classes=10, " in other.stderr
     assert "data.test_images=16, " in other.stderr
     assert summary.read_text() == before
-    assert run_command(*words).returncode == 0
+    assert run_command(*words, f"data.root={tmp_path}").returncode == 0, "the same images"
     assert run_command("evaluate", run, *fake, "data.test_images=32", "--out", summary.parent).returncode == 0
     assert json.loads(summary.read_text())["images"] == 32
     shutil.rmtree(summary.parent)
 
 
 def test_folders_of_one_name_do_not_replace_each_other(flowers, tmp_path):
-    folders = [write_folder(tmp_path / name) / "val" for name in ("a", "b")]
-    results = [run_command("evaluate", flowers, "--images", folder, "num_workers=0") for folder in folders]
-    assert [result.returncode for result in results] == [0, 2], results
-    assert f"has the evaluation of {folders[0]}, which this one would replace" in results[1].stderr
+    first, same, other = (write_folder(tmp_path / name) / "val" for name in ("first", "same", "other"))
+    next(path for path in other.rglob("*.*") if path.is_file()).unlink()
+    results = [run_command("evaluate", flowers, "--images", path, "num_workers=0") for path in (first, same, other)]
+    assert [result.returncode for result in results] == [0, 0, 2], results
+    assert f"has the evaluation of {same}, which this one would replace" in results[2].stderr
     shutil.rmtree(flowers / "evaluation-val")
 
 

@@ -91,9 +91,10 @@ def load_finished(folders: Path | Sequence[Path], protocol: str | None = None, w
             excluded.append(f"{path}: {reason}")
         else:
             finished[path] = record
-    failed = {path: record for path, record in loaded.items() if record.status == "failed"}
-    done = {record.hash for record in finished.values()} if failed else set()
-    return Selection(finished, excluded, {path: run for path, run in failed.items() if run.hash not in done})
+    failed = [(path, record) for path, record in loaded.items() if record.status == "failed"]
+    seen_runs = {record.hash for record in finished.values()} if failed else set()
+    made_good = [path for path, run in failed if run.hash in seen_runs or seen_runs.add(run.hash)]
+    return Selection(finished, excluded, {path: run for path, run in failed if path not in made_good})
 
 
 def _path_that_counts(runs: Mapping[Path, Record], configurations: Mapping[Path, str]) -> Path:

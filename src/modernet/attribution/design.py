@@ -30,6 +30,7 @@ class AttributionDesign:
     end: Experiment  # with all steps; its seed is ignored
     step: str  # the last of the steps
     seeds: tuple[int, ...]
+    kept: frozenset[str] = frozenset()  # fields that the command line sets for all coalitions
 
     @cached_property
     def players(self) -> tuple[str, ...]:
@@ -44,7 +45,7 @@ class AttributionDesign:
     def network(self, coalition: Coalition) -> ModelConfig:
         """The start with the changes of these steps, applied in roadmap order."""
         removed = [name for name in self.players if name not in coalition]
-        return ablate(self.end.model, self.step, self.end.size, removed)
+        return ablate(self.end.model, self.step, self.end.size, removed, self.kept)
 
     def runs(self, network: ModelConfig) -> list[Experiment]:
         """The runs of a network, one per seed."""

@@ -30,7 +30,7 @@ from modernet.attribution.design import (
 from modernet.attribution.measures import build_attribution
 from modernet.attribution.shapley import antithetic_pairs
 from modernet.cli import exit_on_error
-from modernet.config.experiment import build_experiment, initialize_hydra
+from modernet.config.experiment import build_experiment, initialize_hydra, set_fields
 from modernet.config.roadmap import END
 from modernet.config.schema import ModelConfig
 from modernet.config.search_path import add_config_dir
@@ -91,7 +91,8 @@ def _compose(arguments: argparse.Namespace) -> tuple[AttributionDesign, Any]:
     overrides = [override for override in arguments.overrides if not override.lstrip("+~").startswith("hydra")]
     with initialize_hydra():
         config = hydra.compose("config", [f"+step={arguments.end}", f"protocol={arguments.protocol}", *overrides])
-        design = AttributionDesign(resolve_data(build_experiment(config)), config.step, arguments.seeds)
+        end = resolve_data(build_experiment(config))
+        design = AttributionDesign(end, config.step, arguments.seeds, frozenset(set_fields(overrides)))
     if not design.players:
         raise UserError(f"--end must include a step that changes the network; {arguments.end} includes none")
     return design, config

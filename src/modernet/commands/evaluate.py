@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # they import torch, which a mistake in the arguments does no
     from modernet.training.evaluation import Evaluation
 
 PREFIXES = ("data.", "device=", "num_workers=")
+LOCATION = ("data.root=", "data.allow_pipe=")  # says nothing about the images
 REPLACED = ("data.root=", "data.split=")  # by --images
 SHOWN_CLASSES = 20  # per_class.csv has all
 TOLERANCE = 0.005, 3  # of top-1 between machines, which round differently: this part of the images, or so many
@@ -218,19 +219,18 @@ def main() -> None:
             _check_data(record, data)
             images_name = "" if _is_own_data(record, data, recipe) else f"{data.name}-{_split_name(data)}"
         data = replace(data, num_classes=num_classes)
-        overrides = sorted(word for word in arguments.overrides if word.startswith("data.")) if images_name else []
+        changes = [word for word in arguments.overrides if word.startswith("data.") and not word.startswith(LOCATION)]
         if images:
-            of_data = {"data": None, "split": None, "evaluated": str(arguments.images.resolve())}
-            described = str(arguments.images)
+            evaluated, of_data = str(arguments.images), {"data": None, "split": None, "fingerprint": images.digest}
         else:
-            of_data = {"data": data.name, "split": _split_name(data), "evaluated": evaluated_split(data)}
-            described = f"{data.name}, {of_data['evaluated']}"
-        facts = {"variant": record.variant, "seed": record.seed, **of_data, "ema": arguments.ema}
-        facts |= {"overrides": overrides}
+            evaluated, fingerprint = evaluated_split(data), inspect_data(data).fingerprint
+            of_data = {"data": data.name, "split": _split_name(data), "fingerprint": fingerprint}
+        facts = {"variant": record.variant, "seed": record.seed, **of_data, "evaluated": evaluated}
+        facts |= {"ema": arguments.ema, "overrides": sorted(changes) if images_name else []}
         out = arguments.out or default_folder(folder, images_name, arguments.ema, facts)
         evaluation = _predict(model, record, data, images, execution, recipe)
         names = images.classes if images else _class_names(record, folder, model, data)
-        title = f"{record.variant}, seed {record.seed}: {described}"
+        title = f"{record.variant}, seed {record.seed}: {evaluated if images else f'{data.name}, {evaluated}'}"
         trained = record.top1_ema if arguments.ema else record.top1
         limit = 100 * max(TOLERANCE[0], TOLERANCE[1] / len(evaluation.labels))
         if not images_name and trained is not None and abs(evaluation.accuracy(1) - trained) > limit:

@@ -20,7 +20,7 @@ from modernet.cli import exit_on_error
 from modernet.config.search_path import add_config_dir
 from modernet.errors import UserError
 from modernet.record import find_record, write_record
-from modernet.report.origins import to_publishable
+from modernet.report.origins import shorten_paths, to_publishable
 from modernet.runtime.file_names import METRICS_FILE, RECORD_FILE, STEPS_FILE
 from modernet.runtime.io import write_bytes, write_text
 
@@ -67,8 +67,8 @@ def _find_targets(selection: Selection, runs: Path, study: Path) -> dict[Path, P
 def _copy(selection: Selection, runs: Path, study: Path) -> None:
     """Copy records and metrics of epochs and steps; each run keeps its folder's name.
 
-    The command of a run keeps no path of this machine. Raises UserError, and copies nothing, where that would replace
-    the result of another run.
+    The command of a run and its reason to fail keep no path of this machine. Raises UserError, and copies nothing,
+    where that would replace the result of another run.
     """
     for path, folder in _find_targets(selection, runs, study).items():
         record = (selection.records | selection.failed)[path]
@@ -78,9 +78,11 @@ def _copy(selection: Selection, runs: Path, study: Path) -> None:
         for name in (METRICS_FILE, STEPS_FILE):
             if path.with_name(name).exists():
                 write_bytes(folder / name, path.with_name(name).read_bytes())
-            elif name == METRICS_FILE:  # modernet 0.1 wrote no curves by step
+            elif name == METRICS_FILE and record.status == "done":  # modernet 0.1 wrote no curves by step
                 print(f"{path.parent} has no {name}: its learning curve is not copied", file=sys.stderr)
-        write_record(folder, replace(record, overrides=tuple(map(to_publishable, record.overrides))))
+        overrides = tuple(map(to_publishable, record.overrides))
+        reason = record.reason and shorten_paths(record.reason)
+        write_record(folder, replace(record, overrides=overrides, reason=reason))
 
 
 def _write_results(study: Path) -> None:

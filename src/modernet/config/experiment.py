@@ -1,6 +1,5 @@
 """One experiment: everything that decides a run's result, as typed values, and the name of the run."""
 
-import re
 from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields, replace
@@ -10,6 +9,7 @@ from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, ListConfig
 
 from modernet.config.identity import SCHEMAS, run_hash, to_plain
@@ -24,7 +24,6 @@ from modernet.errors import UserError
 EXECUTION_FIELDS = [field.name for field in fields(ExecutionConfig)]
 EXPERIMENT_FIELDS = ["step", "ablate", "protocol", "size", "model", "recipe", "data", "seed", "study", "finetune"]
 FIELDS = {*EXPERIMENT_FIELDS, *EXECUTION_FIELDS, "runs", "retry_failed", "wandb"}
-MODEL_OVERRIDE = re.compile(r"\+*model\.(\w+)=")
 FOLDER_NAME_LENGTH = 40  # characters of a variant in the name of its folder
 
 # Below the yaml files, so that a field which a yaml does not mention has its default and can be overridden.
@@ -106,6 +105,17 @@ def ablate(model: ModelConfig, step: str, size: str, names: Collection[str], kep
     return replace(model, **{name: without_steps[name] for name in untouched})
 
 
+def set_fields(overrides: Iterable[str]) -> set[str]:
+    """The fields of the network that overrides set: `model.act=relu`, and `model={act: relu}`."""
+    found: set[str] = set()
+    for override in OverridesParser.create().parse_overrides([*overrides]):
+        section, _, field = override.key_or_group.partition(".")
+        values = override.value()
+        if section == "model":
+            found |= {field} if field else {str(name) for name in values} if isinstance(values, dict) else set()
+    return found
+
+
 def build_experiment(config: DictConfig, overrides: Iterable[str] = ()) -> Experiment:
     """The experiment that a composed config describes. Call it while Hydra is initialized.
 
@@ -121,7 +131,7 @@ def build_experiment(config: DictConfig, overrides: Iterable[str] = ()) -> Exper
     if not isinstance(config.runs, str) or not config.runs:
         raise UserError(f"runs must be the path of a folder, got {config.runs}; quotes make a text of it: \"runs='1'\"")
     names = list(config.ablate) if isinstance(config.ablate, ListConfig) else [config.ablate]
-    kept = [match[1] for override in overrides if (match := MODEL_OVERRIDE.match(override))]
+    kept = set_fields(overrides) if names else ()
     model, recipe, data = to_sections(config)
     sections = ablate(model, step, size, names, kept), recipe, data
     others = {name: [one for one in names if one != name] for name in names}

@@ -11,6 +11,7 @@ from modernet.record import Record
 
 UNKNOWN = "not recorded"
 # An absolute path, on its own, in quotes or in a list: /data/my images, ~/data, C:\\data, '/data', [/a,/b].
+PATH_IN_SENTENCE = re.compile(r"(?<![\w.])(?:~?/|[A-Za-z]:[\\/]|\\\\)\S+")
 PATH = re.compile(r"""(^|[\['",{:])\s*((?:~|/|[A-Za-z]:[\\/]|\\\\)[^'",\]}]*)""")
 
 
@@ -57,6 +58,11 @@ def to_publishable(override: str) -> str:
     """An override of the command line; of absolute paths only the last part, which says nothing about the machine."""
     name, equals, value = override.partition("=")
     return f"{name}{equals}{PATH.sub(lambda match: match[1] + _last_part(match[2]), value)}"
+
+
+def shorten_paths(sentence: str) -> str:
+    """A sentence with the last part of each absolute path in it."""
+    return PATH_IN_SENTENCE.sub(lambda match: _last_part(match[0]), sentence)
 
 
 def _last_part(path: str) -> str:

@@ -29,7 +29,8 @@ def default_folder(run: Path, images: str, is_ema: bool, facts: Mapping[str, Any
         before: Any = json.loads((out / SUMMARY_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):  # none, or a damaged one
         return out
-    if isinstance(before, dict) and any(before.get(name, value) != value for name, value in facts.items()):
+    compared = {name: value for name, value in facts.items() if name != "evaluated"}  # a path can be moved
+    if isinstance(before, dict) and any(before.get(name, value) != value for name, value in compared.items()):
         words = [str(before.get("data") or ""), str(before.get("evaluated")), *map(str, before.get("overrides", []))]
         raise UserError(
             f"{out} has the evaluation of {', '.join(filter(None, words))}, which this one would replace; --out=DIR "
