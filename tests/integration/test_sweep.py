@@ -239,7 +239,9 @@ def test_a_run_that_fails_while_others_wait_for_it_is_trained_once(tmp_path, tra
 @pytest.mark.parametrize("send", [os.kill, os.killpg])
 def test_a_stopped_sweep_saves_what_it_trains_and_starts_nothing_else(tmp_path, send, number):
     """Also where all its processes are signalled, as `timeout`, Ctrl-C and Slurm do."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
     process = start(tmp_path, "-m", "+step=gelu", "seed=0,1,2,3", "recipe.epochs=10", TWO_AT_ONCE)
+    signal.signal(signal.SIGHUP, before)
     wait_for(lambda: len(training(tmp_path)) == 2, process)
     send(process.pid, number)
     _, err = process.communicate()
