@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import socket
 from pathlib import Path
 
@@ -45,7 +46,9 @@ def write_script(folder: Path, condition: str, fault: str, module: str = "loop",
 def test_error_of_one_rank_ends_the_others(tmp_path, rank):
     script = write_script(tmp_path, f"os.environ['RANK'] == '{rank}'", "raise ValueError('a mistake of the code')")
     results = list(map(end, start_ranks([*RUN, f"runs={tmp_path / 'runs'}"], script=script), [120, 120]))
-    assert [status for status, *_ in results] == [1, 1]
+    assert results[rank][0] == 1
+    # Rarely a thread of torch aborts a process whose peer is gone, while it ends.
+    assert results[1 - rank][0] in (1, -signal.SIGABRT), results
     assert "ValueError: a mistake of the code" in results[rank][2]
     assert "error: another process of the run died" in results[1 - rank][2]
     assert len(list(tmp_path.rglob(RECORD_FILE))) == (1 if rank == 0 else 0), (
