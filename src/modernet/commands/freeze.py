@@ -19,7 +19,7 @@ from modernet.analysis.table_text import to_csv, to_markdown
 from modernet.cli import exit_on_error
 from modernet.config.search_path import add_config_dir
 from modernet.errors import UserError
-from modernet.record import find_record, write_record
+from modernet.record import Record, find_record, write_record
 from modernet.report.origins import shorten_paths, to_publishable
 from modernet.runtime.file_names import METRICS_FILE, RECORD_FILE, STEPS_FILE
 from modernet.runtime.io import write_bytes, write_text
@@ -40,10 +40,14 @@ def _parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+def _to_copy(selection: Selection) -> dict[Path, Record]:
+    return selection.records | selection.failed
+
+
 def _find_targets(selection: Selection, runs: Path, study: Path) -> dict[Path, Path]:
     """Path of a record -> its folder in the study. Raises UserError where another run or result has that folder."""
     targets: dict[Path, Path] = {}
-    for path, record in (selection.records | selection.failed).items():
+    for path, record in _to_copy(selection).items():
         # --runs can be the folder of a run.
         run = path.parent
         name = Path(record.protocol, run.resolve().name) if run == runs else run.relative_to(runs)
@@ -70,8 +74,9 @@ def _copy(selection: Selection, runs: Path, study: Path) -> None:
     The command of a run and its reason to fail keep no path of this machine. Raises UserError, and copies nothing,
     where that would replace the result of another run.
     """
+    records = _to_copy(selection)
     for path, folder in _find_targets(selection, runs, study).items():
-        record = (selection.records | selection.failed)[path]
+        record = records[path]
         if folder.resolve() == path.parent.resolve():
             continue
         folder.mkdir(parents=True, exist_ok=True)

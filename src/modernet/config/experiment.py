@@ -110,9 +110,10 @@ def set_fields(overrides: Iterable[str]) -> set[str]:
     found: set[str] = set()
     for override in OverridesParser.create().parse_overrides([*overrides]):
         section, _, field = override.key_or_group.partition(".")
-        values = override.value()
-        if section == "model":
-            found |= {field} if field else {str(name) for name in values} if isinstance(values, dict) else set()
+        if section == "model" and field:
+            found.add(field)
+        elif section == "model" and isinstance(values := override.value(), dict):
+            found |= set(map(str, values))
     return found
 
 
