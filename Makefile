@@ -57,11 +57,13 @@ report: $(INSTALLED)  ## write results/report.html: conclusions, tables, figures
 freeze: $(INSTALLED)  ## copy the records, without weights, to results/studies/STUDY with tables and figures
 	$(BIN)/python scripts/freeze.py $(STUDY)
 
+# No process is started again: `loadgroup` then waits for ever for the tests of the one that died.
+PYTEST := $(BIN)/pytest -n auto --dist loadgroup --max-worker-restart=0
 test: $(DEV_INSTALLED)  ## run all tests but the slow ones
-	$(BIN)/pytest -n auto --dist loadgroup -m 'not slow'
+	$(PYTEST) -m 'not slow'
 
 test-all: $(DEV_INSTALLED)  ## run all tests
-	$(BIN)/pytest -n auto --dist loadgroup --durations=40
+	$(PYTEST) --durations=40
 
 lint: $(DEV_INSTALLED)  ## run ruff, pyright and import-linter
 	$(BIN)/pre-commit run --all-files

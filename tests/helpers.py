@@ -70,11 +70,15 @@ def run_script(
 def run_command(
     verb: str, *arguments: object, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run `modernet VERB ARGUMENTS` in this interpreter, where a new process is not the point."""
+    """Run `modernet VERB ARGUMENTS` in this interpreter, where a new process is not the point.
+
+    A command that replaces its process by another one would end the tests: `run_script` is for these.
+    """
     main, words = import_module(f"modernet.commands.{verb}").main, [f"{verb}.py", *map(str, arguments)]
     out, err, status = StringIO(), StringIO(), 0
     changes = patch.dict(os.environ, environment or {}), patch.object(sys, "argv", words)
-    with changes[0], changes[1], redirect_stdout(out), redirect_stderr(err):
+    keep_process = patch.object(os, "execv", side_effect=AssertionError("this command replaces its process"))
+    with changes[0], changes[1], keep_process, redirect_stdout(out), redirect_stderr(err):
         try:
             main()
         except SystemExit as end:

@@ -57,7 +57,7 @@ def test_a_value_of_the_command_line_is_that_of_all_combinations(tmp_path):
     """Also where it is the value of one of the steps: each planned run can be trained."""
     quick = ("recipe.epochs=1", "recipe.warmup_epochs=0", "recipe.batch_size=350", "wandb=disabled", f"runs={tmp_path}")
     words = ("--end", "patchify_stem", "--orders", "2", "--launcher", "basic", *quick, "model.stem=patchify")
-    result = run_command("attribution", "run", *words)
+    result = run_script("scripts/attribution.py", "run", *words)
     assert result.returncode == 0, result.stderr
     assert "0 are missing" in run_command("attribution", "plan", *words).stdout
 

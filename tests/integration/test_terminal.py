@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import signal
 import sys
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from helpers import ROOT
+from ranks import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -27,10 +29,13 @@ def start_on_terminal(runs: Path, *arguments: str) -> tuple[int, int]:
     return process, terminal
 
 
-def wait_for_logs(runs: Path, number: int) -> None:
-    """Wait until so many runs are trained."""
+def wait_for_logs(runs: Path, number: int, terminal: int) -> None:
+    """Wait until so many runs are trained, and read what the terminal shows: its buffer is small."""
+    latest = time.monotonic() + PATIENCE
     while sum("epoch 1: " in log.read_text() for log in runs.rglob("train.log")) < number:
-        time.sleep(0.1)
+        assert time.monotonic() < latest
+        if select.select([terminal], [], [], 0.1)[0]:
+            os.read(terminal, 65_536)
 
 
 def wait_for_text(terminal: int, text: str) -> str:
@@ -49,7 +54,7 @@ def end(process: int) -> int:
 @pytest.mark.parametrize("sweep", [(), ("-m", "seed=0,1", "hydra.launcher.n_jobs=2")])
 def test_a_closed_terminal_saves_the_runs(tmp_path, sweep):
     process, terminal = start_on_terminal(tmp_path, *sweep, "recipe.epochs=200")
-    wait_for_logs(tmp_path, 2 if sweep else 1)
+    wait_for_logs(tmp_path, 2 if sweep else 1, terminal)
     os.close(terminal)
     assert end(process) == 143
     logs = list(tmp_path.rglob("train.log"))
@@ -61,7 +66,7 @@ def test_a_closed_terminal_saves_the_runs(tmp_path, sweep):
 @pytest.mark.parametrize("sweep", [(), ("-m", "seed=0,1", "hydra.launcher.n_jobs=2")])
 def test_ctrl_c_says_what_happens_and_saves(tmp_path, sweep):
     process, terminal = start_on_terminal(tmp_path, *sweep, "recipe.epochs=200")
-    wait_for_logs(tmp_path, 2 if sweep else 1)
+    wait_for_logs(tmp_path, 2 if sweep else 1, terminal)
     os.write(terminal, b"\x03")
     assert wait_for_text(terminal, "rerun the same command").count(PROMISE) == 1
     assert end(process) == 143
