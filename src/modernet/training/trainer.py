@@ -173,7 +173,8 @@ class Trainer:
             for warning in (*experiment.warnings, *of_classes, *warnings):
                 logger.warning(warning)
         costs = f"{self.cost.params:,} parameters, {self.cost.gmacs:.4f} GMACs"
-        logger.info(f"{experiment.title}: {costs}, evaluated on {evaluated_split(experiment.data)}")
+        images = f"trained on {self.loader.num_images:,} images, evaluated on {evaluated_split(experiment.data)}"
+        logger.info(f"{experiment.title}: {costs}, {images}")
         if start_note:
             logger.info(start_note)
         machine = ", ".join(f"{name} {value}" for name, value in self.machine.items())
