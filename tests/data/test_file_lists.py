@@ -10,7 +10,7 @@ from image_files import files_config, write_folder
 from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from modernet.data.file_lists import EXTENSIONS, ImageSplit, list_images
+from modernet.data.file_lists import EXTENSIONS, ImageSplit, list_images, list_labeled_images
 from modernet.data.fingerprint import count_train_images, inspect_data
 from modernet.data.image_folder import load_splits
 from modernet.data.splits import evaluated_split
@@ -94,6 +94,16 @@ def test_hidden_files_and_files_that_are_no_images_are_ignored(image_folder):
     changed, unchanged = (list_images(files_config("folder", folder))[0] for folder in (image_folder, before))
     assert changed.files == unchanged.files
     assert changed.classes == unchanged.classes
+
+
+def test_numbers_of_classes_are_no_names_of_digits(tmp_path):
+    """Folder 1 is class 01 to its owner, and not the class of number 1, 02."""
+    for label in "123":
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "0.png").touch()
+    assert [file.label for file in list_labeled_images(tmp_path, ["ant", "bee", "cat", "dog"]).files] == [1, 2, 3]
+    with pytest.raises(UserError, match="folders that are no class of the run: 1, 2, 3; allowed: 01, 02, 03, 04"):
+        list_labeled_images(tmp_path, ["01", "02", "03", "04"])
 
 
 def test_imagenette_and_imagenet_are_subfolders_of_the_root(tmp_path):

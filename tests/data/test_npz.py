@@ -57,6 +57,10 @@ def test_cifar10_is_complete(cifar10_root):
         ({"y_train": np.full(60, 10)}, r"y_train must lie in 0..9 .*got 10..10"),
         ({"y_train": np.full(60, -1)}, r"y_train must hold integers from 0, got -1"),
         ({"x_test": np.zeros((0, 32, 32, 3), np.uint8), "y_test": np.zeros(0, np.uint8)}, "at least 1 image, got none"),
+        (
+            {"y_train": np.full(60, 10**12)},
+            "has a label 1000000000000 and 80 images; labels are numbers",
+        ),
         ({"classes": np.array(["cat", "dog"])}, "classes has 2 names, but there is a label 2"),
         ({"classes": np.array([*"abcdefghia"])}, "classes has a name twice"),
         ({"classes": np.array([[*"abcde"], [*"fghij"]])}, r"classes must be \(num_classes,\), .*, got \(2, 5\)"),

@@ -1,5 +1,6 @@
 """Batches of images in shards: resumable at any step, and every image once over all ranks."""
 
+import tarfile
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -118,6 +119,18 @@ def test_damaged_shard_is_refused(unequal_shards, tmp_path):
         files_loader(unequal_shards)
 
 
+@pytest.mark.parametrize("name", ["train-003.tar", "val-001.tar"])
+def test_shard_that_is_cut_between_two_images_is_refused(shards, name):
+    path = shards / name
+    with tarfile.open(path) as tar:
+        end = tar.getmembers()[2].offset  # the start of the second image
+    content = path.read_bytes()
+    path.write_bytes(content[:end])
+    with pytest.raises(UserError, match=rf"{name} .*the blocks of zeros at its end are missing"):
+        list(files_loader(files_config("shards", shards)).eval_batches())
+    path.write_bytes(content)
+
+
 def test_shard_that_shrank_after_it_was_counted_is_refused(unequal_shards, tmp_path):
     loader = files_loader(unequal_shards)
     write_shard(tmp_path / "train-5.tar", {50: 50})
@@ -218,7 +231,6 @@ def held_out_numbers(data: DataConfig, world_size: int = 1, num_workers: int = 0
 
 
 def test_wrong_number_of_evaluated_images_is_refused(shards):
-    """As of a shard that was cut between two images."""
     assert files_loader(files_config("shards", shards, test_images=7))
     with pytest.raises(UserError, match=r"data\.test_images=50000, but the 3 shards of val hold 7 images"):
         files_loader(files_config("shards", shards, test_images=50000))

@@ -110,14 +110,14 @@ def list_test_images(data: DataConfig) -> ImageSplit:
 def list_labeled_images(folder: Path, names: Sequence[str]) -> ImageSplit:
     """The images FOLDER/CLASS/**/NAME.jpg, labelled with the numbers of their classes in `names`.
 
-    Classes may be missing. Where no folder is called like a class, all are numbers of classes. Raises UserError for
-    other folders, and for those without images.
+    Classes may be missing. Where no folder is called like a class, all are numbers of classes, unless these have names
+    of digits. Raises UserError for other folders, and for those without images.
     """
     if not folder.is_dir():
         raise MissingData(f"there is no folder {folder}; it must hold a folder of images per class")
     split = _list_split(folder)
     numbers = {_composed(name): number for number, name in enumerate(names)}
-    if not numbers.keys() & {*split.classes}:
+    if not numbers.keys() & {*split.classes} and not all(map(str.isdecimal, names)):
         numbers = {str(number): number for number in range(len(names))}
     if unknown := [name for name in split.classes if name not in numbers]:
         raise UserError(

@@ -55,6 +55,8 @@ def load_arrays(path: Path) -> NpzArrays:
         raise UserError(f"{path} is not a readable .npz file ({error}); {npz_hint(path.stem)}") from error
     train, test = (_checked_split(path, split, arrays) for split in ("train", "test"))
     largest = max(int(labels.max()) for _, labels in (train, test))
+    if "classes" not in arrays and largest >= (images := len(train[1]) + len(test[1])):
+        raise UserError(f"{path} has a label {largest} and {images} images; labels are numbers of classes, from 0")
     num_classes = _count_names(path, arrays["classes"]) if "classes" in arrays else largest + 1
     if largest >= num_classes:
         raise UserError(f"{path}: classes has {num_classes} names, but there is a label {largest}")

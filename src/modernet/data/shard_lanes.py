@@ -18,7 +18,7 @@ from webdataset.filters import shuffle
 from webdataset.gopen import gopen
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
-from modernet.data.shard_sizes import cache_path
+from modernet.data.shard_sizes import cache_path, check_end
 from modernet.errors import UserError
 from modernet.runtime.distributed import BatchLayout
 from modernet.runtime.seeding import Purpose, derive_seed, permutation
@@ -117,7 +117,8 @@ def _read_images(shards: Sequence[Shard], first: int, number: int) -> Iterator[S
 def read_shard(url: str) -> Iterator[Sample]:
     """All samples of a shard, not decoded. Raises UserError for one that cannot be read to its end."""
     try:
+        check_end(url)
         with closing(gopen(url)) as stream:
             yield from group_by_keys(tar_file_expander([{"url": url, "stream": stream}]))
-    except (tarfile.TarError, OSError, ValueError, ImportError) as error:  # the last three: webdataset
+    except (tarfile.TarError, EOFError, OSError, ValueError, ImportError) as error:  # the last three: webdataset
         raise UserError(f"the shard {url} cannot be read to its end ({describe(error)})") from error

@@ -25,6 +25,7 @@ from modernet.runtime.text import describe
 
 CACHE_FILE = "shards.sizes.json"
 METADATA = re.compile(r"__[^/]*__($|/)")  # files that webdataset skips
+TAR_BLOCK = 512  # bytes
 
 
 def count_images(urls: Sequence[str]) -> list[int]:
@@ -71,6 +72,20 @@ def _version(url: str) -> str:
     return f"{path.name} {status.st_size} {status.st_mtime_ns}"
 
 
+def check_end(url: str) -> None:
+    """Raises EOFError for a local tar file that is cut between two of its files, which looks like a shorter one.
+
+    A tar file ends in blocks of zeros. Compressed ones have a checksum.
+    """
+    path = local_path(url)
+    if path is None or path.suffix != ".tar":
+        return
+    with path.open("rb") as file:
+        file.seek(-min(TAR_BLOCK, path.stat().st_size), os.SEEK_END)
+        if file.read() != bytes(TAR_BLOCK):
+            raise EOFError("the blocks of zeros at its end are missing")
+
+
 def _load_cache(path: Path) -> dict[str, int]:
     with suppress(OSError, ValueError):  # missing or damaged: it is written again
         cached = json.loads(path.read_text(encoding="utf-8"))
@@ -88,6 +103,7 @@ def _save_cache(path: Path, sizes: dict[str, int]) -> None:
 def _count(url: str) -> int:
     """Images in one shard, grouped by key as webdataset groups files."""
     try:
+        check_end(url)
         with _open(url) as archive:
             names = (member.name for member in archive if member.isreg() and not METADATA.match(member.name))
             keys = (key for key, _ in map(base_plus_ext, names) if key is not None)

@@ -7,7 +7,7 @@ import torch
 
 from modernet.config.schema import DataConfig
 from modernet.data.file_lists import list_test_images
-from modernet.data.fingerprint import HELD_OUT
+from modernet.data.fingerprint import HELD_OUT, inspect_data, num_held_out
 from modernet.errors import UserError
 from modernet.runtime.distributed import BatchLayout
 from modernet.runtime.seeding import Purpose, derive_seed, permutation
@@ -53,6 +53,16 @@ def evaluated_split(data: DataConfig) -> str:
     folder = list_test_images(data).folder
     others = [name for name in ("val", "test") if name != folder.name and (folder.parent / name).is_dir()]
     return f"{folder.name}/" + (f" ({others[0]}/ is not read)" if others else "")
+
+
+def describe_split(data: DataConfig, train_images: int) -> str:
+    """What a run is trained and evaluated on, with the number of evaluated images where the files give it."""
+    facts = inspect_data(data)
+    count = facts.test_images
+    if data.split == "train/val":
+        count = num_held_out(facts.train_images) if facts.train_images else None
+    images = "" if count is None else f"{count:,} images of "
+    return f"trained on {train_images:,} images, evaluated on {images}{evaluated_split(data)}"
 
 
 def training_order(n: int, copies: int, layout: BatchLayout, seed: int, epoch: int) -> torch.Tensor:

@@ -21,7 +21,7 @@ from modernet.models.pretrained import HEAD, convert_pretrained, find_source
 from modernet.record import Record, load_record, parse_record
 from modernet.runtime.file_names import CLASSES_FILE, RECORD_FILE, WEIGHTS_FILE
 from modernet.runtime.os_errors import is_out_of_memory
-from modernet.runtime.text import shorten, squeeze
+from modernet.runtime.text import shorten
 
 OURS = "stem.0.weight"  # a name that every network of ours has, and no other source
 ALLOWED = "allowed are weights of the same step, size and stem"
@@ -98,7 +98,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Record | None]:
     except Exception as error:  # torch's reader of pickles raises almost any exception for another file
         if is_out_of_memory(error):
             raise
-        raise UserError(f"finetune: {path} is not a readable file of weights ({squeeze(error)})") from error
+        raise UserError(f"finetune: {path} is not a readable file of weights ({type(error).__name__})") from error
     record = _find_record(path, values)
     if isinstance(values, dict) and isinstance(values.get("model"), dict):
         values = values["model"]

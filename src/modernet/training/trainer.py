@@ -12,7 +12,7 @@ from modernet.config.schema import ExecutionConfig, WandbConfig
 from modernet.config.weights import RUN_OF_WEIGHTS
 from modernet.data.fingerprint import class_warnings
 from modernet.data.loader import Loader, build_loader
-from modernet.data.splits import evaluated_split
+from modernet.data.splits import describe_split
 from modernet.errors import ConnectionLost, Interrupted, ModernetError, NonFiniteLoss, UserError
 from modernet.models.flops import model_cost
 from modernet.record import Epoch, Record, find_record, write_record
@@ -173,8 +173,7 @@ class Trainer:
             for warning in (*experiment.warnings, *of_classes, *warnings):
                 logger.warning(warning)
         costs = f"{self.cost.params:,} parameters, {self.cost.gmacs:.4f} GMACs"
-        images = f"trained on {self.loader.num_images:,} images, evaluated on {evaluated_split(experiment.data)}"
-        logger.info(f"{experiment.title}: {costs}, {images}")
+        logger.info(f"{experiment.title}: {costs}, {describe_split(experiment.data, self.loader.num_images)}")
         if start_note:
             logger.info(start_note)
         machine = ", ".join(f"{name} {value}" for name, value in self.machine.items())
