@@ -5,19 +5,21 @@ import os
 from dataclasses import asdict, field
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from modernet.config.identity import check_sections, run_hash
-from modernet.config.schema import STRICT
+from modernet.config.schema import FINITE, STRICT
 from modernet.errors import UserError
 from modernet.runtime.file_names import RECORD_FILE
 from modernet.runtime.io import find_files, write_text
 from modernet.runtime.text import shorten
 
 SCHEMA_VERSION = 2  # 1: modernet 0.1, with other names for the fields of config
+
+Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -67,7 +69,7 @@ class Steps:
         return {name: value for name, value in asdict(self).items() if value is not None and isfinite(value)}
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@dataclass(frozen=True, kw_only=True, config=FINITE)
 class Record:
     """The result of one run. Accuracies are those of the last epoch, never of the best."""
 
@@ -79,24 +81,24 @@ class Record:
     seed: int
     data: str
     recipe: str
-    params: int
-    gmacs: float  # of one image of this data set; convolutions and linear layers
-    top1: float | None  # percent, of the evaluated split
-    top5: float | None  # percent
+    params: PositiveInt
+    gmacs: PositiveFloat  # of one image of this data set; convolutions and linear layers
+    top1: Percent | None  # of the evaluated split
+    top5: Percent | None
     val_loss: float | None  # cross-entropy without label smoothing
     epochs: int
-    train_seconds: float  # without evaluation
-    images_per_second: float  # trained
+    train_seconds: NonNegativeFloat  # without evaluation
+    images_per_second: NonNegativeFloat  # trained
     device: str
     torch: str
     commit: str | None  # of the code; ends in `-dirty` where files differed from it
     status: Literal["done", "failed"]
     config: dict[str, Any]  # every value that decides the result, as Experiment.config
-    top1_ema: float | None = None  # percent, of the averaged weights, where the recipe has them
+    top1_ema: Percent | None = None  # of the averaged weights, where the recipe has them
     reason: str | None = None  # why it failed
     machine: dict[str, Any] = field(default_factory=dict)  # how the work was done: devices, precision, ...
     metrics: dict[str, float] = field(default_factory=dict)  # of METRICS, those of the last epoch
-    best_top1: float | None = None  # percent, of the best epoch; to compare with papers that report it, never analysed
+    best_top1: Percent | None = None  # of the best epoch; to compare with papers that report it, never analysed
     best_epoch: int | None = None  # its number, from 1
     started: str | None = None  # ISO 8601, UTC; a resumed run keeps its first start
     ended: str | None = None  # ISO 8601, UTC
@@ -162,8 +164,6 @@ def parse_record(text: str | bytes) -> Record:
     check_sections(record.config)
     if record.config.get("seed") != record.seed:
         raise ValueError(f"seed is {record.seed}, and {record.config.get('seed')} in config")
-    if record.top1 is not None and (record.top1 < 0 or record.top1 > 100):
-        raise ValueError(f"top1 is {record.top1}; allowed: 0 to 100 percent")
     return record
 
 

@@ -28,11 +28,11 @@ def test_excluded_files_are_reported_by_path_with_a_reason(runs):
         "unknown_field": json.dumps(unknown_field),
         "missing_fields": json.dumps(missing_fields),
         "old_version": json.dumps(asdict(make_record("gelu", 1.0)) | {"schema_version": 1}),
+        "nan": json.dumps(asdict(make_record("gelu", 1.0)) | {"top1": float("nan")}),
     }
     records = {
         "failed": make_record("gelu", 0.0, status="failed"),
         "no_top1": make_record("gelu", None),
-        "nan": make_record("gelu", float("nan")),
         "unknown_step": make_record("swin", 1.0),
         "unknown_size": make_record("gelu", 1.0, size="xxl"),
         "other_config": make_record("stage_ratio", 10.0, 9, config={"seed": 9, "model": {"act": "other"}}),
@@ -47,8 +47,8 @@ def test_excluded_files_are_reported_by_path_with_a_reason(runs):
         "old_version": "not a record (schema_version is 1, this modernet reads 2)",
         "directory": "not a record (not a regular file)",
         "failed": "failed",
-        "no_top1": "done, with a top-1 of None",
-        "nan": "done, with a top-1 of nan",
+        "no_top1": "done, without a top-1",
+        "nan": "not a record (top1 Input should be a finite number)",
         "unknown_step": f"there is no step 'swin' here; {hint}",
         "unknown_size": f"there is no size 'xxl' here; {hint}",
         "other_config": "another configuration with the name stage_ratio, without a date, which differs in ",

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +189,15 @@ def test_wrong_label_in_a_shard_is_named(shards, label):
     write_shard(shards / "train-003.tar", {3: label.decode(), 9: 1, 15: 1, 21: 1})
     with pytest.raises(UserError, match=r"train-003\.tar: 0003\.cls must hold an integer from 0 to 1 "):
         list(files_loader(files_config("shards", shards)).train_batches(0))
+
+
+def test_missing_label_in_a_shard_is_named(shards):
+    with tarfile.open(shards / "val-001.tar", "w") as tar:
+        member = tarfile.TarInfo("0003.jpg")
+        member.size = len(content := encode_image(3))
+        tar.addfile(member, io.BytesIO(content))
+    with pytest.raises(UserError, match=r"val-001\.tar: 0003 has no file \.cls with its label"):
+        list(files_loader(files_config("shards", shards)).eval_batches())
 
 
 def test_truncated_compressed_shard_is_named(shards):

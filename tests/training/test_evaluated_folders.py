@@ -69,6 +69,15 @@ def test_image_files_of_arrays_are_evaluated_uncropped_as_the_arrays_were(tmp_pa
     assert 100 * hits.double().mean().item() == pytest.approx(record.top1)
 
 
+def test_folders_of_other_classes_are_compared_with_the_network(flowers, tmp_path):
+    shutil.copytree(flowers / "../images", tmp_path / "images")
+    for split in ("train", "val", "test"):
+        shutil.copytree(tmp_path / "images" / split / "dog", tmp_path / "images" / split / "fox")
+    result = run_command("evaluate", flowers, f"data.root={tmp_path / 'images'}")
+    assert result.returncode == 2
+    assert result.stderr == "evaluate.py: error: data=flowers has 3 classes, the network of the run 2\n"
+
+
 def test_no_images_to_load_are_a_mistake(run):
     with pytest.raises(UserError, match="load_images needs one path or more"):
         load_images(run, [])

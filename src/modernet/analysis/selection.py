@@ -1,6 +1,5 @@
 """Which records are compared: finished runs of known steps, one configuration per name, each seed once."""
 
-import math
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -38,8 +37,8 @@ def _reason_to_exclude(record: Record, steps_of: Callable[[str], Collection[str]
     """`steps_of` returns the steps of a size, None for an unknown size."""
     if record.status != "done":
         return record.status
-    if record.top1 is None or not math.isfinite(record.top1):
-        return f"done, with a top-1 of {record.top1}"
+    if record.top1 is None:
+        return "done, without a top-1"
     steps = steps_of(record.size)
     if steps is None:
         return f"there is no size {record.size!r} here; {UNKNOWN}"

@@ -107,7 +107,8 @@ def _data_root(folder: Path) -> str | None:
 
 
 def _check_data(record: Record, data: DataConfig) -> None:
-    facts, trained = inspect_data(data), record.config["data"]["num_classes"]
+    trained = record.config["data"]["num_classes"]
+    facts = inspect_data(replace(data, num_classes=None) if data.kind == "folder" else data)
     check_image_counts(data, facts)
     if facts.num_classes != trained:
         raise UserError(f"data={data.name} has {facts.num_classes} classes, the network of the run {trained}")

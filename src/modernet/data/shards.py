@@ -53,7 +53,10 @@ def _checked_sizes(split: str, urls: list[str], expected: int | None) -> list[in
     sizes = count_images(urls)
     if sum(sizes) != expected:
         field = {"train": "train_images", "val": "test_images"}[split]
-        raise UserError(f"data.{field}={expected}, but the {len(urls)} shards of {split} hold {sum(sizes)} images")
+        raise UserError(
+            f"data.{field}={expected}, but the {len(urls)} shards of {split} hold {sum(sizes)} images; an image and "
+            "its label stand together and have one name up to the first dot"
+        )
     return sizes
 
 
@@ -160,7 +163,9 @@ def _decode(sample: Sample, data: DataConfig) -> Tensor:
 def _label(sample: Sample, data: DataConfig) -> int:
     """The class of a sample. Raises UserError for anything but an integer from 0 to data.num_classes - 1."""
     assert data.num_classes is not None
-    text = sample.get(LABEL_KEY, b"")
+    text = sample.get(LABEL_KEY)
+    if text is None:
+        raise UserError(f"{sample['__url__']}: {sample['__key__']} has no file .{LABEL_KEY} with its label")
     if not LABEL.fullmatch(text) or int(text) >= data.num_classes:
         raise UserError(
             f"{sample['__url__']}: {sample['__key__']}.{LABEL_KEY} must hold an integer from 0 to "

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.rendezvous import rendezvous
 
-from modernet.errors import ConnectionLost, LocalMistake, RunLocked, UserError
+from modernet.errors import ConnectionLost, Interrupted, LocalMistake, RunLocked, UserError
 from modernet.runtime.distributed import DistributedEnv, rendezvous_address
 
 TIMEOUT = timedelta(minutes=30)  # ranks may drift apart by this much: slow file systems, evaluation
@@ -44,10 +44,11 @@ def process_group(env: DistributedEnv, device: torch.device) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        _cpu_group = None
-        # Every rank raises these, so the next run of a sweep can form its group. After all others a peer may be dead or
-        # behind, and nccl would wait for it.
-        if isinstance(error, UserError | RunLocked) and not isinstance(error, LocalMistake):
+        has_left, _cpu_group = _cpu_group is None, None
+        # Every rank raises these, so the next run of a sweep can form its group, and no rank that ends meets the closed
+        # connections of one that has ended. After all others a peer may be dead or behind, and nccl would wait for it.
+        is_common = isinstance(error, UserError | RunLocked | Interrupted) and not isinstance(error, LocalMistake)
+        if is_common and not has_left:
             distributed.destroy_process_group()
         raise
     if _cpu_group is not None:

@@ -218,6 +218,7 @@ class Trainer:
             if self.shutdown.requested:  # it can end a child of torch's compiler, which says so by any error
                 stopped = self.checkpoints.interrupted()
                 logger.warning(f"{stopped} ({describe(error)})")
+                leave_unless_all_fail()
                 raise stopped from error
             logger.exception(describe(error))
             leave_unless_all_fail()
