@@ -58,12 +58,12 @@ def test_confidence_intervals_of_single_differences_have_the_noise_of_all_networ
 
 def test_confidence_intervals_of_single_differences_are_welchs_where_the_noise_is_unequal(end):
     def noisy_game(coalition: Coalition, seed: int) -> float:
-        return game(coalition) + seed * (20.0 if "gelu" in coalition else 0.3)
+        return game(coalition) + seed * (10.0 if "gelu" in coalition else 0.3)
 
     plan = plan_for(end, (0, 1, 2), 1)
     result = build_attribution(plan, finished_runs(plan, noisy_game))
     [gain] = [row.contributions["path"] for row in result.rows if row.step == "gelu"]
-    expected = welch(Sample(3, gain.mean or 0, 20.0), Sample(3, 0.0, 0.3))
+    expected = welch(Sample(3, gain.mean or 0, 10.0), Sample(3, 0.0, 0.3))
     assert (gain.low, gain.high) == pytest.approx((expected.low, expected.high))
     assert "path, leave-one-out and add-one-in: by Welch's test, because the std of the networks is unequal" in (
         to_markdown(result)
