@@ -9,7 +9,7 @@ import os
 import time
 import torch
 from torch import distributed
-from modernet.errors import UserError
+from modernet.errors import Interrupted, UserError
 from modernet.runtime import collectives
 from modernet.runtime.distributed import distributed_env
 
@@ -26,7 +26,9 @@ for run in range(3):
             os.write(1, f"{run} {collectives.all_gather(env.rank)}\\n".encode())  # in one piece
             if run == 0:
                 raise UserError("a mistake that all ranks meet")
-    except UserError:
+            if run == 1:
+                raise Interrupted("a signal stops all ranks")
+    except (UserError, Interrupted):
         pass
 """
 
