@@ -59,7 +59,7 @@ def test_cifar10_is_complete(cifar10_root):
         ({"x_test": np.zeros((0, 32, 32, 3), np.uint8), "y_test": np.zeros(0, np.uint8)}, "at least 1 image, got none"),
         (
             {"y_train": np.full(60, 10**12)},
-            "has a label 1000000000000 and 80 images; labels are numbers",
+            "has a label 1000000000000; labels are numbers of classes",
         ),
         ({"classes": np.array(["cat", "dog"])}, "classes has 2 names, but there is a label 2"),
         ({"classes": np.array([*"abcdefghia"])}, "classes has a name twice"),

@@ -1,5 +1,6 @@
 """Batches of images in shards: resumable at any step, and every image once over all ranks."""
 
+import gzip
 import tarfile
 from dataclasses import replace
 from functools import partial
@@ -128,7 +129,14 @@ def test_shard_that_is_cut_between_two_images_is_refused(shards, name):
     path.write_bytes(content[:end])
     with pytest.raises(UserError, match=rf"{name} .*the blocks of zeros at its end are missing"):
         list(files_loader(files_config("shards", shards)).eval_batches())
-    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("change", [gzip.compress, lambda content: content + b"\n"])
+def test_compressed_shards_and_bytes_behind_the_end_are_read(shards, change):
+    for path in shards.glob("*.tar"):
+        path.write_bytes(change(path.read_bytes()))
+    loader = files_loader(files_config("shards", shards))
+    assert sorted(evaluated_numbers([loader])) == list(range(7))
 
 
 def test_shard_that_shrank_after_it_was_counted_is_refused(unequal_shards, tmp_path):

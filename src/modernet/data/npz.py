@@ -18,6 +18,7 @@ from modernet.errors import UserError
 
 Split = tuple[np.ndarray, np.ndarray]  # (N, H, W, 3) uint8 images, (N,) integer labels
 
+MAX_UNNAMED = 1_000_000  # classes; a wrong label would take the memory of as many classes
 REQUIRED = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -55,8 +56,11 @@ def load_arrays(path: Path) -> NpzArrays:
         raise UserError(f"{path} is not a readable .npz file ({error}); {npz_hint(path.stem)}") from error
     train, test = (_checked_split(path, split, arrays) for split in ("train", "test"))
     largest = max(int(labels.max()) for _, labels in (train, test))
-    if "classes" not in arrays and largest >= (images := len(train[1]) + len(test[1])):
-        raise UserError(f"{path} has a label {largest} and {images} images; labels are numbers of classes, from 0")
+    if "classes" not in arrays and largest >= MAX_UNNAMED:
+        raise UserError(
+            f"{path} has a label {largest}; labels are numbers of classes, from 0, below {MAX_UNNAMED:,} without an "
+            "array classes, the names"
+        )
     num_classes = _count_names(path, arrays["classes"]) if "classes" in arrays else largest + 1
     if largest >= num_classes:
         raise UserError(f"{path}: classes has {num_classes} names, but there is a label {largest}")

@@ -25,7 +25,8 @@ from modernet.runtime.text import describe
 
 CACHE_FILE = "shards.sizes.json"
 METADATA = re.compile(r"__[^/]*__($|/)")  # files that webdataset skips
-TAR_BLOCK = 512  # bytes
+TAR_BLOCK, TAR_RECORD = 512, 10_240  # bytes; a tar file ends in a record with blocks of zeros
+TAR_MAGIC = slice(257, 262)  # b"ustar"
 
 
 def count_images(urls: Sequence[str]) -> list[int]:
@@ -75,15 +76,17 @@ def _version(url: str) -> str:
 def check_end(url: str) -> None:
     """Raises EOFError for a local tar file that is cut between two of its files, which looks like a shorter one.
 
-    A tar file ends in blocks of zeros. Compressed ones have a checksum.
+    Compressed ones have a checksum.
     """
     path = local_path(url)
-    if path is None or path.suffix != ".tar":
+    if path is None:
         return
     with path.open("rb") as file:
-        file.seek(-min(TAR_BLOCK, path.stat().st_size), os.SEEK_END)
-        if file.read() != bytes(TAR_BLOCK):
-            raise EOFError("the blocks of zeros at its end are missing")
+        if file.read(TAR_BLOCK)[TAR_MAGIC] != b"ustar":
+            return
+        file.seek(-min(TAR_RECORD, path.stat().st_size), os.SEEK_END)
+        if bytes(TAR_BLOCK) not in file.read():
+            raise EOFError("the blocks of zeros at its end are missing; copy it again, or rewrite it with tar")
 
 
 def _load_cache(path: Path) -> dict[str, int]:

@@ -98,7 +98,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Record | None]:
     except Exception as error:  # torch's reader of pickles raises almost any exception for another file
         if is_out_of_memory(error):
             raise
-        raise UserError(f"finetune: {path} is not a readable file of weights ({type(error).__name__})") from error
+        # torch's text advises to load it unsafely.
+        reason = error.strerror if isinstance(error, OSError) else "cut short, or not by torch.save of tensors alone"
+        raise UserError(f"finetune: {path} is not a readable file of weights ({reason})") from error
     record = _find_record(path, values)
     if isinstance(values, dict) and isinstance(values.get("model"), dict):
         values = values["model"]
