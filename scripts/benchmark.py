@@ -22,7 +22,7 @@ import torch
 import torchvision
 from benchmarks import networks
 from benchmarks.commands import time_commands
-from benchmarks.epoch import epoch_against_timm
+from benchmarks.epoch import NETWORKS, epoch_against_timm
 from benchmarks.growth import measure_growth, plot_growth
 from benchmarks.image_input import measure_input
 from benchmarks.networks import compare_ends, measure_steps
@@ -38,7 +38,6 @@ from modernet.runtime.io import write_text
 from modernet.runtime.provenance import cpu_model, current_commit
 
 FOLDER = Path("results/benchmarks")
-EPOCH_ROUNDS = 3  # an epoch takes a minute
 
 
 @dataclass(frozen=True)
@@ -86,10 +85,9 @@ def measure_ends(settings: Settings) -> list[Row]:
 def measure_epochs(settings: Settings) -> list[Row]:
     """Epochs from image files against timm."""
     number, workers = (8000, 8) if settings.gpu else (640, 1)
-    rounds = min(settings.rounds, EPOCH_ROUNDS)
     return [
-        epoch_against_timm(settings.images, step, settings.device, number, workers, rounds)
-        for step in networks.ENDS["t"]
+        epoch_against_timm(settings.images, step, settings.device, number, workers, settings.rounds)
+        for step in NETWORKS
     ]
 
 

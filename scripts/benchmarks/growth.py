@@ -6,10 +6,12 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
-from torch import optim
+from torch import nn, optim
 
 from benchmarks.measuring import (
+    Contestant,
     autocast_on,
+    built_each_round,
     measure_in_turn,
     random_batch,
     step_memory,
@@ -26,28 +28,39 @@ LABELS = {"batch": "batch size", "pixels": "image size (pixels)", "kernel_size":
 
 
 def measure_growth(device: torch.device, batch: int, pixels: int, rounds: int) -> list[Row]:
-    """Milliseconds and MiB per image, of one axis at a time; the others stay at `batch`, `pixels` and 7x7."""
+    """Milliseconds and MiB per image, of one axis at a time; the others stay at `batch`, `pixels` and 7x7.
+
+    All settings take turns. The one that all axes have in common is measured once.
+    """
     start = {"batch": batch, "pixels": pixels, "kernel_size": 7}
     axes = {
         "batch": (batch // 4, batch // 2, batch, 2 * batch, 4 * batch),
         "pixels": (pixels // 2, 3 * pixels // 4, pixels, 3 * pixels // 2),
         "kernel_size": KERNEL_SIZES,
     }
-    return [
-        {"axis": axis, **_measure_setting(start | {axis: value}, device, rounds)}
-        for axis, values in axes.items()
-        for value in values
-    ]
+    on_axis = {axis: [start | {axis: value} for value in values] for axis, values in axes.items()}
+    settings = {str(setting): setting for row in on_axis.values() for setting in row}
+    contestants = {
+        name: built_each_round(partial(_train_contestant, setting, device)) for name, setting in settings.items()
+    }
+    rates = measure_in_turn(contestants, rounds)
+    measured = {name: _row(setting, rates[name], device) for name, setting in settings.items()}
+    return [{"axis": axis, **measured[str(setting)]} for axis, row in on_axis.items() for setting in row]
 
 
-def _measure_setting(setting: dict[str, int], device: torch.device, rounds: int) -> Row:
-    build = partial(build_model, replace(roadmap("t")["convnext"], kernel_size=setting["kernel_size"]))
-    model = to_device(build(), device)
+def _build(kernel_size: int) -> nn.Module:
+    return build_model(replace(roadmap("t")["convnext"], kernel_size=kernel_size))
+
+
+def _train_contestant(setting: dict[str, int], device: torch.device) -> Contestant:
+    model = to_device(_build(setting["kernel_size"]), device)
     optimizer = optim.AdamW(model.parameters(), fused=True)
     data = random_batch(setting["batch"], setting["pixels"], device)
-    train = train_contestant(model, optimizer, data, autocast_on(device), 1)
-    (rates,) = measure_in_turn({"train": train}, rounds).values()
-    memory = step_memory(build, setting["batch"], setting["pixels"], device)
+    return train_contestant(model, optimizer, data, autocast_on(device), 1)
+
+
+def _row(setting: dict[str, int], rates: list[float], device: torch.device) -> Row:
+    memory = step_memory(partial(_build, setting["kernel_size"]), setting["batch"], setting["pixels"], device)
     milliseconds = {"ms_per_image": [1000 / rate for rate in rates]}
     return {**setting, **fields_of_rounds(milliseconds), "memory_mib_per_image": memory}
 

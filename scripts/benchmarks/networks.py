@@ -24,7 +24,7 @@ from benchmarks.rows import Row, compare, fields_of_rounds
 from modernet import build_model, model_cost, roadmap
 from modernet.config.identity import network_hash
 
-# Size -> step -> the same network by others.
+# Size -> step -> the same network by others; grn is ConvNeXt V2.
 ENDS: dict[str, dict[str, dict[str, Callable[[], nn.Module]]]] = {
     "t": {
         "resnet50": {"torchvision": torchvision.models.resnet50, "timm": partial(timm.create_model, "resnet50")},
@@ -32,6 +32,7 @@ ENDS: dict[str, dict[str, dict[str, Callable[[], nn.Module]]]] = {
             "torchvision": partial(torchvision.models.convnext_tiny, stochastic_depth_prob=0.0),
             "timm": partial(timm.create_model, "convnext_tiny"),
         },
+        "grn": {"timm": partial(timm.create_model, "convnextv2_tiny")},
     },
     "b": {
         "resnet200": {"timm": partial(timm.create_model, "resnet200")},
@@ -39,6 +40,7 @@ ENDS: dict[str, dict[str, dict[str, Callable[[], nn.Module]]]] = {
             "torchvision": partial(torchvision.models.convnext_base, stochastic_depth_prob=0.0),
             "timm": partial(timm.create_model, "convnext_base"),
         },
+        "grn": {"timm": partial(timm.create_model, "convnextv2_base")},
     },
 }
 CONTROL = "modernet again"

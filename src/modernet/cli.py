@@ -144,7 +144,7 @@ def _prints(error: Exception) -> bool:
     A mistake is the same in all processes of a node, unless one alone reads the file; what happens to one process, it
     reports; of a lost connection, those that are left report.
     """
-    if isinstance(error, Interrupted):  # the run's log has the line already
+    if isinstance(error, Interrupted) and error.is_logged:
         return False
     return isinstance(error, OF_ONE_PROCESS) or distributed_env().local_rank == 0
 

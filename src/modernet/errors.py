@@ -54,6 +54,7 @@ class DeviceFault(ModernetError):
 
 
 class Interrupted(ModernetError):
-    """A signal stopped the run after it saved a checkpoint."""
+    """A signal stopped the run; one that was training saved a checkpoint before."""
 
     status = 143  # what a shell reports for a process ended by SIGTERM
+    is_logged = False  # whether the run's log has the line

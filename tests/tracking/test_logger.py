@@ -166,6 +166,21 @@ def test_broken_installation_is_reported_and_training_continues(train_in_process
     assert "wandb could not start (import of wandb halted; None in sys.modules); training continues" in result.stderr
 
 
+def test_wandb_dir_that_may_not_be_written_is_reported(train_in_process, tmp_path, monkeypatch):
+    """wandb would write to a temporary folder, where `modernet sync` looks for nothing."""
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    result = train_in_process("+step=gelu", "wandb=offline", *QUICK, WANDB_DIR=str(tmp_path / "elsewhere"))
+    assert printed_record(result)["status"] == "done"
+    assert f"wandb could not start (WANDB_DIR={tmp_path / 'elsewhere'} may not be written)" in result.stderr
+
+
+def test_run_id_is_that_of_an_agent_alone(train_in_process, tmp_path):
+    """Else all runs of a sweep would be one run of wandb."""
+    train_in_process("+step=gelu", "wandb=offline", *QUICK, WANDB_RUN_ID="mine")
+    (path,) = offline_files(tmp_path)
+    assert path.stem != "run-mine"
+
+
 def test_error_while_logging_is_reported_once(caplog):
     run = Recorder()
     wandb_logger = WandbLogger(run)

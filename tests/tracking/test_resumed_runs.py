@@ -1,5 +1,6 @@
 """A run that is stopped and resumed is one run of wandb, wherever each part was logged."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from modernet.config.schema import WandbConfig
 from modernet.errors import Interrupted
 from modernet.runtime.file_names import METRICS_FILE, STEPS_FILE
 from modernet.runtime.signals import ShutdownSignal
+from modernet.tracking.run_files import synced_mark
 from modernet.training.trainer import Trainer
 
 OFFLINE, ONLINE = WandbConfig(mode="offline"), WandbConfig(mode="online")
@@ -61,14 +63,14 @@ def stop_and_resume(folder: Path, first: WandbConfig | None, then: WandbConfig |
 
 
 def test_resumed_run_continues_the_same_wandb_run(tmp_path):
-    files = stop_and_resume(tmp_path, OFFLINE, OFFLINE)
-    assert len(files) == 2
-    assert files[0].name == files[1].name  # run-ID.wandb
-    assert [epoch["epoch"] for path in files for epoch in history(path)] == [1, 2, 3]
-    steps = [row["train/step"] for path in files for row in history(path, "train/loss")]
+    stopped, resumed = stop_and_resume(tmp_path, OFFLINE, OFFLINE)
+    assert stopped.name == resumed.name  # run-ID.wandb
+    assert [[epoch["epoch"] for epoch in history(path)] for path in (stopped, resumed)] == [[1], [1, 2, 3]]
+    steps = [row["train/step"] for row in history(resumed, "train/loss")]
     assert steps == [row["step"] for row in read_lines(tmp_path / STEPS_FILE)] == [*range(1, len(steps) + 1)]
-    assert [exit_codes(path) for path in files] == [[1], [0]]
-    assert summary_updates(files[0])[-1] == {"status": "interrupted"}
+    assert [exit_codes(path) for path in (stopped, resumed)] == [[1], [0]]
+    assert summary_updates(stopped)[-1] == {"status": "interrupted"}
+    assert [synced_mark(path).exists() for path in (stopped, resumed)] == [True, False]
 
 
 def test_wandb_run_that_begins_later_has_the_earlier_epochs_and_steps(tmp_path):
@@ -107,6 +109,39 @@ def test_run_that_is_resumed_online_has_every_row_once(server, tmp_path, when):
     assert run.exits == [1, 0]
 
 
+def test_run_whose_last_rows_did_not_arrive_has_every_row_once(server, tmp_path):
+    """wandb's process, which sends the rows, dies with the training."""
+    stop(tmp_path, ONLINE)
+    (run,) = server.runs.values()
+    del run.history[1:]
+    run.summary = {"_step": 1}
+    resume(tmp_path, ONLINE)
+    (run,) = server.runs.values()
+    assert_complete(run, tmp_path)
+
+
+@pytest.mark.parametrize("size", [7, 4000])
+def test_run_whose_first_file_is_cut_is_complete(server, tmp_path, size):
+    """wandb writes blocks of 32 KiB, and a process that is killed loses the last one."""
+    stop(tmp_path, OFFLINE)
+    (file,) = offline_files(tmp_path)
+    os.truncate(file, size)
+    resume(tmp_path, OFFLINE)
+    assert run_command("sync", tmp_path).returncode == 0
+    (run,) = server.runs.values()
+    assert_complete(run, tmp_path)
+
+
+def test_run_that_ended_without_wandb_is_complete(server, tmp_path):
+    stop(tmp_path, replace(OFFLINE, tags=("mine",)))
+    resume(tmp_path, None)
+    assert run_command("sync", tmp_path).returncode == 0
+    (run,) = server.runs.values()
+    assert_complete(run, tmp_path)
+    assert run.settings["tags"] == ["mine"]
+    assert run_command("sync", tmp_path).stdout.endswith("1 pushed before\n")
+
+
 TO_ME = {"entity": "me"}  # the login of the stand-in
 
 
@@ -125,6 +160,7 @@ def test_run_that_moves_after_an_offline_start_is_one_complete_run(
 ):
     stop(tmp_path, first)
     if agent_run:
+        monkeypatch.setenv("WANDB_SWEEP_ID", "sweep0")
         monkeypatch.setenv("WANDB_RUN_ID", agent_run)
     resume(tmp_path, then)
     assert run_command("sync", tmp_path).returncode == 0

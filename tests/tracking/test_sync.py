@@ -1,5 +1,6 @@
 """Offline runs arrive at wandb once and completely; `wandb sync` itself talks to a stand-in server."""
 
+import json
 import os
 import shutil
 import signal
@@ -11,13 +12,14 @@ from pathlib import Path
 
 import pytest
 import wandb
-from helpers import ROOT, run_command, short_experiment
+from helpers import ROOT, run_command, run_script, short_experiment
 from records import make_epoch, make_record
 from wandb_files import read_messages
 from wandb_server import Server
 
 from modernet.config.schema import WandbConfig
 from modernet.record import Record, flatten, load_record, write_record
+from modernet.runtime.file_names import METRICS_FILE
 from modernet.runtime.lock import run_lock
 from modernet.tracking.logger import wandb_run
 from modernet.tracking.sync import find_offline_runs
@@ -27,9 +29,10 @@ def log_offline(folder: Path, step: str, epochs: range, stopped: bool = False, r
     """Leave in a run's folder what a training of these epochs leaves there, by default with a finished run's record."""
     folder.mkdir(parents=True, exist_ok=True)
     with wandb_run(WandbConfig(mode="offline"), folder, short_experiment(step)) as wandb_logger:
-        for number in epochs:
-            epoch = make_epoch(number, train_loss=1 / number, val_loss=1 / number, top1=60.0 + number)
-            wandb_logger.log_epoch(flatten(epoch), 10 * number)
+        made = [make_epoch(number, train_loss=1 / number, val_loss=1 / number, top1=60.0 + number) for number in epochs]
+        for epoch in made:
+            wandb_logger.log_epoch(flatten(epoch), 10 * epoch.epoch)
+        (folder / METRICS_FILE).write_text("".join(json.dumps(flatten(epoch)) + "\n" for epoch in made))
         if not stopped:
             record = record or make_record(step, 60.0 + epochs[-1])
             wandb_logger.log_result(record)
@@ -43,7 +46,7 @@ def logged(tmp_path_factory) -> Path:
     log_offline(runs / "digits/gelu", "gelu", range(1, 3), stopped=True)
     log_offline(runs / "digits/kernel_size", "kernel_size", range(1, 4))
     time.sleep(1.1)  # wandb names folders by the second
-    log_offline(runs / "digits/gelu", "gelu", range(3, 5))
+    log_offline(runs / "digits/gelu", "gelu", range(1, 5))
     for path in runs.rglob("run-*.wandb"):
         read_messages(path)  # waits until wandb has written it
     return runs
@@ -148,22 +151,26 @@ def test_a_killed_push_is_completed_and_repeats_no_epoch(server, push, runs):
     assert epochs(server, id_of(runs, "gelu")) == [1, 2, 3, 4]
 
 
-def test_an_incomplete_file_is_pushed_up_to_its_end(server, push, runs):
+@pytest.mark.parametrize("damage", ["its end is missing", "empty", "no file of wandb"])
+def test_a_damaged_file_is_replaced_by_the_files_of_the_run(server, push, runs, damage):
     shutil.rmtree(runs / "digits/gelu")
     (file,) = files(runs, "kernel_size")
-    file.write_bytes(file.read_bytes()[:-20])
+    whole = file.read_bytes()
+    contents = {"its end is missing": whole[:-20], "empty": whole[:7], "no file of wandb": b"not what wandb writes"}
+    file.write_bytes(contents[damage])
     assert push(runs)[0] == {"kernel_size": "pushed"}
-    assert epochs(server, id_of(runs, "kernel_size")) == [1, 2, 3]
+    (id,) = server.runs
+    assert epochs(server, id) == [1, 2, 3]
+    summary = server.runs[id].summary
+    assert (id, summary["status"], summary["top1"]) == (id_of(runs, "kernel_size"), "done", 63.0)
     assert push(runs)[0] == {"kernel_size": "pushed before"}
 
 
-def test_a_file_that_wandb_cannot_read_is_reported(push, runs):
-    shutil.rmtree(runs / "digits/gelu")
-    (file,) = files(runs, "kernel_size")
-    file.write_bytes(b"not what wandb writes")
+def test_a_damaged_record_is_reported(server, push, runs):
+    (runs / "digits/gelu/record.json").write_text("{}")
     states, errors = push(runs, status=1)
-    assert states == {"kernel_size": "failed"}
-    assert "bad header" in errors
+    assert states == {"gelu": "failed", "kernel_size": "pushed"}
+    assert "gelu/record.json is not a record" in errors
 
 
 def test_entity_and_project_are_those_of_the_options(server, push, runs):
@@ -193,7 +200,8 @@ def test_a_failed_run_that_is_trained_again_is_pushed_when_it_ends(server, push,
     time.sleep(1.1)  # wandb names folders by the second
     with run_lock(folder):
         with wandb_run(WandbConfig(mode="offline"), folder, short_experiment("gelu")) as wandb_logger:
-            wandb_logger.log_epoch(flatten(make_epoch(3)), 30)
+            for number in (1, 2, 3):
+                wandb_logger.log_epoch(flatten(make_epoch(number)), 10 * number)
             assert push(tmp_path)[0] == {"gelu": "not finished"}
             assert not server.runs
             record = make_record("gelu", 63.0)
@@ -221,6 +229,14 @@ def test_a_folder_without_runs_is_one_line_and_status_2(folder, message, tmp_pat
     result = run_command("sync", tmp_path / folder)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith(f"sync.py: error: {message}{tmp_path / folder}")
+
+
+def test_a_missing_wandb_is_one_line_and_status_2(tmp_path):
+    (tmp_path / "wandb.py").write_text("raise ImportError('not installed')")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    result = run_script("scripts/sync.py", tmp_path, environment={"PYTHONPATH": path})
+    assert result.returncode == 2
+    assert result.stderr.startswith("sync.py: error: modernet sync needs wandb (")
 
 
 def test_a_missing_login_is_one_line_and_status_2(server, runs):

@@ -106,7 +106,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=sorted(DATA_SETS), help="the data set")
     parser.add_argument("folder", type=Path, help="where to put it; data.root=FOLDER trains on it")
-    arguments = parser.parse_args()
-
     with exit_on_error():
+        arguments = parser.parse_args()
         print(get_data(arguments.name, arguments.folder))
+
+
+if __name__ == "__main__":
+    main()

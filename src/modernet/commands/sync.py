@@ -23,8 +23,10 @@ def _parse_arguments() -> argparse.Namespace:
 
 
 def _push(folder: Path, options: list[str]) -> None:
-    from modernet.tracking import sync  # imports wandb, which takes a second
-
+    try:
+        from modernet.tracking import sync  # imports wandb, which takes a second
+    except ImportError as error:
+        raise UserError(f"modernet sync needs wandb ({error}): pip install wandb") from error
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}")
     runs = sync.find_offline_runs(folder)

@@ -13,6 +13,7 @@ import argparse
 import os
 import re
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from modernet import PARENT
 from modernet.cli import call_in_sweep, exit_on_error
@@ -38,7 +39,6 @@ from modernet.runtime.file_names import RECORD_FILE
 from modernet.runtime.orphans import end_with_parent
 from modernet.runtime.signals import catch_signals
 from modernet.sweeps.slurm import requeue_on_warning
-from modernet.tracking.replay import replay
 from modernet.tracking.settings import check_environment, is_agent
 from modernet.training.leftovers import remove_leftovers
 from modernet.training.renamed import name_warnings
@@ -54,14 +54,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 @hydra.main(config_path=str(CONFIGS), config_name="config", version_base="1.3")
 def train(config: DictConfig) -> float | None:
     """Train or find the run; its top-1 in percent is the objective of Hydra's sweepers."""
+    overrides = HydraConfig.get().overrides.task
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        return call_in_sweep(partial(_train, config, is_sweep=True))
+        return call_in_sweep(partial(_train, config, overrides, is_sweep=True))
     with exit_on_error():
-        return _train(config, is_sweep=False)
+        return _train(config, overrides, is_sweep=False)
 
 
-def _train(config: DictConfig, is_sweep: bool) -> float | None:
-    env, overrides = distributed_env(), HydraConfig.get().overrides.task
+def _train(config: DictConfig, overrides: Sequence[str], is_sweep: bool) -> float | None:
+    env = distributed_env()
     with agreement(env) as facts:
         wandb_config, execution = build_wandb(config), build_execution(config)
         experiment = resolve_data(build_experiment(config, overrides))
@@ -84,6 +85,8 @@ def _train(config: DictConfig, is_sweep: bool) -> float | None:
         if record.status == "done":
             remove_leftovers(folder)
         if is_agent():
+            from modernet.tracking.replay import replay
+
             replay(wandb_config, folder, experiment, record)
     if record.status == "failed":
         raise RunFailed(f"{record.reason} ({folder / RECORD_FILE}); retry_failed=true trains it again")
@@ -111,12 +114,20 @@ def _check_flags(flags: list[str]) -> None:
             )
 
 
+def _compose(overrides: list[str]) -> DictConfig:
+    """The config as `hydra.main` passes it: other configs may refer to Hydra's section, as in ${hydra:runtime.cwd}."""
+    config = hydra.compose("config", overrides, return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    with open_dict(config):
+        del config["hydra"]
+    return config
+
+
 def _print_help(overrides: list[str]) -> None:
     """Print the help of configs/config.yaml. Hydra would list all of its groups for it, which takes seconds."""
     with initialize_hydra():
-        config = hydra.compose("config", overrides, return_hydra_config=True)
-        HydraConfig.instance().set_config(config)
-        print(config.hydra.help.template)
+        _compose(overrides)
+        print(HydraConfig.get().help.template)
 
 
 def _take_config_dirs(words: list[str]) -> tuple[list[str], list[str]]:
@@ -156,8 +167,12 @@ def main() -> None:
         if {"--help", "-h"} & {*flags}:
             _print_help([word for word in words if word not in flags])
             return
-        sys.argv[1:] = words
-        train()
+        if flags or any("hydra" in word for word in words):
+            sys.argv[1:] = words
+            train()
+        else:  # Hydra would compose the config twice, first to see whether it is of a sweep
+            with initialize_hydra():
+                _train(_compose(words), words, is_sweep=False)
 
 
 if __name__ == "__main__":

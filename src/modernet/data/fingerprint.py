@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from yaml import YAMLError
 
 from modernet.config.experiment import Experiment
-from modernet.config.identity import digest, identity
+from modernet.config.identity import check_sections, digest, identity
 from modernet.config.schema import DataConfig
 from modernet.data.classes import ImagesPerClass, check_classes, missing_classes
 from modernet.data.file_lists import list_test_images, list_train_images, npz_path
@@ -117,11 +117,13 @@ def check_data_unchanged(experiment: Experiment, runs: Path) -> None:
 
 
 def _load_config(path: Path) -> dict[str, Any]:
+    """The config of an interrupted run; empty where it is damaged."""
     try:
         config: Any = OmegaConf.to_container(OmegaConf.load(path))
-    except (OSError, ValueError, YAMLError):
+        check_sections(config)
+    except (AttributeError, OSError, ValueError, YAMLError):  # AttributeError: a list
         return {}
-    return config if isinstance(config, dict) else {}
+    return config
 
 
 def _identity_without_files(config: Mapping[str, Any]) -> dict[str, Any]:

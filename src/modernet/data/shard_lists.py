@@ -4,7 +4,6 @@ from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from modernet.config.schema import DataConfig
 from modernet.data.file_lists import required_root
@@ -39,7 +38,11 @@ def local_path(url: str) -> Path | None:
     """The file of a shard; None for a remote one."""
     if _scheme(url) not in ("", "file"):
         return None
-    return Path(url2pathname(urlsplit(url).path) if _scheme(url) else url)
+    if not _scheme(url):
+        return Path(url)
+    from urllib.request import url2pathname  # imports ssl, which few data sets need
+
+    return Path(url2pathname(urlsplit(url).path))
 
 
 def _scheme(url: str) -> str:

@@ -51,4 +51,5 @@ def fold_small_kernels(model: Network) -> Network:
             mean = f"{name.replace('conv', 'norm')}.running_mean"
             weights[mean] = weights[mean] - bias
     folded.load_state_dict(weights)
+    folded.class_names = model.class_names
     return folded

@@ -7,9 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
-from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
-
 logger = logging.getLogger("modernet")
 SWEEP_VARIABLE = "MODERNET_SWEEP"  # an environment variable reaches the processes of joblib and Slurm, too
 CLEAR_LINE = "\r\x1b[K"
@@ -35,6 +32,8 @@ class _SweepHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno == logging.WARNING:
+            from tqdm import tqdm
+
             clear = CLEAR_LINE if sys.stderr.isatty() else ""  # another process may have drawn the status line
             with suppress(OSError):  # the terminal is gone
                 tqdm.write(clear + self.format(record), file=sys.stderr)
@@ -47,6 +46,9 @@ def run_logging(path: Path | None, name: str, append: bool) -> Iterator[None]:
     Without a path it logs warnings only: ranks that write no files do not repeat each other. In a sweep the terminal
     gets warnings only, each after the run's name.
     """
+    # Takes longer than all else that a finished run does with its record.
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
     in_sweep = is_sweep_worker()
     handlers: list[logging.Handler] = [_SweepHandler() if in_sweep else logging.StreamHandler(sys.stderr)]
     if in_sweep:

@@ -1,6 +1,5 @@
 """wandb as a copy of a run's files: the config, the rows of steps.jsonl and metrics.jsonl, the record as summary."""
 
-import json
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,10 +11,9 @@ from modernet.config.experiment import Experiment
 from modernet.config.schema import WandbConfig
 from modernet.metrics import METRICS
 from modernet.record import Record, flatten
-from modernet.runtime.io import write_text
 from modernet.runtime.logging import logger
-from modernet.tracking.run_files import RUN_FILE, mark_pushed, offline_files, read_run_file
-from modernet.tracking.settings import run_arguments, select_mode
+from modernet.tracking.run_files import mark_pushed, offline_files, read_run_file, update_run_file
+from modernet.tracking.settings import WandbMode, is_agent, run_arguments, select_mode
 
 SUMMARY = (
     *("top1", "top5", "top1_ema", "val_loss", "gmacs", "params", "images_per_second", "train_seconds", "status"),
@@ -49,13 +47,26 @@ FINISH_SECONDS = 60  # at most, to send what is left when a run ends; Slurm warn
 class WandbLogger:
     """One wandb run; silent where `run` is None. An error of wandb is logged once and does not stop the training.
 
-    `is_new`: wandb has no earlier part of the run. `earlier_files` were logged offline by earlier starts.
+    `is_new`: wandb has no earlier part of the run, or forgets it. Offline that is so for each start, because the file
+    of a process that was killed lacks its last 32 KiB. `earlier_files` were logged offline by earlier starts.
+    `step_offset` is wandb's step minus the optimizer's.
     """
 
-    def __init__(self, run: Any, is_new: bool = True, earlier_files: Iterable[Path] = ()) -> None:
-        self.run, self.is_new, self.earlier_files = run, is_new, earlier_files
-        self.step_offset = 0  # wandb's step minus the optimizer's
+    def __init__(
+        self,
+        run: Any,
+        folder: Path | None = None,
+        is_new: bool = True,
+        earlier_files: Iterable[Path] = (),
+        step_offset: int = 0,
+    ) -> None:
+        self.run, self.folder, self.is_new, self.earlier_files = run, folder, is_new, earlier_files
+        self.step_offset = step_offset
         self.result: str | None = None  # the record's status
+
+    def last_step(self) -> int:
+        """The optimizer step of the last row that the server has; a killed process has not sent all of them."""
+        return 0 if self.run is None else max(0, self.run.starting_step - 1 - self.step_offset)
 
     def resume(self, next_step: int) -> None:
         """Continue with a row of this optimizer step.
@@ -65,6 +76,7 @@ class WandbLogger:
         """
         if self.run is not None:
             self.step_offset = max(0, self.run.starting_step - next_step)
+            self._update_run_file(step_offset=self.step_offset)
 
     def log_steps(self, row: Mapping[str, float]) -> None:
         """Log a row of steps.jsonl."""
@@ -96,6 +108,12 @@ class WandbLogger:
         if self.result is None:
             self._attempt(lambda run: run.summary.update({"status": "interrupted"}))
         self._attempt(lambda run: run.finish(exit_code=1 if self.result == "failed" else status))
+        if self.run is not None and self.result is not None:
+            self._update_run_file(is_complete=True)
+
+    def _update_run_file(self, **values: Any) -> None:
+        if self.folder is not None:
+            update_run_file(self.folder, **values)
 
     def _attempt(self, call: Callable[[Any], Any]) -> None:
         if self.run is None:
@@ -113,7 +131,7 @@ class WandbLogger:
 def _continues(before: Mapping[str, Any], mode: str, arguments: Mapping[str, Any]) -> bool:
     """Whether a start continues the wandb run of the start before, which run.json describes.
 
-    It does not in another project or entity, nor online where the server has nothing yet, as the run is offline so far.
+    It does not in another project or entity, nor online where the server may have nothing: the run is offline so far.
     """
     was_offline = before.get("url", "") is None
     asked = {name: arguments[name] for name in ("project", "entity") if arguments[name]}
@@ -121,47 +139,62 @@ def _continues(before: Mapping[str, Any], mode: str, arguments: Mapping[str, Any
     return not is_elsewhere and (mode == "offline" or not was_offline)
 
 
-def _init(config: WandbConfig | None, folder: Path, experiment: Experiment, facts: Mapping[str, Any]) -> WandbLogger:
+def _init(
+    config: WandbConfig | None,
+    folder: Path,
+    experiment: Experiment | Record,
+    facts: Mapping[str, Any],
+    given: Mapping[str, Any] | None,
+) -> WandbLogger:
     """A wandb run, the one of the start before if it can be continued; silent where wandb is off or fails."""
-    if config is None or (mode := select_mode(config)) == "disabled":
+    if config is None:
+        return WandbLogger(None)
+    mode = select_mode(config) if given is None else "offline"
+    if mode == "disabled":
         return WandbLogger(None)
     try:
         before, earlier_files = read_run_file(folder), offline_files(folder)
-        arguments = run_arguments(config, folder, experiment)
+        arguments = run_arguments(config, folder, experiment) if given is None else {**given, "dir": folder}
         continues = _continues(before, mode, arguments)
         earlier_id = before.get("id") if continues else None
-        run = _start_run(folder, earlier_id, mode=mode, config={**_describe(experiment), **facts}, **arguments)
+        run = _start_run(folder, earlier_id, mode, arguments, {**_describe(experiment), **facts})
         counted = {name: facts[name] for name in ("params", "gmacs") if name in facts}
         run.summary.update({"status": "running", **counted})
         # Offline, wandb does not look up the login's entity, where an earlier online start had it.
         entities = {before.get("entity"), "" if before.get("url") else None}
         is_same = (run.id, run.project) == (before.get("id"), before.get("project")) and run.entity in entities
-        return WandbLogger(run, is_new=not (continues and is_same), earlier_files=earlier_files)
+        is_new = run.offline or not (continues and is_same)
+        return WandbLogger(run, folder, is_new, earlier_files, 0 if is_new else before.get("step_offset", 0))
     except Exception as error:  # no disk, no network, a broken installation: none of it is the run's fault
         logger.warning(f"wandb could not start ({error}); training continues without it")
         return WandbLogger(None)
 
 
-def _start_run(folder: Path, earlier_id: str | None, **arguments: Any) -> Any:
+def _start_run(
+    folder: Path, earlier_id: str | None, mode: WandbMode, arguments: Mapping[str, Any], config: Mapping[str, Any]
+) -> Any:
     """Start the wandb run with this id, or a new one, and write it to run.json. Arguments are those of wandb.init."""
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # wandb sends its own errors, also of offline runs
     import wandb  # takes a second
 
-    earlier_id = os.environ.get("WANDB_RUN_ID") or earlier_id  # `wandb agent` sets it
+    if is_agent():
+        earlier_id = os.environ.get("WANDB_RUN_ID") or earlier_id
     run_id = earlier_id or secrets.token_hex(4)
-    path = folder / RUN_FILE
-    path.parent.mkdir(exist_ok=True)
     if not read_run_file(folder):  # before wandb has a run, so that a process that is killed now continues the same one
-        write_text(path, json.dumps({"id": run_id}) + "\n")
+        update_run_file(folder, id=run_id)
     run = wandb.init(
         **arguments,
+        mode=mode,
+        config={**config},
         id=run_id,
-        resume="allow" if earlier_id else None,
+        resume="allow" if earlier_id and mode == "online" else None,  # None: wandb forgets what it has of this id
         # Without a limit, `finish` waits for a lost connection for ever, and a job is not requeued in time.
         settings=wandb.Settings(silent=True, console="off", finish_timeout=FINISH_SECONDS, finish_timeout_raises=True),
     )
     url = None if run.offline else run.url  # which warns offline that there is none
-    write_text(path, json.dumps({"id": run.id, "entity": run.entity, "project": run.project, "url": url}) + "\n")
+    lasting = {name: value for name, value in arguments.items() if name != "dir"}
+    where = {"id": run.id, "entity": run.entity, "project": run.project, "url": url}
+    update_run_file(folder, **where, arguments=lasting, is_complete=False)
     for axis in ("epoch", STEP_AXIS):
         run.define_metric(axis)
     for metrics, axis in AXES.items():
@@ -170,7 +203,7 @@ def _start_run(folder: Path, earlier_id: str | None, **arguments: Any) -> Any:
     return run
 
 
-def _describe(experiment: Experiment) -> dict[str, Any]:
+def _describe(experiment: Experiment | Record) -> dict[str, Any]:
     """The config of the run at wandb: what decides its result, and its names."""
     names = {"step": experiment.step, "variant": experiment.variant, "size": experiment.size, "hash": experiment.hash}
     return experiment.config | names
@@ -178,13 +211,18 @@ def _describe(experiment: Experiment) -> dict[str, Any]:
 
 @contextmanager
 def wandb_run(
-    config: WandbConfig | None, folder: Path, experiment: Experiment, facts: Mapping[str, Any] | None = None
+    config: WandbConfig | None,
+    folder: Path,
+    experiment: Experiment | Record,
+    facts: Mapping[str, Any] | None = None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> Iterator[WandbLogger]:
     """A wandb run of a training, with its files below `folder`; it ends with the context. None logs nothing.
 
-    `facts` (costs, machine, versions) are added to its config.
+    `facts` (costs, machine, versions) are added to its config. `arguments` of wandb.init replace those of the config
+    and of the environment, for a run that is logged offline once more.
     """
-    wandb_logger = _init(config, folder, experiment, facts or {})
+    wandb_logger = _init(config, folder, experiment, facts or {}, arguments)
     status = 1
     try:
         yield wandb_logger

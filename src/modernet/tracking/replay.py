@@ -1,4 +1,4 @@
-"""A run's files, logged at wandb after the fact."""
+"""A run's files, logged at wandb after the fact: for an agent, and where wandb's offline copy is damaged."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,6 +10,8 @@ from modernet.curves import load_epochs, load_steps
 from modernet.record import Record
 from modernet.runtime.file_names import RECORD_FILE
 from modernet.tracking.logger import WandbLogger, wandb_run
+from modernet.tracking.run_files import read_run_file
+from modernet.tracking.settings import run_arguments
 
 # Of a record, what the config at wandb has besides the experiment.
 FACTS = ("params", "gmacs", "machine", "device", "torch", "commit", "host", "cpu", "gpus", "versions")
@@ -32,16 +34,33 @@ def log_history(
         wandb_logger.log_steps(row)
 
 
-def replay(config: WandbConfig, folder: Path, experiment: Experiment, record: Record) -> None:
-    """Log a finished run as a new wandb run, so that a sweep of wandb gets its metric without training it again."""
+def rebuild(folder: Path, record: Record) -> None:
+    """Log a run that has ended offline once more, under the same id. wandb's files of it are not pushed any more."""
+    config = WandbConfig(mode="offline")
+    arguments = read_run_file(folder).get("arguments") or run_arguments(config, folder, record)
+    replay(config, folder, record, record, arguments)
+
+
+def replay(
+    config: WandbConfig,
+    folder: Path,
+    experiment: Experiment | Record,
+    record: Record,
+    arguments: Mapping[str, Any] | None = None,
+) -> None:
+    """Log a finished run as a new wandb run, so that a sweep of wandb gets its metric without training it again.
+
+    `arguments` are those of `wandb_run`.
+    """
     path = folder / RECORD_FILE
     rows = _read_or_nothing(load_steps, path)
     epochs = _read_or_nothing(load_epochs, path)
     steps_per_epoch = round(rows[-1]["step"] / rows[-1]["epoch"]) if rows else 1
     facts = {name: getattr(record, name) for name in FACTS}
-    with wandb_run(config, folder, experiment, facts) as wandb_logger:
+    with wandb_run(config, folder, experiment, facts, arguments) as wandb_logger:
         log_history(wandb_logger, rows, epochs, steps_per_epoch)
         wandb_logger.log_result(record)
+        wandb_logger.mark_earlier_files()
 
 
 def _read_or_nothing(load: Any, path: Path) -> list[dict[str, Any]]:

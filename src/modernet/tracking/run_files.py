@@ -6,14 +6,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from modernet.runtime.io import write_text
+
 RUN_FILE = "wandb/run.json"  # in the run's folder: where wandb has the run
 OFFLINE_FILE = "wandb/offline-run-*/run-{id}.wandb"
 
 
 def read_run_file(folder: Path) -> dict[str, Any]:
-    """`id`, `entity`, `project` and `url` of a run at wandb; empty where the run's folder does not have them.
+    """What the last start knows of a run at wandb; empty where the run's folder has nothing.
 
-    The url of a run that is logged offline is None.
+    `id`, `entity`, `project` and `url`, which is None offline; `arguments` of wandb.init; `step_offset`, wandb's step
+    minus the optimizer's; `is_complete`: whether wandb's copy has the run's end.
     """
     try:
         values = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
@@ -22,8 +25,15 @@ def read_run_file(folder: Path) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
+def update_run_file(folder: Path, **values: Any) -> None:
+    """Change some of these values."""
+    path = folder / RUN_FILE
+    path.parent.mkdir(exist_ok=True)
+    write_text(path, json.dumps(read_run_file(folder) | values) + "\n")
+
+
 def offline_files(folder: Path) -> list[Path]:
-    """What wandb logged offline of the run in this folder, oldest first: each resume adds a file.
+    """What wandb logged offline of the run in this folder, oldest first: each start adds a file.
 
     Files of this run in WANDB_DIR are included.
     """

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from modernet.config.experiment import Experiment
 from modernet.config.schema import WandbConfig
 from modernet.errors import UserError
+from modernet.record import Record
 
 WandbMode = Literal["offline", "online", "disabled"]
 MODES: dict[str, WandbMode] = {
@@ -58,12 +59,14 @@ def _with_variables(**arguments: Any) -> dict[str, Any]:
     given: dict[str, Any] = {name: value for name in arguments if (value := os.environ.get(VARIABLES[name]))}
     if "tags" in given:
         given["tags"] = [tag.strip() for tag in given["tags"].split(",")]
-    if "dir" in given:  # wandb would write into a temporary folder where it is missing
+    if "dir" in given:  # wandb would write into a temporary folder where it is missing or may not be written
         Path(given["dir"]).mkdir(parents=True, exist_ok=True)
+        if not os.access(given["dir"], os.W_OK):
+            raise OSError(f"WANDB_DIR={given['dir']} may not be written")
     return arguments | given
 
 
-def run_arguments(config: WandbConfig, folder: Path, experiment: Experiment) -> dict[str, Any]:
+def run_arguments(config: WandbConfig, folder: Path, experiment: Experiment | Record) -> dict[str, Any]:
     """Arguments of wandb.init that say what a training is called and where it is logged.
 
     Names differ between protocols and sizes: cifar10/t/gelu-s0. The group has the seeds of one variant.

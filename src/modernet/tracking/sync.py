@@ -17,11 +17,20 @@ from wandb.apis.public import Api
 from wandb.errors import Error, UsageError
 
 from modernet.errors import UserError
+from modernet.record import Record, load_record
 from modernet.runtime.file_names import RECORD_FILE
 from modernet.runtime.io import find_files
 from modernet.runtime.lock import is_locked
 from modernet.runtime.text import squeeze
-from modernet.tracking.run_files import OFFLINE_FILE, RUN_FILE, offline_files, started_mark, synced_mark
+from modernet.tracking.replay import rebuild
+from modernet.tracking.run_files import (
+    OFFLINE_FILE,
+    RUN_FILE,
+    offline_files,
+    read_run_file,
+    started_mark,
+    synced_mark,
+)
 
 # wandb retries for minutes or days where the server does not answer; the commands here are safe to repeat instead.
 FEW_RETRIES = {
@@ -33,7 +42,8 @@ FEW_RETRIES = {
     "WANDB_X_FILE_TRANSFER_RETRY_MAX": "2",
     "WANDB_X_FILE_TRANSFER_RETRY_WAIT_MAX_SECONDS": "5",
 }
-INCOMPLETE = "the file ends with an incomplete record"  # wandb's words for a training that was killed while it wrote
+# wandb's words for a damaged file, as where the training was killed while it wrote.
+DAMAGED = re.compile("the file ends with an incomplete record|Failed to read")
 
 OfflineRuns = dict[tuple[Path, str], list[Path]]
 
@@ -62,7 +72,7 @@ class Outcome:
 
 
 def find_offline_runs(folder: Path) -> OfflineRuns:
-    """(a run's folder, its name at wandb) -> its files, oldest first: each resume adds a file.
+    """(a run's folder, its name at wandb) -> its files, oldest first: each start adds a file.
 
     Files of these runs in WANDB_DIR are included.
     """
@@ -81,16 +91,34 @@ def push(runs: OfflineRuns, options: Sequence[str] = ()) -> Iterator[Outcome]:
     """Push the runs that were not pushed yet, with these options of `wandb sync`.
 
     A run without a record, or that a process trains, as a failed one again, is skipped: wandb would ignore what it logs
-    later.
+    later. A run whose files are damaged, or lack its end, is logged again from its own files.
     """
-    for (folder, _), files in runs.items():
+    for (folder, name), files in runs.items():
         if not (folder / RECORD_FILE).is_file() or is_locked(folder):
             yield Outcome(folder, "not finished")
         elif all(synced_mark(file).exists() and not started_mark(file).exists() for file in files):
             yield Outcome(folder, "pushed before")
         else:
-            reason = _push_files(files, options)
+            reason = _push_run(folder, name, files, options)
             yield Outcome(folder, "failed" if reason else "pushed", reason)
+
+
+def _push_run(folder: Path, name: str, files: list[Path], options: Sequence[str]) -> str | None:
+    """Push the files of one run, or what replaces them; returns why it failed, or None."""
+    try:
+        record = load_record(folder / RECORD_FILE)
+    except ValueError as error:
+        return f"{folder / RECORD_FILE} is not a record ({error})"
+    last = read_run_file(folder)
+    if f"run-{last.get('id')}" == name and not last.get("is_complete", True):
+        return _push_files(_rebuilt(folder, name, record), options)
+    reason = _push_files(files, options)
+    return _push_files(_rebuilt(folder, name, record), options) if reason and DAMAGED.search(reason) else reason
+
+
+def _rebuilt(folder: Path, name: str, record: Record) -> list[Path]:
+    rebuild(folder, record)
+    return [file for file in offline_files(folder) if file.stem == name]
 
 
 def _push_files(files: list[Path], options: Sequence[str]) -> str | None:
@@ -117,9 +145,6 @@ def _sync_file(file: Path, options: Sequence[str]) -> str | None:
         command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     errors = re.findall(r"^(?:wandb: ERROR|Error:) (.+)$", result.stderr, re.MULTILINE)
-    if errors and all(INCOMPLETE in error for error in errors):
-        synced_mark(file).touch()  # the training has ended: nothing will be added
-        return None
     if not errors and not synced_mark(file).exists():
         errors = result.stderr.splitlines()[-1:] or [f"wandb sync ended with status {result.returncode}"]
     return "; ".join(errors)

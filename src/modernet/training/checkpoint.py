@@ -119,4 +119,6 @@ class CheckpointManager:
         """The error of a run that a signal stops."""
         signal = self.shutdown.requested or "a signal to another rank"
         path = latest_checkpoint(self.folder) or "the start"
-        return Interrupted(f"stopped by {signal}; rerun the same command to resume from {path}")
+        error = Interrupted(f"stopped by {signal}; rerun the same command to resume from {path}")
+        error.is_logged = True  # by Trainer.fit
+        return error

@@ -32,8 +32,7 @@ class RunHistory:
 
     Rows after the checkpoint from which a run resumes are deleted: the same steps are trained again. Rows of
     `steps.jsonl` before it that are missing or damaged are lost, which a warning says; epochs are in the checkpoint. A
-    wandb run that began later than the training gets everything from its start, so that offline files of an earlier
-    wandb run are not needed.
+    new wandb run gets everything from the start of the training, so that earlier offline files are not needed.
     """
 
     def __init__(self, folder: Path, state: TrainState, plan: TrainPlan, wandb: WandbLogger) -> None:
@@ -49,10 +48,15 @@ class RunHistory:
             log_history(wandb, rows, map(flatten, state.epochs), plan.steps_per_epoch)
             wandb.mark_earlier_files()
             self.logged_steps, self.logged_epochs = state.step, len(state.epochs)
-        else:
-            self.logged_steps = max((int(row["step"]) for row in earlier), default=0)
-            self.logged_epochs = max(len(_read_rows(folder / METRICS_FILE, "epoch")), len(state.epochs))
-            wandb.resume(min(self.logged_steps + 1, (self.logged_epochs + 1) * plan.steps_per_epoch))
+            return
+        per_epoch, arrived = plan.steps_per_epoch, wandb.last_step()
+        logged = max((int(row["step"]) for row in earlier), default=0)
+        num_epochs = max(len(_read_rows(folder / METRICS_FILE, "epoch")), len(state.epochs))
+        at_wandb, epochs_at_wandb = min(logged, arrived), min(num_epochs, arrived // per_epoch)
+        wandb.resume(min(at_wandb + 1, (epochs_at_wandb + 1) * per_epoch))
+        missing = [row for row in rows if row["step"] > at_wandb]
+        log_history(wandb, missing, map(flatten, state.epochs[epochs_at_wandb:]), per_epoch)
+        self.logged_steps, self.logged_epochs = max(at_wandb, state.step), max(epochs_at_wandb, len(state.epochs))
 
     def _warn_of_lost_rows(self, last: int) -> None:
         """`last` is the step of the last row that is left."""

@@ -5,7 +5,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from modernet.runtime.file_names import CHECKPOINTS, HOLDER_FILE, LOCK_FILE
-from modernet.runtime.lock import is_locked, remove_lock
 
 PATTERN = re.compile(r"checkpoint-(\d{9})-([0-9a-f]{16})\.pt")  # optimizer steps done, checksum of the content
 
@@ -40,6 +39,9 @@ def remove_leftovers(folder: Path) -> None:
     """
     with suppress(OSError):
         has_lock = any((folder / name).exists() for name in (LOCK_FILE, HOLDER_FILE))
-        if (has_lock or list_checkpoints(folder)) and not is_locked(folder):
-            remove_checkpoints(folder)
-            remove_lock(folder)
+        if has_lock or list_checkpoints(folder):
+            from modernet.runtime.lock import is_locked, remove_lock
+
+            if not is_locked(folder):
+                remove_checkpoints(folder)
+                remove_lock(folder)
