@@ -4,6 +4,7 @@ import subprocess
 import sys
 import weakref
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from helpers import ROOT, run_script
@@ -44,11 +45,14 @@ def test_control_characters_of_a_name_reach_no_terminal(capsys):
     assert line.endswith(r": error: there is no file a\nb\x1b[31m\u2028ü")
 
 
-def test_interruption_exits_with_143_and_repeats_nothing(capsys):
+@pytest.mark.parametrize(("is_logged", "line"), [(True, ""), (False, ": stopped by SIGTERM\n")])
+def test_interruption_exits_with_143_and_repeats_nothing(capsys, is_logged, line):
+    error = errors.Interrupted("stopped by SIGTERM")
+    error.is_logged = is_logged
     with pytest.raises(SystemExit) as exit_, cli.exit_on_error():
-        raise errors.Interrupted("stopped by SIGTERM")
+        raise error
     assert exit_.value.code == 143
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err.removeprefix(Path(sys.argv[0]).name) == line
 
 
 def test_ctrl_c_is_one_line_and_the_status_of_a_shell(capsys):

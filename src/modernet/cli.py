@@ -179,7 +179,8 @@ def exit_on_error() -> Iterator[None]:
         if SHOW_TRACEBACK:
             traceback.print_exc()
         if _prints(error):
-            print(f"{Path(sys.argv[0]).name}: error: {printable(line)}", file=sys.stderr)
+            kind = "" if isinstance(error, Interrupted) else "error: "
+            print(f"{Path(sys.argv[0]).name}: {kind}{printable(line)}", file=sys.stderr)
             if isinstance(error, MissingConfigException) and str(error.missing_cfg_file).startswith("step/"):
                 print(steps_help())
         known = as_modernet_error(error)

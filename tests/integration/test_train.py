@@ -11,6 +11,7 @@ import pytest
 from helpers import ALL_STEPS, RANDOM_IMAGES, ROOT, printed_record
 
 from modernet import model_cost, roadmap
+from modernet.cli import SET_BY_US
 
 # DESIGN promises these fields of record.json to other people's scripts.
 PROMISED_FIELDS = {
@@ -212,7 +213,8 @@ def test_sweep_with_an_unknown_step_starts_nothing(train_in_process, tmp_path):
     assert visible_names(tmp_path / "runs") == []
 
 
-def test_hydra_full_error_prints_the_traceback_too(train):
+def test_hydra_full_error_prints_the_traceback_too(train, monkeypatch):
+    monkeypatch.delenv(SET_BY_US, raising=False)  # commands that other tests call in this process set it
     result = train("model.kernel_size=4", HYDRA_FULL_ERROR="1")
     assert result.returncode == 2
     assert "Traceback" in result.stderr
