@@ -32,7 +32,9 @@ def train_in_process(tmp_path):
 
     def call(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         wandb = [] if any("wandb=" in str(argument) for argument in arguments) else ["wandb=disabled"]
-        alone = [] if any("launcher" in str(argument) for argument in arguments) else ["hydra.launcher.n_jobs=1"]
+        words = [str(argument) for argument in arguments]
+        is_sweep = any(word in ("-m", "--multirun") or word.startswith("+study=") for word in words)
+        alone = ["hydra.launcher.n_jobs=1"] if is_sweep and not any("launcher" in word for word in words) else []
         return run_command("train", *arguments, *wandb, *alone, f"runs={tmp_path / 'runs'}", environment=environment)
 
     return call
@@ -43,7 +45,7 @@ def cifar10_root() -> Path:
     """The folder of cifar10.npz, from MODERNET_DATA."""
     root = Path(os.environ.get("MODERNET_DATA", "."))
     if not (root / "cifar10.npz").is_file():
-        pytest.skip("needs CIFAR-10: MODERNET_DATA=DIR with DIR/cifar10.npz (scripts/get_data.py cifar10 DIR)")
+        pytest.skip("needs CIFAR-10: MODERNET_DATA=DIR with DIR/cifar10.npz (modernet get_data cifar10 DIR)")
     return root
 
 
@@ -52,5 +54,5 @@ def imagenette_root() -> Path:
     """The folder of imagenette160/, from MODERNET_DATA."""
     root = Path(os.environ.get("MODERNET_DATA", "."))
     if not (root / "imagenette160").is_dir():
-        pytest.skip("needs Imagenette: MODERNET_DATA=DIR with DIR/imagenette160/ (scripts/get_data.py imagenette DIR)")
+        pytest.skip("needs Imagenette: MODERNET_DATA=DIR with DIR/imagenette160/ (modernet get_data imagenette DIR)")
     return root

@@ -1,17 +1,21 @@
 """The command line: one line and an exit status for every error, and the verbs of `modernet`."""
 
+import runpy
 import subprocess
 import sys
 import weakref
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from helpers import ROOT, run_script
 from hydra.errors import ConfigCompositionException
+from pydantic import ValidationError
 
 import modernet
 from modernet import cli, errors
+from modernet.config.schema import DataConfig, ExecutionConfig
 from modernet.runtime.distributed import DistributedEnv
 
 
@@ -43,6 +47,23 @@ def test_control_characters_of_a_name_reach_no_terminal(capsys):
         raise errors.UserError("there is no file a\nb\x1b[31m\u2028ü")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith(r": error: there is no file a\nb\x1b[31m\u2028ü")
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (lambda: ExecutionConfig(num_workers=-1), "num_workers: input should be greater than or equal to 0, got -1"),
+        (lambda: DataConfig(mean=(float("nan"), 0.0, 0.0)), "data.mean.0: input should be a finite number, got nan"),
+    ],
+)
+def test_a_wrong_value_is_named_as_the_user_wrote_it(make, line):
+    with pytest.raises(ValidationError) as wrong:
+        make()
+    told = cli.explain(wrong.value)
+    assert told is not None
+    assert told.split("; ")[0] == line
+    assert "constrained" not in told
+    assert "too" not in told
 
 
 @pytest.mark.parametrize(("is_logged", "line"), [(True, ""), (False, ": stopped by SIGTERM\n")])
@@ -150,7 +171,25 @@ def test_version_is_that_of_the_package():
     result = run_modernet("--version")
     assert (result.returncode, result.stdout.strip()) == (0, version("modernet"))
     assert modernet.__version__ == version("modernet")
-    assert set(modernet.__all__) < set(dir(modernet))
+    assert set(modernet.__all__) == set(modernet.LAZY) < set(dir(modernet))
+    assert all(callable(getattr(modernet, name)) for name in modernet.__all__)
+
+
+@pytest.mark.parametrize("verb", cli.verbs())
+def test_every_command_is_a_program(monkeypatch, capsys, verb):
+    monkeypatch.setattr("sys.argv", [verb, "--help"])
+    monkeypatch.delitem(sys.modules, f"modernet.commands.{verb}", raising=False)
+    with suppress(SystemExit):
+        runpy.run_module(f"modernet.commands.{verb}", run_name="__main__")
+    assert capsys.readouterr().out
+
+
+def test_names_of_exported_weights_are_those_of_the_code():
+    from modernet.commands import export
+    from modernet.models.pretrained import SOURCES
+    from modernet.training.trained import OUR_NAMES
+
+    assert export.NAMES == (OUR_NAMES, *SOURCES)
 
 
 def test_script_and_verb_are_the_same_command():

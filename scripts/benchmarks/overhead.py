@@ -36,7 +36,7 @@ def prepare_trainer(protocol: str, step: str, device: str, steps: int, epochs: i
 
 
 def fit_against_loop(protocol: str, step: str, device: torch.device, steps: int, rounds: int) -> Row:
-    """Epochs of the product, from batches to checkpoints, against the bare loop."""
+    """Epochs of the product, without checkpoints and evaluation, against the bare loop."""
     with TemporaryDirectory() as folder:
         prepare = partial(prepare_trainer, protocol, step, str(device), steps, rounds + 1)
         with prepare(Path(folder, "fit")) as trainer, prepare(Path(folder, "bare")) as bare:

@@ -81,7 +81,9 @@ def _unknown_field(name: str, allowed: Iterable[str]) -> str:
 
 def _explain_validation(section: str, cls: type, finding: ErrorDetails) -> str:
     """One of pydantic's findings: the field, what is allowed, and the value."""
-    field = ".".join(filter(None, [section, *map(str, finding["loc"])]))
+    # Of a field that may have several types, pydantic names the one that it tried: num_workers.constrained-int.
+    path = [str(part) for depth, part in enumerate(finding["loc"]) if depth == 0 or isinstance(part, int)]
+    field = ".".join(filter(None, [section, *path]))
     reason, value = finding["msg"].removeprefix("Value error, "), finding["input"]
     match finding["type"]:
         case "value_error":  # the schema's own checks name the value
@@ -117,7 +119,14 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, ValidationError):
         for section, cls in SECTIONS.items():
             if error.title == cls.__name__:
-                return "; ".join(_explain_validation(section, cls, finding) for finding in error.errors())
+                findings = error.errors()
+                of_items = {finding["loc"][0] for finding in findings if len(finding["loc"]) > 1}
+                told = [
+                    _explain_validation(section, cls, finding)
+                    for finding in findings
+                    if not (finding["type"] == "too_short" and finding["loc"][0] in of_items)  # without the wrong items
+                ]
+                return "; ".join(told)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file == "hydra/launcher/submitit_slurm":
         return "hydra/launcher=slurm needs hydra-submitit-launcher: pip install 'modernet[slurm]'"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options is not None:

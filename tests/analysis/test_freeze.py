@@ -9,6 +9,7 @@ from records import TABLE_RECORDS, make_record, write_runs, write_study
 from modernet.analysis.selection import select
 from modernet.analysis.table import build_rows
 from modernet.analysis.table_text import to_markdown
+from modernet.config.search_path import VARIABLE
 from modernet.record import load_record
 
 
@@ -42,6 +43,15 @@ def test_freezing_a_study_from_itself_writes_its_table_again(runs, tmp_path, mon
     result = run_command("freeze", "mine", "--runs", table.parent)
     assert (result.returncode, result.stdout.strip()) == (0, "results/studies/mine/table.md")
     assert table.read_text() == before
+
+
+def test_the_commands_in_a_frozen_table_name_the_configs_of_the_user(runs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(VARIABLE, "")  # that the command sets
+    (tmp_path / "mine").mkdir()
+    assert run_command("freeze", "s", "--runs", runs, "--config-dir", "mine").returncode == 0
+    first = (tmp_path / "results/studies/s/table.md").read_text().splitlines()[0]
+    assert "`modernet freeze s --config-dir mine`; `modernet table results/studies/s --config-dir mine`" in first
 
 
 def test_a_frozen_record_has_no_path_of_this_machine(tmp_path, monkeypatch):

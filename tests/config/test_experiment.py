@@ -9,8 +9,9 @@ from hydra import initialize_config_dir
 
 from modernet import roadmap
 from modernet.config import studies
-from modernet.config.experiment import Experiment, build_experiment
-from modernet.config.roadmap import network_steps, sizes
+from modernet.config.experiment import Experiment, build_execution, build_experiment
+from modernet.config.roadmap import network_steps, sizes, to_dict
+from modernet.config.schema import ExecutionConfig, SizeConfig
 from modernet.config.search_path import CONFIGS, config_files
 from modernet.errors import UserError
 
@@ -108,6 +109,13 @@ def test_value_that_null_stands_for_is_warned_of(experiment, overrides, fallback
     name = words[-1].partition("=")[0]
     assert warning == f"{words[-1]} gives the result of {name}=null, which stands for {fallback}, but as another run"
     assert not experiment(*words[:-1], f"{name}=null").warnings
+
+
+def test_defaults_of_the_code_are_those_of_the_configs(compose):
+    """`Trainer.from_experiment` takes the former, the command line the latter."""
+    config = compose("size=t")
+    assert build_execution(config) == ExecutionConfig()
+    assert SizeConfig(**to_dict(config.size)) == SizeConfig()
 
 
 @pytest.mark.parametrize(

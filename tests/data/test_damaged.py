@@ -274,6 +274,14 @@ def test_links_to_files_and_folders_are_followed(image_folder):
     assert {"cat/link.jpg", "cat/more/01.jpg"} <= {file.name for file in train.files}
 
 
+@pytest.mark.parametrize("name", ["train/ant", "val/ant", "train/cat/more", "test"])
+def test_link_to_a_folder_that_is_not_there_is_refused(image_folder, name):
+    """As where a disk is not mounted: its classes or images would be missing without a word."""
+    (image_folder / name).symlink_to("/mnt/nowhere")
+    with pytest.raises(UserError, match=rf"{name} is .*a link to nothing"):
+        list_images(files_config("folder", image_folder))
+
+
 def test_link_to_a_folder_above_is_refused(image_folder):
     (image_folder / "train/cat/loop").symlink_to("..")
     with pytest.raises(UserError, match=r"train/cat/loop.* is a link to a folder above it"):

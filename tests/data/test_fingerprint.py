@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from image_files import files_config, write_folder, write_shards
 
 from modernet.config.experiment import Experiment
 from modernet.config.schema import DataConfig
-from modernet.data.fingerprint import check_data_unchanged, inspect_data, resolve_data
+from modernet.data.fingerprint import check_data_unchanged, data_warnings, inspect_data, resolve_data
 from modernet.errors import Interrupted, UserError
 from modernet.runtime.signals import ShutdownSignal
 
@@ -210,6 +211,17 @@ def test_missing_files_are_refused(kind, tmp_path):
         resolve_data(short_experiment(data=data_config(kind, root=str(tmp_path / "missing"), **changes)))
 
 
+def test_an_evaluation_on_the_images_of_the_training_is_warned_of(image_folder):
+    data = files_config("folder", image_folder)
+    assert data_warnings(data) == []
+    shutil.rmtree(image_folder / "val")
+    (image_folder / "val").symlink_to("train")
+    (warning,) = data_warnings(replace(data, num_classes=None))
+    assert warning == (
+        f"{image_folder / 'val'} has the files of {image_folder / 'train'}: the run is evaluated on what it is trained on"
+    )
+
+
 class TestCheckDataUnchanged:
     @pytest.fixture
     def interrupted(self, tmp_path, image_folder) -> Experiment:
@@ -239,6 +251,12 @@ class TestCheckDataUnchanged:
         assert f"{interrupted.data_fingerprint} before, 0123456789abcdef now" in message
         assert "restore the files" in message
         assert "delete the folder" in message
+
+    @pytest.mark.parametrize("content", ["data_fingerprint: abc\ndata_root: {root}\n", "- a list\n", "data: [1"])
+    def test_damaged_config_is_no_config(self, interrupted, tmp_path, image_folder, content):
+        path = interrupted.folder(tmp_path / "runs") / "config.yaml"
+        path.write_text(content.replace("{root}", str(image_folder)))
+        check_data_unchanged(replace(interrupted, data_fingerprint="new"), tmp_path / "runs")
 
     def test_new_class_is_a_change(self, interrupted, tmp_path):
         data = replace(interrupted.data, num_classes=3)

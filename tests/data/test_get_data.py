@@ -22,6 +22,7 @@ from modernet.data.conversion import (
     write_npz,
 )
 from modernet.data.download import Archive
+from modernet.data.file_paths import DOWNLOADED, SUBFOLDERS
 from modernet.data.fingerprint import inspect_data
 from modernet.data.in_memory import load_images
 from modernet.errors import ModernetError, UserError
@@ -40,6 +41,10 @@ def test_written_npz_is_what_the_loader_reads(tmp_path):
     train, test = load_images(data)
     assert (len(train), len(test)) == (50, 10)
     assert train.images.unique().tolist() == [50]
+
+
+def test_messages_name_the_data_sets_that_can_be_downloaded():
+    assert set(DOWNLOADED) == set(get_data.DATA_SETS) - set(SUBFOLDERS)
 
 
 def test_npz_on_a_full_disk_names_the_path_and_leaves_nothing_but_the_earlier_file(tmp_path, monkeypatch):

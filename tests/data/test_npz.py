@@ -77,7 +77,7 @@ def test_names_of_classes_may_be_bytes(save_npz):
 
 
 def test_missing_and_damaged_files_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"data\.root=DIR or MODERNET_DATA=DIR.* `python scripts/get_data\.py cifar10"):
+    with pytest.raises(UserError, match=r"data\.root=DIR or MODERNET_DATA=DIR.* `modernet get_data cifar10"):
         load_images(data_config("cifar10", root=None))
     with pytest.raises(UserError, match=r"there is no file .*cifar10\.npz"):
         load_images(data_config("cifar10", root=str(tmp_path)))

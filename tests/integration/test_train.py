@@ -213,6 +213,15 @@ def test_sweep_with_an_unknown_step_starts_nothing(train_in_process, tmp_path):
     assert visible_names(tmp_path / "runs") == []
 
 
+def test_configs_of_the_user_may_refer_to_hydra(train_in_process, tmp_path):
+    folder = tmp_path / "mine/protocol"
+    folder.mkdir(parents=True)
+    lines = ["# @package _global_", "defaults: [digits, _self_]", "protocol: mine", "recipe: {epochs: 3}"]
+    (folder / "mine.yaml").write_text("\n".join([*lines, "data: {root: '${hydra:runtime.cwd}'}", ""]))
+    words = ("--config-dir", folder.parent, "protocol=mine", "+step=gelu", "model.width=8")
+    assert printed_record(train_in_process(*map(str, words)))["protocol"] == "mine"
+
+
 def test_hydra_full_error_prints_the_traceback_too(train, monkeypatch):
     monkeypatch.delenv(SET_BY_US, raising=False)  # commands that other tests call in this process set it
     result = train("model.kernel_size=4", HYDRA_FULL_ERROR="1")

@@ -8,6 +8,7 @@ import pytest
 from helpers import MAIN_PATH, ROOT, compose, execution_config, run_command
 from records import make_record
 
+from modernet.commands.plan import total_duration
 from modernet.config.experiment import Experiment
 from modernet.data.fingerprint import resolve_data
 from modernet.errors import UserError
@@ -85,6 +86,13 @@ def test_plan_refuses_data_that_is_here_and_invalid(tmp_path):
     result = run_command("plan", *MICRO, "+step=gelu", f"data.root={tmp_path}", f"runs={tmp_path}")
     assert result.returncode == 2
     assert "x_train must be (N, H, W, 3) uint8" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("seconds", "at_once", "duration"), [([30, 30, 30], 2, 60), ([10, 20, 30], 2, 40), ([10, 20, 30], 1, 60)]
+)
+def test_a_run_starts_when_a_worker_is_free(seconds, at_once, duration):
+    assert total_duration(seconds, at_once) == duration
 
 
 def test_plan_of_a_study_for_a_cluster_is_in_roadmap_order(tmp_path, monkeypatch):

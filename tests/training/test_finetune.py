@@ -85,14 +85,20 @@ def test_the_content_of_the_weights_identifies_a_run_and_not_their_path(run, tmp
 
 
 def test_weights_that_do_not_fit_are_refused_before_anything_is_written(run, tmp_path):
-    broken, other, bare = (tmp_path / f"{name}.pth" for name in ("broken", "other", "bare"))
+    names = ("broken", "other", "bare", "integers", "sparse")
+    broken, other, bare, integers, sparse = (tmp_path / f"{name}.pth" for name in names)
     broken.write_bytes(b"no weights")
     torch.save({"layer.weight": torch.ones(1)}, other)
-    torch.save(torch.load(run / "model.pt", weights_only=True)["model"], bare)
+    weights = torch.load(run / "model.pt", weights_only=True)["model"]
+    torch.save(weights, bare)
+    torch.save({name: value.int() for name, value in weights.items()}, integers)
+    torch.save(weights | {"classifier.weight": weights["classifier.weight"].to_sparse()}, sparse)
     gelu = {"model": replace(roadmap("micro")["gelu"], stem_stride=1)}
     for source, changes, message in (
         (bare, gelu, "has the weights of another network: .* is missing"),
         (bare, {"model": replace(short_experiment().model, stem_stride=2)}, r"stem\.0\.weight has shape"),
+        (integers, {}, r"stem\.0\.weight is int32, strided"),
+        (sparse, {}, r"classifier\.weight is float32, sparse_coo"),
         (broken, {}, "is not a readable file of weights"),
         (other, {}, "neither our names, nor those of torchvision or the authors"),
     ):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers import short_experiment
 
-from modernet.errors import ConnectionLost, DeviceFault, DiskFull, OutOfMemory
+from modernet.errors import ConnectionLost, DeviceFault, DiskFull, OutOfMemory, UserError
 from modernet.training.interruption import explain_interruption, is_interruption
 
 EXPERIMENT = short_experiment(batch_size=256)
@@ -24,6 +24,13 @@ def test_death_of_a_worker_is_a_lost_connection(tmp_path, error):
 def test_full_disk_names_the_last_good_checkpoint(tmp_path, number):
     with pytest.raises(DiskFull, match="last good checkpoint: none"), explain_interruption(tmp_path, EXPERIMENT):
         raise OSError(number, "full")
+
+
+def test_a_folder_that_was_moved_is_named(tmp_path):
+    folder = tmp_path / "run"
+    with pytest.raises(UserError, match=f"{folder}, the folder of the run, was moved or deleted"):
+        with explain_interruption(folder, EXPERIMENT):
+            (folder / "steps.jsonl").read_text()
 
 
 @pytest.mark.parametrize(

@@ -239,6 +239,16 @@ def test_error_after_a_signal_is_no_fault_of_the_run(tmp_path, monkeypatch):
     assert "from the start (RuntimeError: CppCompileError: C++ compile error)" in (tmp_path / "train.log").read_text()
 
 
+def test_the_first_epoch_that_waits_for_data_is_warned_of(tmp_path, monkeypatch):
+    def warn_from_the_second_on(epoch, num_workers):
+        return f"epoch {epoch.epoch} waited" if epoch.epoch > 1 else None
+
+    monkeypatch.setattr(trainer, "slow_input_warning", warn_from_the_second_on)
+    Trainer.from_experiment(short_experiment("gelu", batch_size=512, epochs=3), tmp_path).train()
+    lines = (tmp_path / "train.log").read_text().splitlines()
+    assert [line.partition("epoch ")[2] for line in lines if line.endswith(" waited")] == ["2 waited"]
+
+
 def test_full_disk_ends_the_run_without_a_record_and_names_the_last_checkpoint(tmp_path, monkeypatch):
     def write_bytes(path: Path, content: bytes) -> None:
         if steps_done(tmp_path) == 2:

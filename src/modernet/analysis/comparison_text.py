@@ -6,7 +6,7 @@ from typing import Any
 
 from modernet.analysis.compare import Comparison
 from modernet.analysis.formatting import (
-    Cells,
+    TextTable,
     count_epochs,
     count_noun,
     escape_latex,
@@ -46,14 +46,14 @@ def _cells(row: Row, metrics: list[Metric]) -> list[str]:
     ]
 
 
-def _table(comparison: Comparison) -> Cells:
+def _table(comparison: Comparison) -> TextTable:
     rows, reference = comparison.rows, comparison.reference
     metrics = declared_metrics(rows)
     headers = ["variant", "n", "top-1 (%)", f"vs {reference.variant}", "p", "p (Holm)", "seeds needed"]
     headers += ["GMACs", "parameters", "images/s", *(metric.heading for metric in metrics)]
     setting = ", ".join(filter(None, [reference.protocol, f"size {reference.size}", count_epochs(rows)]))
     title = f"{setting}: differences to {reference.variant}"
-    return Cells(title, headers, [_cells(row, metrics) for row in rows])
+    return TextTable(title, headers, [_cells(row, metrics) for row in rows])
 
 
 def _format_settings(settings: Mapping[str, Any]) -> str:

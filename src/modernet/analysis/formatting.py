@@ -21,7 +21,7 @@ def describe_contradiction(records: Mapping[Path, Record]) -> str:
     return f"two records of one run disagree, {run.variant} with seed {run.seed}: {values}; delete one of them"
 
 
-class Cells(NamedTuple):
+class TextTable(NamedTuple):
     """One table as text."""
 
     title: str
@@ -140,7 +140,7 @@ def escape_formula(value: Any) -> Any:
     return value
 
 
-def to_markdown_table(table: Cells) -> str:
+def to_markdown_table(table: TextTable) -> str:
     """One table without its title."""
     body = [[escape_markdown(cell) for cell in cells] for cells in table.body]
     return tabulate_text(list(map(escape_markdown, table.headers)), body)
@@ -151,7 +151,7 @@ def escape_latex(text: str) -> str:
     return "".join(LATEX_ESCAPE_RULES.get(letter, letter) for letter in CONTROL.sub(" ", text))
 
 
-def to_latex_table(table: Cells, caption: str) -> str:
+def to_latex_table(table: TextTable, caption: str) -> str:
     """One table as a float with booktabs' rules, and a label made of the caption: tab:digits-size-micro."""
     label = re.sub(r"[^a-z0-9]+", "-", caption.lower()).strip("-")
     body = [[CONTROL.sub(" ", cell) for cell in cells] for cells in table.body]

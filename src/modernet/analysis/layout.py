@@ -1,4 +1,4 @@
-"""The one-way layout of a comparison: the noise pooled over networks, tests of equal noise, the effect of the seed."""
+"""The one-way layout of a comparison: pooled noise, tests of equal noise, effect of the seed, planned contrasts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,11 +9,13 @@ from typing import NamedTuple
 from scipy.special import chdtrc, fdtrc  # scipy.stats takes most of a second to import
 
 from modernet.analysis.stats import (
+    ALPHA,
     Difference,
     PooledStd,
     Sample,
     confidence_interval,
     contrast,
+    holm,
     pool_std,
     pooled_interval,
     satterthwaite,
@@ -162,3 +164,29 @@ def _largest_complete_block(results: list[Mapping[int, float]]) -> list[list[flo
 def _f_test(mean_square: float, noise: float, freedom: int, noise_freedom: int) -> float:
     """The p-value of a mean square; without noise 0, or 1 where the mean square is zero too."""
     return float(fdtrc(freedom, noise_freedom, mean_square / noise)) if noise else float(not mean_square)
+
+
+class Contrast(NamedTuple):
+    """A network against the reference."""
+
+    sample: Sample
+    difference: Difference  # to the reference, in points
+    holm: float | None  # p-value, corrected over the networks
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the difference is significant after Holm's correction."""
+        return self.holm is not None and self.holm < ALPHA
+
+
+def compare_with(
+    reference: Sequence[float], others: Mapping[str, Sequence[float]], layout: Layout
+) -> dict[str, Contrast]:
+    """Each network's top-1 minus the reference's, from the top-1 of each seed, by the noise and test of the layout."""
+    samples = {name: summarize(values) for name, values in others.items()}
+    differences = {name: layout.compare(sample, summarize(reference)) for name, sample in samples.items()}
+    corrected = holm([difference.p for difference in differences.values()])
+    return {
+        name: Contrast(samples[name], difference, p)
+        for (name, difference), p in zip(differences.items(), corrected, strict=True)
+    }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from modernet.analysis.formatting import Cells
+from modernet.analysis.formatting import TextTable
 
 HEADERS = ["published", "top-1 (%)", "GMACs", "parameters", "setting", "source"]
 NOTE = "Published: each in its authors' setting, which is not that of our rows."
@@ -47,7 +47,7 @@ def references(protocol: str) -> tuple[Reference, ...]:
     )
 
 
-def reference_cells(protocol: str) -> Cells | None:
+def reference_cells(protocol: str) -> TextTable | None:
     """The references of a protocol as a table; None where there are none."""
     body = [
         [
@@ -60,7 +60,7 @@ def reference_cells(protocol: str) -> Cells | None:
         ]
         for row in references(protocol)
     ]
-    return Cells("published results", HEADERS, body) if body else None
+    return TextTable("published results", HEADERS, body) if body else None
 
 
 def reference_notes(protocols: Iterable[str]) -> list[str]:

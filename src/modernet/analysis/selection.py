@@ -223,7 +223,7 @@ def no_records_error(
     matching = f' that matches "{where.text}"' if where else ""
     searched = folders if isinstance(folders, Path) else ", ".join(map(str, folders))
     return UserError(
-        f"there is no finished record{of_protocol}{matching} below {searched}; `python train.py --help` explains how "
+        f"there is no finished record{of_protocol}{matching} below {searched}; `modernet train --help` explains how "
         "to train"
     )
 

@@ -6,7 +6,7 @@ from tabulate import tabulate
 
 from modernet.analysis.budget import all_epochs
 from modernet.analysis.budget_tables import budget_table, crossing_table, format_epochs, gap_table
-from modernet.analysis.contrasts import compare_with
+from modernet.analysis.layout import compare_with
 from modernet.analysis.formatting import count_noun, count_range, format_difference, format_p_value
 from modernet.analysis.layout import Layout
 from modernet.analysis.learning_rate import sign_changes

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from statistics import median
 
-from modernet.analysis.contrasts import Contrast, compare_with
+from modernet.analysis.layout import Contrast, compare_with
 from modernet.analysis.layout import Layout, build_layout
 from modernet.analysis.learning_rate import BestRate, best_rates
 from modernet.analysis.row import Row
@@ -29,11 +29,13 @@ from modernet.record import Record
 
 BUDGET_NETWORKS = ("modern_recipe", "invert_bottleneck", "separate_downsampling", "convnext")
 BUDGET_EPOCHS = (2, 6, 18)  # of +study=budget
+SHORT_EPOCHS = BUDGET_EPOCHS[0]
 HELD_OUT_EPOCHS = 3  # of +study=learning_rate
 KERNEL_BASE, KERNEL_SIZES = "move_up_depthwise", 5  # of +study=kernels: the step, and the number of sizes
 # Network of +study=layer_scale -> initial value of Layer Scale; without Layer Scale the end is the step before it.
 LAYER_SCALES = {"convnext": "1e-6", "convnext+layer_scale=0.1": "0.1", "separate_downsampling": "none"}
-SEEDS, NUM_SEEDS = "seed=0,1,2", 3
+NUM_SEEDS = 3
+SEEDS = f"seed={','.join(map(str, range(NUM_SEEDS)))}"
 RATE_FACTORS = (0.5, 1, 2)  # of +study=learning_rate, of the rate of the recipe
 
 
@@ -188,9 +190,9 @@ class Study:
 
     def parts(self) -> list[Part]:
         """Every part, also without runs."""
-        train = f"python train.py protocol={self.usual.protocol}"
+        train, at_short = f"python train.py protocol={self.usual.protocol}", f"recipe.epochs={SHORT_EPOCHS}"
         path, steps, scales = set(main_path(self.size)), network_steps(END, self.size), set(LAYER_SCALES)
-        full, short = of_protocol(self.runs, self.epochs), of_protocol(self.runs, 2)
+        full, short = of_protocol(self.runs, self.epochs), of_protocol(self.runs, SHORT_EPOCHS)
         kernels, short_kernels = ([run for run in runs if swept_kernel_size(run.network)] for runs in (full, short))
         budget = [run for epochs in BUDGET_EPOCHS for run in of_protocol(self.runs, epochs)]
         without = [run for step in steps for run in self.without_step(step)]
@@ -203,9 +205,9 @@ class Study:
 
         return [
             part("roadmap", "roadmap", of_network(full, path), len(path)),
-            part("roadmap, 2 epochs", "roadmap recipe.epochs=2", of_network(short, path), len(path)),
+            part(f"roadmap, {SHORT_EPOCHS} epochs", f"roadmap {at_short}", of_network(short, path), len(path)),
             part("kernel sizes", "kernels", kernels, KERNEL_SIZES),
-            part("kernel sizes, 2 epochs", "kernels recipe.epochs=2", short_kernels, KERNEL_SIZES),
+            part(f"kernel sizes, {SHORT_EPOCHS} epochs", f"kernels {at_short}", short_kernels, KERNEL_SIZES),
             part(
                 "budget axis",
                 "budget",
@@ -222,7 +224,7 @@ class Study:
             ),
             *self._own_best_parts(train),
             part("Layer Scale", "layer_scale", of_network(full, scales), len(scales)),
-            part("Layer Scale, 2 epochs", "layer_scale recipe.epochs=2", of_network(short, scales), len(scales)),
+            part(f"Layer Scale, {SHORT_EPOCHS} epochs", f"layer_scale {at_short}", of_network(short, scales), len(scales)),
             part("leave-one-out", "leave_one_out", list(leave_one_out.values()), 1 + len(steps)),
         ]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import sqrt
 
 from modernet.analysis.budget_tables import NOT_RUN
-from modernet.analysis.contrasts import Contrast
+from modernet.analysis.layout import Contrast
 from modernet.analysis.formatting import (
     count_noun,
     format_accuracy,

@@ -1,6 +1,6 @@
 """Plot the records below folders: roadmap, kernel sizes, Pareto fronts, differences and learning curves of each group.
 
-python scripts/figures.py [FOLDER ...] [--protocol P] [--where FILTER] [--out DIR] [--curves VARIANT ...]
+modernet figures [FOLDER ...] [--protocol P] [--where FILTER] [--out DIR] [--curves VARIANT ...]
     [--column] [--no-title] [--references]
 
 FOLDER is results/runs by default, and several are merged, as by `modernet table`. DIR is figures in the first FOLDER by

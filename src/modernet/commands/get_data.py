@@ -1,11 +1,11 @@
 """Download a data set into the folder that modernet reads it from. Needs internet; the same command resumes.
 
-python scripts/get_data.py cifar10 DIR        # -> DIR/cifar10.npz; train with data.root=DIR, or set MODERNET_DATA=DIR
-python scripts/get_data.py cifar100 DIR       # -> DIR/cifar100.npz
-python scripts/get_data.py imagenette DIR     # -> DIR/imagenette160/
-python scripts/get_data.py imagewoof DIR      # -> DIR/imagewoof160/
-python scripts/get_data.py tiny_imagenet DIR  # -> DIR/tiny_imagenet.npz
-python scripts/get_data.py imagenet64 DIR     # -> DIR/imagenet64.npz; 14 GB, may need an account
+modernet get_data cifar10 DIR        # -> DIR/cifar10.npz; train with data.root=DIR, or set MODERNET_DATA=DIR
+modernet get_data cifar100 DIR       # -> DIR/cifar100.npz
+modernet get_data imagenette DIR     # -> DIR/imagenette160/
+modernet get_data imagewoof DIR      # -> DIR/imagewoof160/
+modernet get_data tiny_imagenet DIR  # -> DIR/tiny_imagenet.npz
+modernet get_data imagenet64 DIR     # -> DIR/imagenet64.npz; 14 GB, may need an account
 """
 
 import argparse
@@ -16,6 +16,7 @@ from pathlib import Path
 from modernet.cli import exit_on_error
 from modernet.data import conversion
 from modernet.data.download import Archive, fetch
+from modernet.data.file_paths import SUBFOLDERS
 from modernet.errors import ModernetError, UserError
 from modernet.runtime.text import describe
 
@@ -74,14 +75,14 @@ def _get_imagenet64(downloads: Path, path: Path) -> None:
     conversion.convert_imagenet64(train, val, path)
 
 
-# Name -> what it becomes in the folder, and the function that gets it.
-DATA_SETS: dict[str, tuple[str, Get]] = {
-    "cifar10": ("cifar10.npz", _get_cifar("CIFAR10")),
-    "cifar100": ("cifar100.npz", _get_cifar("CIFAR100")),
-    "imagenette": ("imagenette160", _get_folder(IMAGENETTE)),
-    "imagewoof": ("imagewoof160", _get_folder(IMAGEWOOF)),
-    "tiny_imagenet": ("tiny_imagenet.npz", _get_tiny_imagenet),
-    "imagenet64": ("imagenet64.npz", _get_imagenet64),
+# Data sets with a file of their name, and those with a folder.
+DATA_SETS: dict[str, Get] = {
+    "cifar10": _get_cifar("CIFAR10"),
+    "cifar100": _get_cifar("CIFAR100"),
+    "imagenette": _get_folder(IMAGENETTE),
+    "imagewoof": _get_folder(IMAGEWOOF),
+    "tiny_imagenet": _get_tiny_imagenet,
+    "imagenet64": _get_imagenet64,
 }
 
 
@@ -91,11 +92,10 @@ def get_data(name: str, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"the folder {folder} cannot be made ({describe(error)})") from error
-    file_name, get = DATA_SETS[name]
-    path, downloads = folder / file_name, folder / DOWNLOADS / name
+    path, downloads = folder / SUBFOLDERS.get(name, f"{name}.npz"), folder / DOWNLOADS / name
     if not path.exists():
         try:
-            get(downloads, path)
+            DATA_SETS[name](downloads, path)
         except (OSError, RuntimeError) as error:
             raise ModernetError(f"{name} cannot be written to {folder} ({describe(error)})") from error
         shutil.rmtree(downloads)

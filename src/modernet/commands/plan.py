@@ -10,6 +10,7 @@ images of that size or the nearest, or else at an assumed --speed.
 
 import argparse
 import sys
+from heapq import heapreplace
 from pathlib import Path
 
 import hydra
@@ -109,13 +110,21 @@ def _format_table(estimates: list[Estimate]) -> str:
     return tabulate(rows, ["run", "status", "time", "from"], "github", colalign=("left", "left", "right", "left"))
 
 
+def total_duration(seconds: list[float], at_once: int) -> float:
+    """Seconds until all runs have ended, where each one starts as soon as one of `at_once` workers is free."""
+    ends = [0.0] * at_once
+    for run in seconds:
+        heapreplace(ends, ends[0] + run)
+    return max(ends)
+
+
 def _format_summary(estimates: list[Estimate], workers: Workers, device: str | None) -> str:
     left = [run for run in estimates if run.source]
     if not left:
         return f"{count_noun(len(estimates), 'run')}, nothing left to train."
     at_once = min(workers.runs, len(left))
     total = sum(run.seconds for run in left)
-    duration = max(total / at_once, *(run.seconds for run in left))
+    duration = total_duration([run.seconds for run in left], at_once)
     measured = sum(run.source in (MEASURED, BENCHMARK) for run in left)
     others = sum(run.source.startswith((MEASURED, BENCHMARK)) for run in left) - measured
     return (

@@ -1,8 +1,8 @@
 """Write the report, one HTML file without external resources: conclusions, tables, figures, all runs and methods.
 
-python scripts/report.py [FOLDER ...] [--runs DIR ...] [--out FILE] [--protocol P] [--where FILTER]   # or: make report
+modernet report [FOLDER ...] [--runs DIR ...] [--out FILE] [--protocol P] [--where FILTER]   # or: make report
 
-Each FOLDER is a study: a folder with records, and with an attribution.json of scripts/attribution.py if it has one. All
+Each FOLDER is a study: a folder with records, and with an attribution.json of `modernet attribution` if it has one. All
 folders DIR, as those of two machines, are merged into one study. By
 default these are results/runs and results/attribution, or, without any run, every folder of results/studies. FILE is
 results/report.html by default.

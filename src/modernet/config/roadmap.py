@@ -113,7 +113,7 @@ def is_known(step: str, size: str) -> bool:
     return size in sizes() and step in roadmap(size)
 
 
-def main_path(size: str = "t") -> list[str]:
+def main_path(size: str) -> list[str]:
     """Names of the published steps, from ResNet to ConvNeXt; steps beside or behind them are side steps."""
     published = _published(all_steps())
     return [name for name, (step, _) in _composed(size).items() if step.name in published]

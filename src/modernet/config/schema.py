@@ -19,6 +19,8 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
+EXPANSION = 4  # wide / narrow channels of a bottleneck (He et al. 2015; Liu et al. 2022, Sec. 2.4)
+
 STRICT = ConfigDict(extra="forbid")  # a misspelt field is an error, never ignored
 FINITE = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -94,7 +96,7 @@ class ModelConfig:
             raise ValueError(f"must be 1 where depthwise=true, which has one group per channel, got {value}")
         if not {"width", "inverted", "spatial_first", "hidden_factor"} <= set(data):
             return value  # one of them is invalid itself
-        hidden = data["width"] * (4 if data["inverted"] else 1) * data["hidden_factor"]
+        hidden = data["width"] * (EXPANSION if data["inverted"] else 1) * data["hidden_factor"]
         channels = data["width"] if data["spatial_first"] else hidden  # the fewest of any kxk convolution
         if channels % value:
             raise ValueError(f"must divide the {channels} channels of the first kxk convolution, got {value}")

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from modernet.config.schema import DataConfig
-from modernet.data.file_lists import SHOWN_CLASSES, list_train_images, npz_path
+from modernet.data.file_lists import SHOWN_CLASSES, list_train_images
+from modernet.data.file_paths import npz_path
 from modernet.errors import UserError
 from modernet.runtime.file_names import CLASSES_FILE
 from modernet.runtime.text import shorten

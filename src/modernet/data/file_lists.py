@@ -6,19 +6,18 @@ import stat
 import unicodedata
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from modernet.config.schema import DataConfig
+from modernet.data.file_paths import SUBFOLDERS, required_root
 from modernet.errors import MissingData, UserError
 from modernet.runtime.text import shorten
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")  # as torchvision's ImageFolder
-# Name of a data set -> its folder in data.root.
-SUBFOLDERS = {"imagenette": "imagenette160", "imagewoof": "imagewoof160", "imagenet": "imagenet"}
-DOWNLOADED = ("cifar10", "cifar100", "tiny_imagenet", "imagenet64")  # .npz files that scripts/get_data.py makes
 FILE_KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -85,6 +84,9 @@ def list_test_images(data: DataConfig) -> ImageSplit:
     """
     root, train = _image_root(data), list_train_images(data)
     val, test = root / "val", root / "test"
+    for folder in (val, test):
+        if folder.is_symlink() and not folder.exists():
+            raise MissingData(f"{folder} is a link to nothing; delete it, or bring back what it leads to")
     if not (val.is_dir() or test.is_dir()):
         raise MissingData(
             f"{_layout(root)}; there is neither {val} nor {test}; data.split=train/val needs train/ alone and holds "
@@ -199,10 +201,13 @@ def _walk(folder: Path, parent: str, above: tuple[tuple[int, int], ...] = ()) ->
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself; _regular_size names it where it is called like an image
-        return False
+    """Raises UserError for a link to nothing or to itself: it may have been a folder of images."""
+    with suppress(OSError):
+        if entry.is_dir():
+            return True
+    if entry.is_symlink() and not os.path.exists(entry):
+        _regular_size(entry)
+    return False
 
 
 def _regular_size(entry: os.DirEntry[str]) -> int:
@@ -220,31 +225,3 @@ def _regular_size(entry: os.DirEntry[str]) -> int:
 
 def _is_hidden(entry: os.DirEntry[str]) -> bool:
     return entry.name.startswith(".")
-
-
-def npz_path(data: DataConfig) -> Path:
-    """ROOT/NAME.npz. Raises UserError where data.root is missing or holds no such file."""
-    hint = npz_hint(data.name)
-    if data.root is None:
-        raise MissingData(
-            f"data={data.name} needs data.root=DIR or MODERNET_DATA=DIR, the folder of {data.name}.npz; {hint}"
-        )
-    path = Path(data.root) / f"{data.name}.npz"
-    if not path.is_file():
-        raise MissingData(f"there is no file {path}; data.root or MODERNET_DATA names its folder, and {hint}")
-    return path
-
-
-def npz_hint(name: str) -> str:
-    """Where a data set's .npz file comes from, for error messages."""
-    if name in DOWNLOADED:
-        return f"`python scripts/get_data.py {name} DIR` makes DIR/{name}.npz"
-    return f"{name}.npz must hold the arrays x_train, y_train, x_test and y_test"
-
-
-def required_root(data: DataConfig, meaning: str) -> Path:
-    """data.root. Raises UserError, with its meaning, where it is missing."""
-    if data.root is None:
-        variable = " or MODERNET_DATA=DIR" if data.name in SUBFOLDERS else ""
-        raise MissingData(f"data={data.name} needs data.root=DIR{variable}, {meaning}")
-    return Path(data.root)

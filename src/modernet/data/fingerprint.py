@@ -20,7 +20,8 @@ from modernet.config.experiment import Experiment
 from modernet.config.identity import check_sections, digest, identity
 from modernet.config.schema import DataConfig
 from modernet.data.classes import ImagesPerClass, check_classes, missing_classes
-from modernet.data.file_lists import list_test_images, list_train_images, npz_path
+from modernet.data.file_lists import list_test_images, list_train_images
+from modernet.data.file_paths import npz_path
 from modernet.data.shard_lists import list_shards, local_path
 from modernet.errors import MissingData, UserError
 from modernet.runtime.file_names import CHECKPOINTS, CONFIG_FILE, RECORD_FILE
@@ -91,10 +92,18 @@ def check_image_counts(data: DataConfig, facts: DataFacts) -> None:
             )
 
 
-def class_warnings(data: DataConfig) -> list[str]:
-    """A line for each split of an .npz file that has no image of some of data.num_classes classes."""
+def data_warnings(data: DataConfig) -> list[str]:
+    """A line for each split of an .npz file that lacks classes, and where nothing checks what is evaluated."""
     facts = inspect_data(data)
-    return missing_classes(data, facts.images_per_class, facts.num_classes) if facts.images_per_class else []
+    if facts.images_per_class:
+        return missing_classes(data, facts.images_per_class, facts.num_classes)
+    if data.split == "train/val":
+        return []
+    if facts.test_images is None:
+        return ["the number of evaluated images is not checked, so a missing shard goes unseen; data.test_images=N does"]
+    if data.kind == "folder" and (train := list_train_images(data)).digest == (test := list_test_images(data)).digest:
+        return [f"{test.folder} has the files of {train.folder}: the run is evaluated on what it is trained on"]
+    return []
 
 
 def check_data_unchanged(experiment: Experiment, runs: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modernet.config.schema import DataConfig
-from modernet.data.file_lists import npz_hint, npz_path
+from modernet.data.file_paths import npz_hint, npz_path
 from modernet.errors import UserError
 
 Split = tuple[np.ndarray, np.ndarray]  # (N, H, W, 3) uint8 images, (N,) integer labels

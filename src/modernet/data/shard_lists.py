@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from modernet.config.schema import DataConfig
-from modernet.data.file_lists import required_root
+from modernet.data.file_paths import required_root
 from modernet.errors import MissingData, UserError
 
 SHARD_SCHEMES = ("file", "http", "https", "gs", "ais", "hf")  # of addresses; data.allow_pipe adds pipe:

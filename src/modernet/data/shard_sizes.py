@@ -35,8 +35,8 @@ def count_images(urls: Sequence[str]) -> list[int]:
     Every process of the run must call this: each counts some of the shards. Reading an archive's headers takes seconds
     per local shard and a download per remote one. Raises UserError for a shard that is no tar file.
     """
-    versions = list(map(_version, urls))
     cache = cache_path(urls[0])
+    versions = [_version(url, cache.parent) for url in urls]
     cached = _load_cache(cache)
     sizes = [all_reduce_max(cached.get(version, 0)) for version in versions]
     missing = [number for number, size in enumerate(sizes) if not size]
@@ -64,13 +64,13 @@ def cache_path(url: str) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modernet" / CACHE_FILE
 
 
-def _version(url: str) -> str:
-    """What changes when a shard is replaced: name, size and time of a local file; a remote address as it is."""
+def _version(url: str, folder: Path) -> str:
+    """What changes when a shard is replaced: path from the folder, size, time; a remote address as it is."""
     path = local_path(url)
     if path is None:
         return url
     status = path.stat()
-    return f"{path.name} {status.st_size} {status.st_mtime_ns}"
+    return f"{os.path.relpath(path, folder)} {status.st_size} {status.st_mtime_ns}"
 
 
 def check_end(url: str) -> None:

@@ -12,7 +12,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 # The palette of Okabe and Ito (2008), which is safe for colour-blind readers.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 GREY, MUTED = "#595959", "#8C8C8C"
 SHADE, STRIPE, GUIDE = "#DCE9F3", "#F4F4F4", "#C4C4C4"  # behind a decided row, behind every second row, thin lines
 

@@ -6,11 +6,9 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, autocast, channels_last, full, fx, linalg, nn, zeros
 
-from modernet.config.schema import ModelConfig
+from modernet.config.schema import EXPANSION, ModelConfig
 from modernet.models.pointwise import Pointwise, build_pointwise
 from modernet.models.spatial import build_spatial_conv
-
-EXPANSION = 4  # wide / narrow channels of a bottleneck (He et al. 2015; Liu et al. 2022, Sec. 2.4)
 
 
 class LayerNorm2d(nn.LayerNorm):

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from modernet.config.schema import ModelConfig
-from modernet.models.blocks import ACTS, EXPANSION, NORMS, Block, Classifier, has_bias
+from modernet.models.blocks import ACTS, NORMS, Block, Classifier, has_bias
 
 
 def build_stem(config: ModelConfig) -> nn.Sequential:

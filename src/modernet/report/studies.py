@@ -33,10 +33,10 @@ class Study:
 
     def make_relative(self, text: str) -> str:
         """The text with paths of this study relative to its folder."""
-        return to_printable(text.replace(f"{self.folder}{os.sep}", ""))
+        return decode_path(text.replace(f"{self.folder}{os.sep}", ""))
 
 
-def to_printable(path: str | Path) -> str:
+def decode_path(path: str | Path) -> str:
     """A file name as text; bytes that are not UTF-8 become U+FFFD."""
     return os.fsencode(path).decode(errors="replace")
 
@@ -44,7 +44,7 @@ def to_printable(path: str | Path) -> str:
 def display_path(path: Path) -> str:
     """A path that may be published: relative to the working directory, or the last part of any other path."""
     here, absolute = Path.cwd().resolve(), path.resolve()
-    return to_printable(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute.name)
+    return decode_path(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute.name)
 
 
 def default_folders() -> list[Path]:

@@ -25,7 +25,6 @@ WITHOUT_GPU = ("cpu", "mps")  # devices, as records name them, on which `auto` n
 
 # Training and test images of data sets that may be absent on this machine.
 IMAGES = {
-    "digits": (1_437, 360),
     "cifar10": (50_000, 10_000),
     "cifar100": (50_000, 10_000),
     "imagenette": (9_469, 3_925),

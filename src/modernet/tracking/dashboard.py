@@ -207,7 +207,7 @@ def publish(api: Api, entity: str, project: str, protocol: str | None, results: 
         _ = api.project(project, entity).id
     except ValueError:
         raise UserError(
-            f"there is no project {entity}/{project} that this login can see; scripts/sync.py (modernet sync) makes "
+            f"there is no project {entity}/{project} that this login can see; modernet sync makes "
             "it from offline runs, train.py wandb=online from new ones"
         ) from None
     try:

@@ -141,7 +141,10 @@ def is_state_dict(values: object) -> TypeGuard[dict[str, Tensor]]:
 
 
 def find_misfits(weights: dict[str, Tensor], ours: dict[str, Tensor], any_classes: bool = False) -> str | None:
-    """The first names that differ from those of `ours` or have another shape; `any_classes` allows another head."""
+    """The first names that differ from those of `ours`, or whose tensors do by shape or kind of numbers.
+
+    `any_classes` allows another head.
+    """
     missing = [f"{name} is missing" for name in ours if name not in weights]
     unknown = [f"{name} is unknown" for name in weights if name not in ours]
     misshapen = [
@@ -149,5 +152,11 @@ def find_misfits(weights: dict[str, Tensor], ours: dict[str, Tensor], any_classe
         for name, value in weights.items()
         if name in ours and not (any_classes and name in HEAD) and value.shape != ours[name].shape
     ]
-    problems = missing + unknown + misshapen
+    others = [
+        f"{name} is {str(value.dtype).removeprefix('torch.')}, {str(value.layout).removeprefix('torch.')}"
+        for name, value in weights.items()
+        if name in ours
+        and (value.is_floating_point() != ours[name].is_floating_point() or value.layout != torch.strided)
+    ]
+    problems = missing + unknown + misshapen + others
     return shorten(problems, 3) or None

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modernet.config.experiment import Experiment
-from modernet.errors import ConnectionLost, DeviceFault, DiskFull, ModernetError, OutOfMemory
+from modernet.errors import ConnectionLost, DeviceFault, DiskFull, ModernetError, OutOfMemory, UserError
 from modernet.runtime.collectives import is_communication_error
 from modernet.runtime.os_errors import DISK_FULL, is_device_fault, is_out_of_memory
 from modernet.runtime.text import squeeze
@@ -73,6 +73,8 @@ def explain_interruption(folder: Path, experiment: Experiment) -> Iterator[None]
         path = latest_checkpoint(folder) or "none"
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise DiskFull(f"no space left on the disk of {folder}; last good checkpoint: {path}") from error
+        if isinstance(error, FileNotFoundError) and not folder.is_dir():
+            raise UserError(f"{folder}, the folder of the run, was moved or deleted while it was trained") from error
         if _is_shared_memory_full(error):
             raise OutOfMemory(
                 f"not enough shared memory for the processes that load images ({squeeze(error)}); enlarge "

@@ -51,7 +51,7 @@ def train_epoch(
     plan: TrainPlan,
     checkpoints: CheckpointManager,
     progress: Progress,
-    steps: StepMonitor,
+    monitor: StepMonitor,
 ) -> EvalMetrics:
     """Train the remaining steps of the running epoch; metrics of its augmented images."""
     layout, recipe, losses = plan.layout, plan.recipe, LossMonitor(steps.read)
@@ -80,10 +80,10 @@ def train_epoch(
             state.train_metrics.update(loss.detach(), logits.detach(), labels)
             state.train_metrics.skip(loader.skipped.take())
         lr = plan.lr(state.step)
-        steps.before_update(state)
+        monitor.before_update(state)
         state.apply_update(lr)
 
-        steps.after_update(state, lr, state.train_seconds + time.perf_counter() - started)
+        monitor.after_update(state, lr, state.train_seconds + time.perf_counter() - started)
         losses.record(state.step, lr, state.train_metrics.sums)
         losses.read(wait=state.step == last_step)
         progress.update(state.step, losses.loss, losses.top1)
@@ -104,7 +104,7 @@ def evaluate_epoch(
 
 
 def fit(
-    state: TrainState, loader: Loader, plan: TrainPlan, checkpoints: CheckpointManager, steps: StepMonitor
+    state: TrainState, loader: Loader, plan: TrainPlan, checkpoints: CheckpointManager, monitor: StepMonitor
 ) -> Iterator[Epoch]:
     """Train from `state` to the last epoch, in place, and yield every epoch's metrics when it ends.
 
@@ -113,7 +113,7 @@ def fit(
     recipe = plan.recipe
     with Progress(recipe, plan.steps_per_epoch, state.step, plan.layout.env) as progress:
         while len(state.epochs) < recipe.epochs:
-            train = train_epoch(state, loader, plan, checkpoints, progress, steps)
+            train = train_epoch(state, loader, plan, checkpoints, progress, monitor)
             state.train_metrics.gather()  # a signal during the evaluation makes rank 0 save them
             plain = checkpoints.check_finite(evaluate_epoch(state.model, state, loader, plan, checkpoints))
             ema = evaluate_epoch(state.ema_model, state, loader, plan, checkpoints) if state.ema_model else None

@@ -74,6 +74,8 @@ def load_run(folder: str | Path, ema: bool = False) -> Network:
     model = build_model(ModelConfig(**record.config["model"]), record.config["data"]["num_classes"])
     if misfits := find_misfits(weights[name], model.state_dict()):
         raise UserError(f"{path} has the weights of another network than {folder / RECORD_FILE}: {misfits}")
+    if damaged := [key for key, value in weights[name].items() if not value.isfinite().all()]:
+        raise UserError(f"{path} is damaged: {damaged[0]} has values that are not finite")
     model.load_state_dict(weights[name])
     model.class_names = tuple(load_class_names(folder, record.config["data"]["num_classes"]))
     return model.eval()

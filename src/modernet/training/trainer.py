@@ -10,7 +10,7 @@ import torch
 from modernet.config.experiment import Experiment
 from modernet.config.schema import ExecutionConfig, WandbConfig
 from modernet.config.weights import RUN_OF_WEIGHTS
-from modernet.data.fingerprint import class_warnings
+from modernet.data.fingerprint import data_warnings
 from modernet.data.loader import Loader, build_loader
 from modernet.data.splits import describe_split
 from modernet.errors import ConnectionLost, Interrupted, ModernetError, NonFiniteLoss, UserError
@@ -169,15 +169,14 @@ class Trainer:
         if self.env.is_main_process:
             warnings = find_warnings(experiment.recipe, experiment.data, self.loader.num_images, num_classes)
             warnings += filter(None, [uncompiled_warning(self.execution, self.device, self.plan)])
-            of_classes = (*class_warnings(experiment.data), *head_warnings(experiment))
+            of_classes = (*data_warnings(experiment.data), *head_warnings(experiment))
             for warning in (*experiment.warnings, *of_classes, *warnings):
                 logger.warning(warning)
         costs = f"{self.cost.params:,} parameters, {self.cost.gmacs:.4f} GMACs"
-        logger.info(f"{experiment.title}: {costs}, {describe_split(experiment.data, self.loader.num_images)}")
-        if start_note:
-            logger.info(start_note)
+        start = f"{experiment.title}: {costs}, {describe_split(experiment.data, self.loader.num_images)}"
         machine = ", ".join(f"{name} {value}" for name, value in self.machine.items())
-        logger.info(f"{self.plan.layout} ({machine})")
+        for line in filter(None, (start, start_note, f"{self.plan.layout} ({machine})")):
+            logger.info(line)
 
     def resume(self) -> None:
         """Load the newest intact checkpoint, if there is one, and start or continue the wandb run and the history."""
@@ -198,10 +197,12 @@ class Trainer:
         Interruptions and errors of the file system are not the run's fault and are raised.
         """
         try:
+            is_warned = False
             for epoch in self.epochs():
                 logger.info(epoch)
-                if epoch.epoch == 1 and (warning := slow_input_warning(epoch, self.loader.num_workers)):
+                if not is_warned and (warning := slow_input_warning(epoch, self.loader.num_workers)):
                     logger.warning(warning)
+                    is_warned = True
                 self.history.write_epoch(epoch)
         except Interrupted as error:
             if self.env.is_main_process:
