@@ -189,7 +189,7 @@ def test_names_of_exported_weights_are_those_of_the_code():
     from modernet.models.pretrained import SOURCES
     from modernet.training.trained import OUR_NAMES
 
-    assert export.NAMES == (OUR_NAMES, *SOURCES)
+    assert (OUR_NAMES, *SOURCES) == export.NAMES
 
 
 def test_script_and_verb_are_the_same_command():

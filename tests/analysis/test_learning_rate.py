@@ -2,8 +2,7 @@
 
 from records import make_record
 
-from modernet.analysis.contrasts import compare_with
-from modernet.analysis.layout import build_layout
+from modernet.analysis.layout import build_layout, compare_with
 from modernet.analysis.learning_rate import best_rates, sign_changes
 from modernet.analysis.signs import Verdict, count_verdicts, verdict
 from modernet.analysis.stats import summarize

@@ -211,15 +211,13 @@ def test_missing_files_are_refused(kind, tmp_path):
         resolve_data(short_experiment(data=data_config(kind, root=str(tmp_path / "missing"), **changes)))
 
 
-def test_an_evaluation_on_the_images_of_the_training_is_warned_of(image_folder):
-    data = files_config("folder", image_folder)
-    assert data_warnings(data) == []
-    shutil.rmtree(image_folder / "val")
-    (image_folder / "val").symlink_to("train")
-    (warning,) = data_warnings(replace(data, num_classes=None))
-    assert warning == (
-        f"{image_folder / 'val'} has the files of {image_folder / 'train'}: the run is evaluated on what it is trained on"
-    )
+def test_an_evaluation_on_the_images_of_the_training_is_warned_of(image_folder, tmp_path):
+    assert data_warnings(files_config("folder", image_folder)) == []
+    train, val = tmp_path / "linked/train", tmp_path / "linked/val"
+    shutil.copytree(image_folder / "train", train)
+    val.symlink_to("train")
+    (warning,) = data_warnings(files_config("folder", train.parent))
+    assert warning == f"{val} has the files of {train}: the run is evaluated on what it is trained on"
 
 
 class TestCheckDataUnchanged:

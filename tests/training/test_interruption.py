@@ -28,9 +28,9 @@ def test_full_disk_names_the_last_good_checkpoint(tmp_path, number):
 
 def test_a_folder_that_was_moved_is_named(tmp_path):
     folder = tmp_path / "run"
-    with pytest.raises(UserError, match=f"{folder}, the folder of the run, was moved or deleted"):
-        with explain_interruption(folder, EXPERIMENT):
-            (folder / "steps.jsonl").read_text()
+    message = f"{folder}, the folder of the run, was moved or deleted"
+    with pytest.raises(UserError, match=message), explain_interruption(folder, EXPERIMENT):
+        (folder / "steps.jsonl").read_text()
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,8 @@ from tabulate import tabulate
 
 from modernet.analysis.budget import all_epochs
 from modernet.analysis.budget_tables import budget_table, crossing_table, format_epochs, gap_table
-from modernet.analysis.layout import compare_with
 from modernet.analysis.formatting import count_noun, count_range, format_difference, format_p_value
-from modernet.analysis.layout import Layout
+from modernet.analysis.layout import Layout, compare_with
 from modernet.analysis.learning_rate import sign_changes
 from modernet.analysis.row import Row
 from modernet.analysis.stats import Difference, summarize

@@ -7,8 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from statistics import median
 
-from modernet.analysis.layout import Contrast, compare_with
-from modernet.analysis.layout import Layout, build_layout
+from modernet.analysis.layout import Contrast, Layout, build_layout, compare_with
 from modernet.analysis.learning_rate import BestRate, best_rates
 from modernet.analysis.row import Row
 from modernet.analysis.study import (
@@ -224,7 +223,9 @@ class Study:
             ),
             *self._own_best_parts(train),
             part("Layer Scale", "layer_scale", of_network(full, scales), len(scales)),
-            part(f"Layer Scale, {SHORT_EPOCHS} epochs", f"layer_scale {at_short}", of_network(short, scales), len(scales)),
+            part(
+                f"Layer Scale, {SHORT_EPOCHS} epochs", f"layer_scale {at_short}", of_network(short, scales), len(scales)
+            ),
             part("leave-one-out", "leave_one_out", list(leave_one_out.values()), 1 + len(steps)),
         ]
 

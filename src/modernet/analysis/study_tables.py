@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from math import sqrt
 
 from modernet.analysis.budget_tables import NOT_RUN
-from modernet.analysis.layout import Contrast
 from modernet.analysis.formatting import (
     count_noun,
     format_accuracy,
@@ -15,7 +14,7 @@ from modernet.analysis.formatting import (
     format_std_tests,
     tabulate_text,
 )
-from modernet.analysis.layout import POOLED, build_layout
+from modernet.analysis.layout import POOLED, Contrast, build_layout
 from modernet.analysis.learning_rate import BestRate, SignChange
 from modernet.analysis.notes import noise_note
 from modernet.analysis.row import Row

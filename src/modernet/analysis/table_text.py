@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from modernet.analysis.formatting import (
-    Cells,
+    TextTable,
     count_epochs,
     escape_formula,
     escape_latex,
@@ -68,14 +68,14 @@ def _difference_cells(row: Row, name: str) -> list[str]:
     ]
 
 
-def _tables(rows: list[Row], names: list[str], with_references: bool) -> list[Cells]:
+def _tables(rows: list[Row], names: list[str], with_references: bool) -> list[TextTable]:
     """The tables of one group: results, differences where there is something to compare, and published results."""
     metrics, named = declared_metrics(rows), list(zip(rows, names, strict=True))
     headers = [*RESULTS, *(metric.heading for metric in metrics)]
-    tables = [Cells("accuracy and cost", headers, [_result_cells(row, name, metrics) for row, name in named])]
+    tables = [TextTable("accuracy and cost", headers, [_result_cells(row, name, metrics) for row, name in named])]
     run = [(row, name) for row, name in named if row.n]
     if any(row.difference is not None or row.start_difference is not None for row, _ in run):
-        tables.append(Cells("differences", DIFFERENCES, [_difference_cells(row, name) for row, name in run]))
+        tables.append(TextTable("differences", DIFFERENCES, [_difference_cells(row, name) for row, name in run]))
     if with_references and (references := reference_cells(rows[0].protocol)):
         tables.append(references)
     return tables

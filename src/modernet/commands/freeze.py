@@ -25,7 +25,9 @@ from modernet.runtime.file_names import METRICS_FILE, RECORD_FILE, STEPS_FILE
 from modernet.runtime.io import write_bytes, write_text
 
 STUDIES = Path("results/studies")
-HEADER = "<!-- Written by `modernet freeze {name}{options}`; `modernet table {folder}{options}` prints it again. -->\n\n"
+HEADER = (
+    "<!-- Written by `modernet freeze {name}{options}`; `modernet table {folder}{options}` prints it again. -->\n\n"
+)
 
 
 def _parse_arguments() -> argparse.Namespace:

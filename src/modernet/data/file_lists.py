@@ -205,7 +205,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     with suppress(OSError):
         if entry.is_dir():
             return True
-    if entry.is_symlink() and not os.path.exists(entry):
+    if entry.is_symlink() and not Path(entry).exists():
         _regular_size(entry)
     return False
 

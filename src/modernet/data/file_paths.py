@@ -1,4 +1,4 @@
-"""Where the files of a data set lie below data.root, and what to do where they are missing. Nothing here imports torch."""
+"""Where the files of a data set lie below data.root, and what to do where they are missing; without torch."""
 
 from pathlib import Path
 

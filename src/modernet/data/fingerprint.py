@@ -100,7 +100,9 @@ def data_warnings(data: DataConfig) -> list[str]:
     if data.split == "train/val":
         return []
     if facts.test_images is None:
-        return ["the number of evaluated images is not checked, so a missing shard goes unseen; data.test_images=N does"]
+        return [
+            "the number of evaluated images is not checked, so a missing shard goes unseen; data.test_images=N does"
+        ]
     if data.kind == "folder" and (train := list_train_images(data)).digest == (test := list_test_images(data)).digest:
         return [f"{test.folder} has the files of {train.folder}: the run is evaluated on what it is trained on"]
     return []

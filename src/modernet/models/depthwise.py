@@ -55,7 +55,7 @@ class _ByImages(autograd.Function):
         input_grad = F.conv2d(grad, weight.flip(2, 3), padding=padding, groups=channels) if needs_input else None
         weight_grad = torch.zeros_like(weight) if needs_weight else None
         if weight_grad is not None:
-            # Not input[:, None]: by its strides torch takes an image for channels first, which is up to 30 times as slow.
+            # Not input[:, None]: by its strides, torch takes an image for channels first, up to 30 times as slow.
             for image, kernels in zip(input.split(1), grad[:, :, None], strict=True):  # (1, C, H, W), (C, 1, H, W)
                 weight_grad += F.conv2d(image, kernels, padding=padding, groups=channels).transpose(0, 1)
         return input_grad, weight_grad, grad.sum((0, 2, 3)) if needs_bias else None

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from modernet.config.schema import ModelConfig
+from modernet.config.schema import EXPANSION, ModelConfig
 from modernet.models.blocks import ACTS, NORMS, Block, Classifier, has_bias
 
 

@@ -7,18 +7,15 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from modernet.curves import load_epochs, load_steps
+from modernet.curves import load_epochs
 from modernet.metrics import declared_metrics
-from modernet.record import Record, Steps
-from modernet.runtime.file_names import STEPS_FILE
+from modernet.record import Record
 from modernet.report.origins import to_publishable
+from modernet.report.step_curves import StepCurves, load_step_curves
 from modernet.report.studies import Study, decode_path
 
 CURVES = ("epoch", "top1", "train_loss", "val_loss")
-STEP = "step"
-VALUES = [field.name for field in fields(Steps) if field.name not in (STEP, "peak_memory")]
-# One of CURVES -> its value after each epoch; STEP or one of VALUES -> its value at each point of steps.jsonl.
-Curves = StepCurves = dict[str, list[float | None]]
+Curves = dict[str, list[float | None]]  # one of CURVES -> its value after each epoch
 STEP_POINTS, MOST_POINTS, FEWEST_POINTS = 60_000, 240, 24  # in the page; in a curve of a run by step
 
 
@@ -39,7 +36,7 @@ class RunData:
         except (OSError, ValueError) as error:
             curves = study.make_relative(str(error))
         try:
-            steps: StepCurves | str = _load_step_curves(path, self._points)
+            steps: StepCurves | str = load_step_curves(path, self._points)
         except (OSError, ValueError) as error:
             steps = study.make_relative(str(error))
         facts = {field.name: getattr(record, field.name) for field in fields(Record) if field.name != "config"}
@@ -70,26 +67,6 @@ def _load_curves(path: Path) -> Curves:
 
 def _to_number(value: Any) -> float | None:
     return round(value, 4) if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def _load_step_curves(record: Path, points: int) -> StepCurves:
-    """At most `points` lines of the file beside the record, evenly spaced, the last one included, in order of step.
-
-    Empty where the run has no such file. A value that a line lacks is None; values that no line has are absent. Raises
-    OSError or ValueError for a file that cannot be read.
-    """
-    if not record.with_name(STEPS_FILE).is_file():
-        return {}
-    rows = load_steps(record, points)
-    names = [name for name in (STEP, *VALUES) if any(name in row for row in rows)]
-    return {name: [_to_digits(row.get(name)) for row in rows] for name in names}
-
-
-def _to_digits(value: Any) -> float | None:
-    """Five significant digits, which no chart shows more of; whole numbers stay exact."""
-    if isinstance(value, float):
-        return float(f"{value:.5g}") if math.isfinite(value) else None
-    return value if isinstance(value, int) else None
 
 
 def _without_nan(value: Any) -> Any:

@@ -54,7 +54,7 @@ def train_epoch(
     monitor: StepMonitor,
 ) -> EvalMetrics:
     """Train the remaining steps of the running epoch; metrics of its augmented images."""
-    layout, recipe, losses = plan.layout, plan.recipe, LossMonitor(steps.read)
+    layout, recipe, losses = plan.layout, plan.recipe, LossMonitor(monitor.read)
     epoch = len(state.epochs)
     micro_batches = layout.micro_batches()
     last_step = (epoch + 1) * plan.steps_per_epoch
