@@ -190,13 +190,13 @@ def test_folding_small_kernels_keeps_the_outputs(changes):
     assert folded.config == replace(model.config, small_kernel=0)
 
 
-@torch.no_grad()
 def test_folding_keeps_the_names_of_the_outputs():
     model = build_model(roadmap("micro")["large_kernel"], 2)
     model.class_names = ("cat", "dog")
     assert fold_small_kernels(model).class_names == ("cat", "dog")
 
 
+@torch.no_grad()
 def test_folding_leaves_the_network_and_networks_without_small_kernels_as_they_are():
     model, images = trained(replace(roadmap("micro")["gelu"], stem_stride=1)), torch.randn(2, 3, 32, 32)
     before = model(images)

@@ -70,7 +70,7 @@ def test_page_has_all_sections_and_all_runs(page, folder):
     assert page.index('id="answer"') < page.index("<h2>")  # the first thing that one reads
     for row in build_rows(select(folder).records.values()):
         assert f"{row.top1:.2f} ± {row.top1_std:.2f} [{row.top1_low:.2f}, {row.top1_high:.2f}]" in text
-    for part in ("commits abc123def456 ", "recipe.lr", "Holm (1979)", "Not run.", "attribution.py plan"):
+    for part in ("commits abc123def456 ", "recipe.lr", "Holm (1979)", "Not run.", "modernet attribution plan"):
         assert part in text
     for part in (
         "Steps: pooled std 0.10 with 30 degrees of freedom, from 15 rows",

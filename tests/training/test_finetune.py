@@ -15,7 +15,7 @@ from modernet import load_run, roadmap
 from modernet.config.weights import find_weights
 from modernet.data.fingerprint import resolve_data
 from modernet.errors import UserError
-from modernet.training.finetune import load_weights
+from modernet.training.finetune import find_misfits, load_weights
 from modernet.training.trainer import Trainer
 
 
@@ -85,20 +85,17 @@ def test_the_content_of_the_weights_identifies_a_run_and_not_their_path(run, tmp
 
 
 def test_weights_that_do_not_fit_are_refused_before_anything_is_written(run, tmp_path):
-    names = ("broken", "other", "bare", "integers", "sparse")
-    broken, other, bare, integers, sparse = (tmp_path / f"{name}.pth" for name in names)
+    broken, other, bare, integers = (tmp_path / f"{name}.pth" for name in ("broken", "other", "bare", "integers"))
     broken.write_bytes(b"no weights")
     torch.save({"layer.weight": torch.ones(1)}, other)
     weights = torch.load(run / "model.pt", weights_only=True)["model"]
     torch.save(weights, bare)
     torch.save({name: value.int() for name, value in weights.items()}, integers)
-    torch.save(weights | {"classifier.weight": weights["classifier.weight"].to_sparse()}, sparse)
     gelu = {"model": replace(roadmap("micro")["gelu"], stem_stride=1)}
     for source, changes, message in (
         (bare, gelu, "has the weights of another network: .* is missing"),
         (bare, {"model": replace(short_experiment().model, stem_stride=2)}, r"stem\.0\.weight has shape"),
         (integers, {}, r"stem\.0\.weight is int32, strided"),
-        (sparse, {}, r"classifier\.weight is float32, sparse_coo"),
         (broken, {}, "is not a readable file of weights"),
         (other, {}, "neither our names, nor those of torchvision or the authors"),
     ):
@@ -108,6 +105,12 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_written(run, tmp
     assert not (tmp_path / "new").exists()
     with pytest.raises(UserError, match=r"finetune=.*nowhere: there is no file"):
         find_weights(tmp_path / "nowhere")
+
+
+def test_sparse_weights_do_not_fit():
+    dense = {"a": torch.eye(2)}
+    assert find_misfits(dense, dense) is None
+    assert find_misfits({"a": torch.eye(2).to_sparse()}, dense) == "a is float32, sparse_coo"
 
 
 @pytest.fixture(scope="module")
