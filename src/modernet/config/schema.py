@@ -20,7 +20,6 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 EXPANSION = 4  # wide / narrow channels of a bottleneck (He et al. 2015; Liu et al. 2022, Sec. 2.4)
-
 STRICT = ConfigDict(extra="forbid")  # a misspelt field is an error, never ignored
 FINITE = ConfigDict(extra="forbid", allow_inf_nan=False)
 

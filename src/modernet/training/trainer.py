@@ -180,7 +180,7 @@ class Trainer:
 
     def resume(self) -> None:
         """Load the newest intact checkpoint, if there is one, and start or continue the wandb run and the history."""
-        run = RunIdentity(self.experiment.hash, self.experiment.seed)
+        run, minutes = RunIdentity(self.experiment.hash, self.experiment.seed), self.execution.checkpoint_minutes
         if saved := checkpoint_files.load_checkpoint(self.folder, run, self.state):
             self.state.load_state_dict(saved)
             logger.info(f"resuming from step {self.state.step} of {self.plan.total_steps}")
@@ -188,7 +188,6 @@ class Trainer:
         wandb_config = self.wandb_config if self.env.is_main_process else None
         self.wandb = self.exit_stack.enter_context(wandb_run(wandb_config, self.folder, self.experiment, facts))
         self.history = RunHistory(self.folder, self.state, self.plan, self.wandb)
-        minutes = self.execution.checkpoint_minutes
         self.checkpoints = CheckpointManager(self.folder, minutes, self.env, self.shutdown, run)
 
     def fit(self) -> str | None:
