@@ -204,6 +204,8 @@ def call_in_sweep(run: Callable[[], T]) -> T:
     try:
         return run()
     except Interrupted as error:
+        if _prints(error):
+            print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         sys.exit(error.status)
     except Exception as error:
         line = explain(error)

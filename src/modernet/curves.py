@@ -35,3 +35,18 @@ def load_steps(path: Path, points: int | None = None) -> list[dict[str, Any]]:
     if not all(isinstance(row, dict) and isinstance(row.get("step"), int) for row in rows):
         raise ValueError(f"{STEPS_FILE} has a line without a step")
     return sorted(rows, key=lambda row: row["step"])
+
+
+def read_intact_rows(path: Path, number: str) -> list[dict[str, Any]]:
+    """The rows of a file up to the first damaged one, as a killed process leaves it. `number` is in every row."""
+    rows = []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            break
+        if not isinstance(row, dict) or not isinstance(row.get(number), int):
+            break
+        rows.append(row)
+    return rows

@@ -48,10 +48,10 @@ def test_freezing_a_study_from_itself_writes_its_table_again(runs, tmp_path, mon
 def test_the_commands_in_a_frozen_table_name_the_configs_of_the_user(runs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(VARIABLE, "")  # that the command sets
-    (tmp_path / "mine").mkdir()
-    assert run_command("freeze", "s", "--runs", runs, "--config-dir", "mine").returncode == 0
+    (tmp_path / "a/mine").mkdir(parents=True)
+    assert run_command("freeze", "s", "--runs", runs, "--config-dir", "a/mine").returncode == 0
     first = (tmp_path / "results/studies/s/table.md").read_text().splitlines()[0]
-    assert "`modernet freeze s --config-dir mine`; `modernet table results/studies/s --config-dir mine`" in first
+    assert "`modernet table results/studies/s --config-dir a/mine`" in first
 
 
 def test_a_frozen_record_has_no_path_of_this_machine(tmp_path, monkeypatch):

@@ -270,6 +270,7 @@ def test_only_regular_files_are_images(image_folder, make, kind, monkeypatch):
 def test_links_to_files_and_folders_are_followed(image_folder):
     (image_folder / "train/cat/link.jpg").symlink_to(image_folder / "val/cat/00.jpg")
     (image_folder / "train/cat/more").symlink_to(image_folder / "val/dog")
+    (image_folder / "train/.hidden").symlink_to("/mnt/nowhere")
     train, _ = list_images(files_config("folder", image_folder))
     assert {"cat/link.jpg", "cat/more/01.jpg"} <= {file.name for file in train.files}
 

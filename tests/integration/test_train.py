@@ -2,16 +2,21 @@
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import hydra
 import numpy as np
 import pytest
 from helpers import ALL_STEPS, RANDOM_IMAGES, ROOT, printed_record
 
 from modernet import model_cost, roadmap
 from modernet.cli import SET_BY_US
+from modernet.commands import train as train_command
+from modernet.config.search_path import CONFIGS
 
 # DESIGN promises these fields of record.json to other people's scripts.
 PROMISED_FIELDS = {
@@ -211,6 +216,31 @@ def test_sweep_with_an_unknown_step_starts_nothing(train_in_process, tmp_path):
     assert result.returncode == 2
     assert "there is no step 'inverted'" in result.stderr
     assert visible_names(tmp_path / "runs") == []
+
+
+@pytest.mark.parametrize(
+    ("section", "asks"),
+    [
+        ("", False),
+        ("mode: MULTIRUN", True),
+        ("job: {env_set: {A: b}}", True),
+        ("job: {chdir: true}", True),
+        ("callbacks: {mine: {_target_: a.b}}", True),
+    ],
+)
+def test_config_that_asks_something_of_hydra_goes_to_hydra(tmp_path, monkeypatch, section, asks):
+    called = []
+    monkeypatch.setattr(train_command, "train", lambda: called.append("hydra"))
+    monkeypatch.setattr(train_command, "_train", lambda *_, **__: called.append("composed here"))
+    configs = tmp_path / "configs"  # as the checkout of a user who changed it
+    shutil.copytree(CONFIGS, configs)
+    with (configs / "protocol/digits.yaml").open("a") as file:
+        file.write(f"\nhydra: {{{section}}}\n")
+    initialize = partial(hydra.initialize_config_dir, str(configs), version_base="1.3")
+    monkeypatch.setattr(train_command, "initialize_hydra", initialize)
+    monkeypatch.setattr("sys.argv", ["train.py", "+step=gelu"])
+    train_command.main()
+    assert called == ["hydra" if asks else "composed here"]
 
 
 def test_configs_of_the_user_may_refer_to_hydra(train_in_process, tmp_path):

@@ -1,9 +1,11 @@
 """A run that is stopped and resumed is one run of wandb, wherever each part was logged."""
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import wandb
@@ -15,7 +17,7 @@ from modernet.config.schema import WandbConfig
 from modernet.errors import Interrupted
 from modernet.runtime.file_names import METRICS_FILE, STEPS_FILE
 from modernet.runtime.signals import ShutdownSignal
-from modernet.tracking.run_files import synced_mark
+from modernet.tracking.run_files import RUN_FILE, synced_mark
 from modernet.training.trainer import Trainer
 
 OFFLINE, ONLINE = WandbConfig(mode="offline"), WandbConfig(mode="online")
@@ -43,6 +45,25 @@ class StopInFirstEvaluation(StopAfterFirstEpoch):
         path = self.folder / STEPS_FILE
         has_epoch = path.exists() and any(row["epoch"] == 1 for row in read_lines(path))
         return "SIGTERM" if has_epoch else None
+
+
+class StopAtRow(StopAfterFirstEpoch):
+    """As if a signal arrived when steps.jsonl has this many rows."""
+
+    number = 4
+
+    @property
+    def requested(self) -> str | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        path = self.folder / STEPS_FILE
+        return "SIGTERM" if path.exists() and len(read_lines(path)) >= self.number else None
+
+
+class StopAtSecondRow(StopAtRow):
+    number = 2
+
+
+class StopAtFirstRow(StopAtRow):
+    number = 1
 
 
 def stop(folder: Path, config: WandbConfig | None, when: type[StopAfterFirstEpoch] = StopAfterFirstEpoch) -> None:
@@ -109,6 +130,39 @@ def test_run_that_is_resumed_online_has_every_row_once(server, tmp_path, when):
     assert run.exits == [1, 0]
 
 
+def test_run_that_is_stopped_twice_in_one_evaluation_has_every_row_once(server, tmp_path):
+    for _ in range(2):
+        stop(tmp_path, ONLINE, StopInFirstEvaluation)
+    resume(tmp_path, ONLINE)
+    (run,) = server.runs.values()
+    assert_complete(run, tmp_path)
+
+
+def test_run_that_is_killed_before_it_comes_to_new_rows_has_every_row_once(server, tmp_path):
+    """The checkpoint is older than the rows that arrived, and steps.jsonl is cut to it when the run resumes."""
+    stop(tmp_path, ONLINE, StopAtFirstRow)
+    (checkpoint,) = tmp_path.glob("checkpoint-*.pt")
+    content = checkpoint.read_bytes()
+    for when in (StopAtRow, StopAtSecondRow):
+        stop(tmp_path, ONLINE, when)
+        for path in tmp_path.glob("checkpoint-*.pt"):  # a killed process leaves the one before
+            path.unlink()
+        checkpoint.write_bytes(content)
+    resume(tmp_path, ONLINE)
+    (run,) = server.runs.values()
+    assert_complete(run, tmp_path)
+
+
+def test_new_run_in_another_project_begins_with_its_own_steps(server, tmp_path):
+    stop(tmp_path, ONLINE, StopInFirstEvaluation)
+    stop(tmp_path, ONLINE)  # whose rows got higher steps at wandb
+    other = replace(ONLINE, project="other")
+    stop(tmp_path, other)
+    resume(tmp_path, other)
+    (run,) = (run for run in server.runs.values() if run.project == "other")
+    assert_complete(run, tmp_path)
+
+
 def test_run_whose_last_rows_did_not_arrive_has_every_row_once(server, tmp_path):
     """wandb's process, which sends the rows, dies with the training."""
     stop(tmp_path, ONLINE)
@@ -140,6 +194,52 @@ def test_run_that_ended_without_wandb_is_complete(server, tmp_path):
     assert_complete(run, tmp_path)
     assert run.settings["tags"] == ["mine"]
     assert run_command("sync", tmp_path).stdout.endswith("1 pushed before\n")
+
+
+def cut_last_file(folder: Path, number: int = 20) -> None:
+    """As where the disk was full when the run ended."""
+    file = offline_files(folder)[-1]
+    os.truncate(file, file.stat().st_size - number)
+
+
+def test_damaged_run_of_an_earlier_version_stays_in_its_project(server, tmp_path):
+    stop_and_resume(tmp_path, OFFLINE, replace(OFFLINE, project="mine"))
+    cut_last_file(tmp_path)
+    path = tmp_path / RUN_FILE
+    kept = {name: value for name, value in json.loads(path.read_text()).items() if name in ("id", "project", "url")}
+    path.write_text(json.dumps(kept))
+    assert run_command("sync", tmp_path).returncode == 0
+    (run,) = server.runs.values()
+    assert_complete(run, tmp_path)
+    assert run.project == "mine"
+
+
+def test_damaged_lines_of_the_run_cost_no_others(server, tmp_path):
+    stop_and_resume(tmp_path, OFFLINE, OFFLINE)
+    cut_last_file(tmp_path)
+    for name in (STEPS_FILE, METRICS_FILE):
+        os.truncate(tmp_path / name, (tmp_path / name).stat().st_size - 5)
+    assert run_command("sync", tmp_path).returncode == 0
+    (run,) = server.runs.values()
+    assert [row["epoch"] for row in run.history if "val/top1" in row] == [1, 2]
+    steps = [row["train/step"] for row in run.history if "train/step" in row]
+    assert steps == [*range(1, len(steps) + 1)]
+    assert len(steps) == len((tmp_path / STEPS_FILE).read_text().splitlines()) - 1
+
+
+@pytest.mark.parametrize("fault", ["wandb does not start", "no epochs"])
+def test_run_that_cannot_be_written_again_is_not_called_pushed(server, tmp_path, monkeypatch, fault):
+    stop(tmp_path, OFFLINE)
+    resume(tmp_path, None)
+    if fault == "no epochs":
+        (tmp_path / METRICS_FILE).unlink()
+    else:
+        monkeypatch.setattr("modernet.tracking.logger._start_run", Mock(side_effect=OSError("no space left")))
+    for _ in range(2):
+        result = run_command("sync", tmp_path)
+        assert result.returncode == 1
+        assert "(wandb's file lacks the end of the run, and it cannot be written again)" in result.stderr
+        assert not server.runs
 
 
 TO_ME = {"entity": "me"}  # the login of the stand-in

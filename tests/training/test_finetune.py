@@ -110,6 +110,8 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_written(run, tmp
 def test_sparse_weights_do_not_fit():
     dense = {"a": torch.eye(2)}
     assert find_misfits(dense, dense) is None
+    averaged, number = {"num_batches_tracked": torch.tensor(3.0)}, {"num_batches_tracked": torch.tensor(3)}
+    assert find_misfits(averaged, number) is None
     assert find_misfits({"a": torch.eye(2).to_sparse()}, dense) == "a is float32, sparse_coo"
 
 

@@ -21,13 +21,12 @@ from modernet.config.search_path import add_config_dir, user_config_dirs
 from modernet.errors import UserError
 from modernet.record import Record, find_record, write_record
 from modernet.report.origins import shorten_paths, to_publishable
+from modernet.report.studies import display_path
 from modernet.runtime.file_names import METRICS_FILE, RECORD_FILE, STEPS_FILE
 from modernet.runtime.io import write_bytes, write_text
 
 STUDIES = Path("results/studies")
-HEADER = (
-    "<!-- Written by `modernet freeze {name}{options}`; `modernet table {folder}{options}` prints it again. -->\n\n"
-)
+HEADER = "<!-- Written by `modernet freeze`; `modernet table {folder}{options}` prints it again. -->\n\n"
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -102,8 +101,8 @@ def _write_results(study: Path) -> None:
     for line in skipped:
         print(f"skipped: {line}", file=sys.stderr)
     rows = build_rows(selection.records.values())
-    options = "".join(f" --config-dir {folder.name}" for folder in user_config_dirs())
-    header = HEADER.format(name=study.name, folder=study.as_posix(), options=options)
+    options = "".join(f" --config-dir {display_path(folder)}" for folder in user_config_dirs())
+    header = HEADER.format(folder=study.as_posix(), options=options)
     write_text(study / "table.md", f"{header}{to_markdown(rows, failed=selection.failed.values())}\n")
     write_text(study / "table.csv", to_csv(rows))
 

@@ -29,7 +29,7 @@ from modernet.config import help as config_help
 from modernet.config import studies
 from modernet.config.experiment import build_execution, build_experiment, build_wandb, initialize_hydra
 from modernet.config.overrides import explain_override
-from modernet.config.search_path import CONFIGS, add_config_dir
+from modernet.config.search_path import CONFIGS, add_config_dir, user_config_dirs
 from modernet.data.fingerprint import check_data_unchanged, resolve_data
 from modernet.errors import RunFailed, UserError
 from modernet.record import find_record, find_result
@@ -115,12 +115,19 @@ def _check_flags(flags: list[str]) -> None:
 
 
 def _compose(overrides: list[str]) -> DictConfig:
-    """The config as `hydra.main` passes it: other configs may refer to Hydra's section, as in ${hydra:runtime.cwd}."""
+    """The config as `hydra.main` passes it; configs may refer to Hydra's section, as in ${hydra:runtime.cwd}."""
     config = hydra.compose("config", overrides, return_hydra_config=True)
     HydraConfig.instance().set_config(config)
     with open_dict(config):
         del config["hydra"]
     return config
+
+
+def _asks_nothing_of_hydra() -> bool:
+    """Whether the composed config leaves everything that Hydra does around a run as it is in configs/config.yaml."""
+    section = HydraConfig.get()
+    job = section.job
+    return not (section.mode or section.callbacks or job.env_set or job.chdir) and section.run.dir == "."
 
 
 def _print_help(overrides: list[str]) -> None:
@@ -167,12 +174,15 @@ def main() -> None:
         if {"--help", "-h"} & {*flags}:
             _print_help([word for word in words if word not in flags])
             return
-        if flags or any("hydra" in word for word in words):
-            sys.argv[1:] = words
-            train()
-        else:  # Hydra would compose the config twice, first to see whether it is of a sweep
+        if not flags and not any("hydra" in word for word in words) and not user_config_dirs():
+            # Hydra would compose the config twice, first to see whether it is of a sweep.
             with initialize_hydra():
-                _train(_compose(words), words, is_sweep=False)
+                config = _compose(words)
+                if _asks_nothing_of_hydra():
+                    _train(config, words, is_sweep=False)
+                    return
+        sys.argv[1:] = words
+        train()
 
 
 if __name__ == "__main__":

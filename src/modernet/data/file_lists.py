@@ -147,7 +147,7 @@ def _class_folders(folder: Path) -> dict[str, str]:
     """Name of a class -> name of its folder. Raises UserError for two folders of one name."""
     found: dict[str, str] = {}
     with os.scandir(folder) as entries:
-        folders = [entry.name for entry in entries if _is_folder(entry) and not _is_hidden(entry)]
+        folders = [entry.name for entry in entries if not _is_hidden(entry) and _is_folder(entry)]
     for name in folders:
         if (composed := _composed(name)) in found:
             raise UserError(f"{folder} has two folders {composed}, which differ in how their accents are written")

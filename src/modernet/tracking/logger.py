@@ -48,8 +48,8 @@ class WandbLogger:
     """One wandb run; silent where `run` is None. An error of wandb is logged once and does not stop the training.
 
     `is_new`: wandb has no earlier part of the run, or forgets it. Offline that is so for each start, because the file
-    of a process that was killed lacks its last 32 KiB. `earlier_files` were logged offline by earlier starts.
-    `step_offset` is wandb's step minus the optimizer's.
+    of a process that was killed lacks its last 32 KiB. `earlier_files` were logged offline by earlier starts. `before`
+    is what run.json has of the start that this one continues.
     """
 
     def __init__(
@@ -58,15 +58,20 @@ class WandbLogger:
         folder: Path | None = None,
         is_new: bool = True,
         earlier_files: Iterable[Path] = (),
-        step_offset: int = 0,
+        before: Mapping[str, Any] | None = None,
     ) -> None:
         self.run, self.folder, self.is_new, self.earlier_files = run, folder, is_new, earlier_files
-        self.step_offset = step_offset
+        self.before = before or {}
+        self.step_offset = self.before.get("step_offset", 0)  # wandb's step minus the optimizer's
         self.result: str | None = None  # the record's status
 
     def last_step(self) -> int:
         """The optimizer step of the last row that the server has; a killed process has not sent all of them."""
-        return 0 if self.run is None else max(0, self.run.starting_step - 1 - self.step_offset)
+        if self.run is None:
+            return 0
+        if self.run.starting_step == self.before.get("starting_step"):  # nothing arrived by the start before
+            return self.before["last_step"]
+        return max(0, self.run.starting_step - 1 - self.step_offset)
 
     def resume(self, next_step: int) -> None:
         """Continue with a row of this optimizer step.
@@ -75,8 +80,9 @@ class WandbLogger:
         and all later ones get higher steps at wandb. Axes are those of AXES and do not move.
         """
         if self.run is not None:
-            self.step_offset = max(0, self.run.starting_step - next_step)
-            self._update_run_file(step_offset=self.step_offset)
+            first, last = self.run.starting_step, self.last_step()
+            self.step_offset = max(0, first - next_step)
+            self._update_run_file(step_offset=self.step_offset, starting_step=first, last_step=last)
 
     def log_steps(self, row: Mapping[str, float]) -> None:
         """Log a row of steps.jsonl."""
@@ -164,7 +170,9 @@ def _init(
         entities = {before.get("entity"), "" if before.get("url") else None}
         is_same = (run.id, run.project) == (before.get("id"), before.get("project")) and run.entity in entities
         is_new = run.offline or not (continues and is_same)
-        return WandbLogger(run, folder, is_new, earlier_files, 0 if is_new else before.get("step_offset", 0))
+        if is_new:
+            update_run_file(folder, step_offset=0, starting_step=None)
+        return WandbLogger(run, folder, is_new, earlier_files, None if is_new else before)
     except Exception as error:  # no disk, no network, a broken installation: none of it is the run's fault
         logger.warning(f"wandb could not start ({error}); training continues without it")
         return WandbLogger(None)

@@ -6,11 +6,11 @@ from typing import Any
 
 from modernet.config.experiment import Experiment
 from modernet.config.schema import WandbConfig
-from modernet.curves import load_epochs, load_steps
+from modernet.curves import read_intact_rows
 from modernet.record import Record
-from modernet.runtime.file_names import RECORD_FILE
+from modernet.runtime.file_names import METRICS_FILE, STEPS_FILE
 from modernet.tracking.logger import WandbLogger, wandb_run
-from modernet.tracking.run_files import read_run_file
+from modernet.tracking.run_files import offline_files, read_run_file
 from modernet.tracking.settings import run_arguments
 
 # Of a record, what the config at wandb has besides the experiment.
@@ -34,11 +34,21 @@ def log_history(
         wandb_logger.log_steps(row)
 
 
-def rebuild(folder: Path, record: Record) -> None:
-    """Log a run that has ended offline once more, under the same id. wandb's files of it are not pushed any more."""
-    config = WandbConfig(mode="offline")
-    arguments = read_run_file(folder).get("arguments") or run_arguments(config, folder, record)
+def rebuild(folder: Path, record: Record) -> list[Path]:
+    """Log a run that has ended offline once more, under the same id; the new file, none where that fails.
+
+    wandb's earlier files of it are not pushed any more. Where the run's own files have no epoch of a finished run, they
+    are no better than wandb's, and nothing is logged.
+    """
+    if record.status == "done" and not read_intact_rows(folder / METRICS_FILE, "epoch"):
+        return []
+    config, last, earlier = WandbConfig(mode="offline"), read_run_file(folder), offline_files(folder)
+    arguments = last.get("arguments")
+    if arguments is None:  # of a version that did not keep them
+        where = {name: last[name] for name in ("project", "entity") if last.get(name)}
+        arguments = run_arguments(config, folder, record) | where
     replay(config, folder, record, record, arguments)
+    return [file for file in offline_files(folder) if file not in earlier]
 
 
 def replay(
@@ -52,19 +62,10 @@ def replay(
 
     `arguments` are those of `wandb_run`.
     """
-    path = folder / RECORD_FILE
-    rows = _read_or_nothing(load_steps, path)
-    epochs = _read_or_nothing(load_epochs, path)
+    rows, epochs = read_intact_rows(folder / STEPS_FILE, "step"), read_intact_rows(folder / METRICS_FILE, "epoch")
     steps_per_epoch = round(rows[-1]["step"] / rows[-1]["epoch"]) if rows else 1
     facts = {name: getattr(record, name) for name in FACTS}
     with wandb_run(config, folder, experiment, facts, arguments) as wandb_logger:
         log_history(wandb_logger, rows, epochs, steps_per_epoch)
         wandb_logger.log_result(record)
         wandb_logger.mark_earlier_files()
-
-
-def _read_or_nothing(load: Any, path: Path) -> list[dict[str, Any]]:
-    try:
-        return load(path)
-    except (OSError, ValueError):  # an earlier version, or a failed first epoch
-        return []

@@ -15,8 +15,9 @@ OFFLINE_FILE = "wandb/offline-run-*/run-{id}.wandb"
 def read_run_file(folder: Path) -> dict[str, Any]:
     """What the last start knows of a run at wandb; empty where the run's folder has nothing.
 
-    `id`, `entity`, `project` and `url`, which is None offline; `arguments` of wandb.init; `step_offset`, wandb's step
-    minus the optimizer's; `is_complete`: whether wandb's copy has the run's end.
+    `id`, `entity`, `project` and `url`, which is None offline; `arguments` of wandb.init; `is_complete`: whether wandb
+    has the run's end. Of an online run that was resumed, `starting_step`, wandb's next step at that time,
+    `last_step`, the optimizer's last one at wandb, and `step_offset`, wandb's step minus the optimizer's from then on.
     """
     try:
         values = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))

@@ -111,21 +111,21 @@ def _push_run(folder: Path, name: str, files: list[Path], options: Sequence[str]
         return f"{folder / RECORD_FILE} is not a record ({error})"
     last = read_run_file(folder)
     if f"run-{last.get('id')}" == name and not last.get("is_complete", True):
-        return _push_files(_rebuilt(folder, name, record), options)
+        return _rebuild_and_push(folder, record, options, "wandb's file lacks the end of the run")
     reason = _push_files(files, options)
-    return _push_files(_rebuilt(folder, name, record), options) if reason and DAMAGED.search(reason) else reason
+    return _rebuild_and_push(folder, record, options, reason) if reason and DAMAGED.search(reason) else reason
 
 
-def _rebuilt(folder: Path, name: str, record: Record) -> list[Path]:
-    rebuild(folder, record)
-    return [file for file in offline_files(folder) if file.stem == name]
+def _rebuild_and_push(folder: Path, record: Record, options: Sequence[str], damage: str) -> str | None:
+    files = rebuild(folder, record)
+    return _push_files(files, options) if files else f"{damage}, and it cannot be written again"
 
 
 def _push_files(files: list[Path], options: Sequence[str]) -> str | None:
     """Push the files of one run in order; returns why it failed, or None."""
     if any(started_mark(file).exists() for file in files):
-        # An unknown part arrived, and pushing a resumed part again would repeat its epochs. The first file resumes
-        # nothing: pushing it again makes wandb start the run from scratch.
+        # An unknown part arrived. Files of earlier versions resume each other: pushing a resumed part again would
+        # repeat its epochs, and pushing the first file again makes wandb start the run from scratch.
         for file in files:
             synced_mark(file).unlink(missing_ok=True)
     for file in files:

@@ -156,7 +156,7 @@ def find_misfits(weights: dict[str, Tensor], ours: dict[str, Tensor], any_classe
         f"{name} is {str(value.dtype).removeprefix('torch.')}, {str(value.layout).removeprefix('torch.')}"
         for name, value in weights.items()
         if name in ours
-        and (value.is_floating_point() != ours[name].is_floating_point() or value.layout != torch.strided)
+        and ((ours[name].is_floating_point() and not value.is_floating_point()) or value.layout != torch.strided)
     ]
     problems = missing + unknown + misshapen + others
     return shorten(problems, 3) or None

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from modernet.curves import read_intact_rows
 from modernet.record import Epoch, Steps, flatten
 from modernet.runtime.file_names import METRICS_FILE, STEPS_FILE
 from modernet.runtime.io import write_text
@@ -10,21 +11,6 @@ from modernet.runtime.logging import logger
 from modernet.tracking.logger import WandbLogger
 from modernet.tracking.replay import log_history
 from modernet.training.state import TrainPlan, TrainState
-
-
-def _read_rows(path: Path, number: str) -> list[dict[str, float]]:
-    """The rows of a file up to the first damaged one, as a killed process leaves it. `number` is in every row."""
-    rows = []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            break
-        if not isinstance(row, dict) or not isinstance(row.get(number), int):
-            break
-        rows.append(row)
-    return rows
 
 
 class RunHistory:
@@ -40,7 +26,7 @@ class RunHistory:
         self.enabled = plan.layout.env.is_main_process
         if not self.enabled:
             return
-        earlier = _read_rows(folder / STEPS_FILE, "step")
+        earlier = read_intact_rows(folder / STEPS_FILE, "step")
         rows = [row for row in earlier if row["step"] <= state.step]
         self._warn_of_lost_rows(int(rows[-1]["step"]) if rows else 0)
         write_text(folder / STEPS_FILE, "".join(json.dumps(row) + "\n" for row in rows))
@@ -50,13 +36,13 @@ class RunHistory:
             self.logged_steps, self.logged_epochs = state.step, len(state.epochs)
             return
         per_epoch, arrived = plan.steps_per_epoch, wandb.last_step()
-        logged = max((int(row["step"]) for row in earlier), default=0)
-        num_epochs = max(len(_read_rows(folder / METRICS_FILE, "epoch")), len(state.epochs))
-        at_wandb, epochs_at_wandb = min(logged, arrived), min(num_epochs, arrived // per_epoch)
-        wandb.resume(min(at_wandb + 1, (epochs_at_wandb + 1) * per_epoch))
-        missing = [row for row in rows if row["step"] > at_wandb]
-        log_history(wandb, missing, map(flatten, state.epochs[epochs_at_wandb:]), per_epoch)
-        self.logged_steps, self.logged_epochs = max(at_wandb, state.step), max(epochs_at_wandb, len(state.epochs))
+        epochs = arrived // per_epoch
+        if arrived % per_epoch == 0 and len(read_intact_rows(folder / METRICS_FILE, "epoch")) < epochs:
+            epochs -= 1  # the evaluation after the last step had not ended
+        wandb.resume(min(arrived + 1, (epochs + 1) * per_epoch))
+        missing = [row for row in rows if row["step"] > arrived]
+        log_history(wandb, missing, map(flatten, state.epochs[epochs:]), per_epoch)
+        self.logged_steps, self.logged_epochs = max(arrived, state.step), max(epochs, len(state.epochs))
 
     def _warn_of_lost_rows(self, last: int) -> None:
         """`last` is the step of the last row that is left."""
