@@ -101,7 +101,7 @@ def test_environment_variables_win_over_config_fields(train_in_process, tmp_path
 class Recorder:
     """A wandb run that keeps what it is sent, or fails after it was closed."""
 
-    id = "recorder"
+    id, starting_step = "recorder", 0
 
     def __init__(self) -> None:
         self.history: list[dict] = []
@@ -188,6 +188,13 @@ def test_error_while_logging_is_reported_once(caplog):
     for number in (1, 2):
         wandb_logger.log_epoch(flatten(make_epoch(number)), number)
     assert caplog.messages == ["wandb failed (the run is closed); training continues without it"]
+
+
+def test_run_file_that_cannot_be_written_does_not_end_the_training(tmp_path, caplog):
+    (tmp_path / "wandb").write_text("a file, so that no run.json can be below")
+    WandbLogger(Recorder(), tmp_path).resume(1)
+    (message,) = caplog.messages
+    assert message.startswith("wandb failed (")
 
 
 # The limit is shorter here than a user's.

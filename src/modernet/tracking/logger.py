@@ -118,8 +118,8 @@ class WandbLogger:
             self._update_run_file(is_complete=True)
 
     def _update_run_file(self, **values: Any) -> None:
-        if self.folder is not None:
-            update_run_file(self.folder, **values)
+        if (folder := self.folder) is not None:
+            self._attempt(lambda _: update_run_file(folder, **values))
 
     def _attempt(self, call: Callable[[Any], Any]) -> None:
         if self.run is None:
